@@ -1,0 +1,1 @@
+"""Vocabulary, layouts, paths, configuration and errors: no accelerator code."""

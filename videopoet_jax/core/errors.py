@@ -1,0 +1,31 @@
+"""Errors that a user can cause, and nothing else.
+
+An entry point shows a `UserError` as one line and exits with status 2; every
+other exception is a bug of ours and shows its traceback. So a message here
+must stand alone: which file or gin binding, what was expected of it, and what
+to do about it.
+"""
+
+
+class UserError(Exception):
+  """A mistake in what the user gave: the message says how to put it right."""
+
+
+class ConfigError(UserError):
+  """A gin file, a gin binding or a command-line flag is wrong."""
+
+
+class DataError(UserError):
+  """A media file, a data set or a task definition cannot be used."""
+
+
+class CheckpointError(UserError):
+  """A checkpoint folder is missing, incomplete or of another model."""
+
+
+class MeshError(UserError):
+  """The requested device mesh does not fit the devices or the model."""
+
+
+class LayoutError(UserError):
+  """A layout's name or sizes are impossible, or ids do not fit a layout."""
