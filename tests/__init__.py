@@ -1,0 +1,1 @@
+"""Tests mirror the package; helpers shared by rooms live beside them."""
