@@ -6,6 +6,9 @@ must stand alone: which file or gin binding, what was expected of it, and what
 to do about it.
 """
 
+from collections.abc import Iterable
+import difflib
+
 
 class UserError(Exception):
   """A mistake in what the user gave: the message says how to put it right."""
@@ -29,3 +32,20 @@ class MeshError(UserError):
 
 class LayoutError(UserError):
   """A layout's name or sizes are impossible, or ids do not fit a layout."""
+
+
+def near_names(name: str, known: Iterable[str]) -> str:
+  """A hint to put behind a wrong name.
+
+  Args:
+    name: what the user wrote.
+    known: the names that exist.
+
+  Returns:
+    `; did you mean 'a' or 'b'?` where some are close, else `; known: a, b`.
+  """
+  known = sorted(known)
+  close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+  if close:
+    return '; did you mean ' + ' or '.join(repr(n) for n in close) + '?'
+  return f'; known: {", ".join(known)}' if known else ''
