@@ -1,0 +1,1 @@
+"""Data: sources, preprocessors, registry and the embedded data set."""
