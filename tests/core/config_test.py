@@ -135,11 +135,13 @@ def test_required_left_open_in_a_call(folder):
   assert config.call(bake, oven=2) == ('plain', 1, 2)
 
 
-@pytest.mark.parametrize('line', ['bake.flavour = chocolate', 'bake.oven ='])
+@pytest.mark.parametrize(
+  'line', ['bake.flavour = chocolate', 'bake.oven =', 'bake.oven = [1,', '= 3']
+)
 def test_syntax_errors(folder, line):
   assert 'not valid gin' in _message(bindings=[line])
   run = _write(folder / 'run.gin', f'bake.oven = 1\n{line}\n')
-  assert 'run.gin line' in _message([run])
+  assert 'run.gin' in _message([run])
 
 
 def test_import_that_fails(folder):

@@ -10,6 +10,7 @@ import contextlib
 import inspect
 import pathlib
 import re
+import tokenize
 from typing import Any, TypeVar
 
 import gin
@@ -150,6 +151,11 @@ def _one_line_errors(source: str) -> Iterator[None]:
     raise
   except SyntaxError as error:
     raise errors.ConfigError(_syntax_message(error, source)) from error
+  except tokenize.TokenError as error:
+    raise errors.ConfigError(
+      f'{source}: not valid gin: {error.args[0]} (a bracket or a string is not '
+      'closed)'
+    ) from error
   except (ValueError, KeyError, OSError, ImportError, RuntimeError) as error:
     raise errors.ConfigError(_message(str(error), source)) from error
 

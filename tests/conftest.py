@@ -1,0 +1,45 @@
+"""The test environment: eight fake devices, strict shapes, fixed seeds.
+
+The environment variables have to be set before JAX is imported, hence here and
+not in a fixture.
+"""
+
+import os
+import pathlib
+import random
+
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+_CACHE = pathlib.Path(
+  os.environ.get('JAX_COMPILATION_CACHE_DIR') or _ROOT / '.cache' / 'jax'
+)
+
+# Tests never use an accelerator: they compare bit for bit and count devices.
+os.environ['JAX_PLATFORMS'] = 'cpu'
+_DEVICES = '--xla_force_host_platform_device_count=8'
+if _DEVICES not in os.environ.get('XLA_FLAGS', ''):
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_DEVICES}'
+# A job started by a test inherits the cache.
+os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+os.environ.setdefault('MPLBACKEND', 'agg')
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update('jax_numpy_rank_promotion', 'raise')
+jax.config.update('jax_compilation_cache_dir', str(_CACHE))
+jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+  """Fixes what a test draws from global generators, whatever ran before."""
+  random.seed(0)
+  np.random.seed(0)
+
+
+@pytest.fixture(scope='session')
+def repository() -> pathlib.Path:
+  """The root of the clone."""
+  return _ROOT
