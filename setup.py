@@ -106,6 +106,7 @@ setuptools.setup(
     *_asset_packages(),
   ],
   package_dir=_asset_packages(),
+  include_package_data=False,
   package_data={'': ['*.gin', '*.toml', '*.html', '*.jinja', 'py.typed']},
   install_requires=_DEPENDENCIES,
   extras_require=_EXTRAS,

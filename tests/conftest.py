@@ -23,9 +23,9 @@ os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('MPLBACKEND', 'agg')
 
-import jax
-import numpy as np
-import pytest
+import jax  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_compilation_cache_dir', str(_CACHE))
@@ -36,7 +36,7 @@ jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)
 def _seeds() -> None:
   """Fixes what a test draws from global generators, whatever ran before."""
   random.seed(0)
-  np.random.seed(0)
+  np.random.seed(0)  # noqa: NPY002 (others' code may draw from it)
 
 
 @pytest.fixture(scope='session')

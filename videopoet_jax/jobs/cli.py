@@ -50,7 +50,7 @@ def usage() -> str:
   return (
     'usage: videopoet JOB [flags]\n\n'
     f'jobs:\n{jobs}\n\n'
-    '`videopoet JOB --help` lists the flags of a job; '
+    '`videopoet JOB --help` lists the flags of a job;\n'
     '`videopoet --version` prints the version.'
   )
 

@@ -1,0 +1,169 @@
+"""Tests that rooms import only what `videopoet_jax/rooms.toml` lets them.
+
+Every import statement is read from the source, those inside functions too.
+"""
+
+import ast
+from collections.abc import Iterator
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import tomllib
+
+import pytest
+
+_PACKAGE = pathlib.Path(__file__).resolve().parents[1] / 'videopoet_jax'
+_TABLE = tomllib.loads((_PACKAGE / 'rooms.toml').read_text())
+_ROOMS = _TABLE['rooms']
+_HEAVY = set(_TABLE['heavy']['libraries'])
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+  """One imported module: where it is written, and whether in a function."""
+
+  module: str  # dotted
+  line: int
+  lazy: bool
+
+
+def imports_of(source: str) -> Iterator[Import]:
+  """Yields what a file imports; `from a import b` counts as `a.b`."""
+  stack = [(node, False) for node in ast.parse(source).body]
+  while stack:
+    node, lazy = stack.pop()
+    if isinstance(node, ast.Import):
+      for alias in node.names:
+        yield Import(alias.name, node.lineno, lazy)
+    elif isinstance(node, ast.ImportFrom):
+      prefix = '.' * node.level + (node.module or '')
+      for alias in node.names:
+        yield Import(f'{prefix}.{alias.name}', node.lineno, lazy)
+    inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    # A block under TYPE_CHECKING never runs.
+    inside |= isinstance(node, ast.If) and 'TYPE_CHECKING' in ast.dump(
+      node.test
+    )
+    stack.extend((c, lazy or inside) for c in ast.iter_child_nodes(node))
+
+
+def offences(room: str, file_name: str, source: str) -> list[str]:
+  """Lists the imports of one file that its room does not allow."""
+  rules = _ROOMS[room]
+  allowed = rules.get('libraries')
+  if allowed is not None:
+    extra = rules.get('files', {}).get(file_name, {}).get('libraries', [])
+    allowed = {*allowed, *extra}
+  found = []
+  for item in imports_of(source):
+    top, *below = item.module.split('.')
+    if top == '':
+      found.append(
+        f'line {item.line}: relative import; name the module in full'
+      )
+    elif top == 'videopoet_jax':
+      target = below[0] if below else ''
+      if target in _ROOMS and target not in (room, *rules['rooms']):
+        found.append(f'line {item.line}: {room} may not import {target}')
+    elif top in ('tests', 'setup'):
+      found.append(f'line {item.line}: the package may not import {top}')
+    elif top in sys.stdlib_module_names:
+      continue
+    elif top in _HEAVY:
+      if room in _TABLE['heavy']['rooms']:
+        continue
+      if room not in _TABLE['heavy']['lazily'] or not item.lazy:
+        found.append(f'line {item.line}: {room} may not import {top} here')
+    elif allowed is not None and top not in allowed:
+      found.append(f'line {item.line}: {room} may not import {top}')
+    elif top in rules.get('without', ()):
+      found.append(f'line {item.line}: {room} may not import {top}')
+  return found
+
+
+def _sources() -> list[pathlib.Path]:
+  return sorted(_PACKAGE.rglob('*.py'))
+
+
+def test_every_file_keeps_to_its_room():
+  wrong = []
+  for path in _sources():
+    parts = path.relative_to(_PACKAGE).parts
+    if len(parts) == 1:
+      continue
+    wrong += [
+      f'{"/".join(parts)} {offence}'
+      for offence in offences(parts[0], parts[-1], path.read_text())
+    ]
+  assert not wrong, '\n'.join(wrong)
+
+
+def test_every_folder_is_a_room():
+  folders = {p.parent.name for p in _PACKAGE.glob('*/*.py')}
+  assert folders <= set(_ROOMS)
+
+
+def test_the_package_itself_imports_nothing():
+  source = (_PACKAGE / '__init__.py').read_text()
+  assert not list(imports_of(source))
+
+
+def test_the_table_has_no_circle():
+  # `rooms` are listed from the ground up: a room may only use earlier ones.
+  order = list(_ROOMS)
+  for name, rules in _ROOMS.items():
+    for used in rules['rooms']:
+      assert order.index(used) < order.index(name), (name, used)
+
+
+@pytest.mark.parametrize(
+  ('room', 'name', 'source', 'count'),
+  [
+    ('core', 'layout.py', 'import numpy as np\nimport dataclasses', 0),
+    ('core', 'layout.py', 'import gin', 1),
+    ('core', 'config.py', 'import gin.config', 0),
+    ('core', 'layout.py', 'from videopoet_jax.data import registry', 1),
+    ('core', 'layout.py', 'from videopoet_jax import data', 1),
+    ('core', 'layout.py', 'from . import errors', 1),
+    ('layers', 'mlp.py', 'def f():\n  import tensorflow as tf', 1),
+    ('data', 'media.py', 'import tensorflow_datasets as tfds', 0),
+    ('jobs', 'train.py', 'import seqio', 1),
+    ('jobs', 'train.py', 'def main():\n  import seqio', 0),
+    ('inference', 'decode.py', 'import videopoet_jax.training.loop', 1),
+    ('evaluation', 'a.py', 'from videopoet_jax.inference import decode', 0),
+  ],
+)
+def test_the_check_itself(room, name, source, count):
+  assert len(offences(room, name, source)) == count
+
+
+def _heavy_modules_after(statement: str) -> set[str]:
+  code = f'import sys\n{statement}\nprint(*sorted(sys.modules))'
+  result = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=_PACKAGE.parent,
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu'},
+    capture_output=True,
+    text=True,
+    timeout=300,
+  )
+  assert result.returncode == 0, result.stderr
+  return {name.split('.')[0] for name in result.stdout.split()} & _HEAVY
+
+
+@pytest.mark.parametrize('job', ['cli', 'layouts', 'generate', 'plan'])
+def test_job_starts_without_tensorflow(job):
+  assert not _heavy_modules_after(f'import videopoet_jax.jobs.{job}')
+
+
+def test_rooms_outside_data_start_without_tensorflow():
+  free = set(_ROOMS) - {'data', 'training', 'evaluation', 'jobs'}
+  files = [p.relative_to(_PACKAGE.parent) for p in _sources()]
+  modules = [
+    '.'.join(path.with_suffix('').parts)
+    for path in files
+    if path.parts[1] in free and path.stem != '__init__'
+  ]
+  assert not _heavy_modules_after(f'import {", ".join(modules)}')

@@ -1,0 +1,86 @@
+"""Tests of the console command: help, unknown jobs, exit statuses."""
+
+import subprocess
+import sys
+
+import pytest
+
+from videopoet_jax import __version__
+from videopoet_jax.core import errors
+from videopoet_jax.jobs import cli
+
+
+def test_help_lists_every_job_without_importing_any(capsys):
+  assert cli.main(['--help']) == 0
+  out = capsys.readouterr().out
+  for name, (_, line) in cli.JOBS.items():
+    assert f'  {name} ' in out
+    assert line in out
+  assert all(len(line) <= 80 for line in out.splitlines())
+
+
+def test_no_job_is_a_mistake(capsys):
+  assert cli.main([]) == 2
+  assert 'usage' in capsys.readouterr().out
+
+
+def test_version(capsys):
+  assert cli.main(['--version']) == 0
+  assert __version__ in capsys.readouterr().out
+
+
+def test_unknown_job_shows_near_names(capsys):
+  assert cli.main(['prepair']) == 2
+  assert "did you mean 'prepare'" in capsys.readouterr().err
+
+
+def _raise(error):
+  def main(argv):
+    raise error
+
+  return main
+
+
+def test_user_error_is_one_line_and_status_2(capsys):
+  error = errors.DataError('first\nsecond')
+  assert cli.run(_raise(error), []) == 2
+  assert capsys.readouterr().err == 'DataError: first second\n'
+
+
+def test_gin_trace_is_left_out(capsys):
+  error = errors.DataError(
+    "bad\n  In call to configurable 'train' (<function train at 0x7f>)"
+  )
+  cli.run(_raise(error), [])
+  assert capsys.readouterr().err == 'DataError: bad\n'
+
+
+def test_interrupt_is_130():
+  assert cli.run(_raise(KeyboardInterrupt()), []) == 130
+
+
+def test_bugs_show_their_traceback():
+  with pytest.raises(ZeroDivisionError):
+    cli.run(_raise(ZeroDivisionError()), [])
+
+
+def test_status_of_the_job_is_kept():
+  assert cli.run(lambda argv: None, []) == 0
+  assert cli.run(lambda argv: len(argv), ['a', 'b', 'c']) == 3
+
+
+def test_help_is_quick_and_imports_no_heavy_library(repository):
+  code = (
+    'import sys; from videopoet_jax.jobs import cli; cli.main(["--help"]); '
+    'print(sorted({m.split(".")[0] for m in sys.modules} '
+    '& {"jax", "numpy", "tensorflow", "flax"}))'
+  )
+  result = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=repository,
+    capture_output=True,
+    text=True,
+    check=True,
+    timeout=60,
+  )
+  assert result.stdout.splitlines()[-1] == '[]'
