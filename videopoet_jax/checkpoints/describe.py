@@ -1,0 +1,92 @@
+"""`checkpoint.json`: what a folder holds, so that nothing else need say it."""
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+from typing import Any
+
+from videopoet_jax.core import errors
+
+FILE_NAME = 'checkpoint.json'
+FORMAT_VERSION = 1
+
+
+def write_description(
+  directory: str | os.PathLike[str], description: Mapping[str, Any]
+) -> None:
+  """Writes a folder's description, whole or not at all.
+
+  Args:
+    directory: the folder; made if need be.
+    description: JSON values; must hold `kind`, what the folder is.
+
+  Raises:
+    ValueError: if `kind` is missing.
+    CheckpointError: if the folder cannot be written.
+  """
+  if 'kind' not in description:
+    raise ValueError('a description must hold a kind')
+  path = pathlib.Path(directory) / FILE_NAME
+  text = json.dumps(
+    {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
+  )
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Renaming is atomic: a reader never meets half a description.
+    partial = path.with_suffix('.json.partial')
+    partial.write_text(text + '\n', encoding='utf-8')
+    partial.replace(path)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write the checkpoint folder {directory}: {error.strerror}; give'
+      ' a folder that can be written.'
+    ) from error
+
+
+def read_description(
+  directory: str | os.PathLike[str], kind: str | None = None
+) -> dict[str, Any]:
+  """Reads a folder's description.
+
+  Args:
+    directory: the folder.
+    kind: what it must be; None takes any.
+
+  Returns:
+    What `write_description` was given, and `format_version`.
+
+  Raises:
+    CheckpointError: if the folder is missing, empty, half written, of another
+      kind or of a newer format.
+  """
+  directory = pathlib.Path(directory)
+  path = directory / FILE_NAME
+  if not directory.is_dir():
+    raise errors.CheckpointError(
+      f'{directory} is not a folder; give the folder of a checkpoint.'
+    )
+  if not path.is_file():
+    state = 'half written' if any(directory.iterdir()) else 'empty'
+    raise errors.CheckpointError(
+      f'the checkpoint folder {directory} is {state}: it has no {FILE_NAME}.'
+      ' Give a finished checkpoint, or write it again.'
+    )
+  try:
+    description = json.loads(path.read_text(encoding='utf-8'))
+    found, version = description['kind'], description['format_version']
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.CheckpointError(
+      f'{path} is not a checkpoint description; write the checkpoint again.'
+    ) from error
+  if not isinstance(version, int) or version > FORMAT_VERSION:
+    raise errors.CheckpointError(
+      f'{path} has format version {version}; this version reads up to'
+      f' {FORMAT_VERSION}. Update videopoet_jax.'
+    )
+  if kind is not None and found != kind:
+    raise errors.CheckpointError(
+      f'the checkpoint folder {directory} holds a {found!r}; a {kind!r} is'
+      ' needed here.'
+    )
+  return description

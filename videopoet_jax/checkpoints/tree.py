@@ -1,0 +1,63 @@
+"""One pytree of arrays in a folder of its own, by Orbax."""
+
+import os
+import pathlib
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+from videopoet_jax.core import errors
+
+
+def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
+  """Writes a pytree of arrays, replacing what the folder held.
+
+  Args:
+    path: folder to write; its parent must exist.
+    tree: nested dicts, lists or named tuples of arrays, unboxed.
+
+  Raises:
+    CheckpointError: if it cannot be written.
+  """
+  path = pathlib.Path(path).absolute()
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      checkpointer.save(path, tree, force=True)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {path}: {error.strerror or error}; give a folder that can'
+      ' be written.'
+    ) from error
+
+
+def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
+  """Reads a pytree of arrays.
+
+  Args:
+    path: folder that `save_tree` wrote.
+    target: the same tree with arrays or `jax.ShapeDtypeStruct` leaves, whose
+      shardings the arrays take; None reads nested dicts as they were saved.
+
+  Returns:
+    The tree.
+
+  Raises:
+    CheckpointError: if the folder is missing, incomplete or of another shape.
+  """
+  path = pathlib.Path(path).absolute()
+  if not path.is_dir():
+    raise errors.CheckpointError(
+      f'{path} does not exist: the checkpoint is half written or not one; give'
+      ' a finished checkpoint.'
+    )
+  try:
+    with ocp.StandardCheckpointer() as checkpointer:
+      if target is None:
+        return checkpointer.restore(path)
+      return checkpointer.restore(path, target)
+  except (OSError, ValueError, KeyError) as error:
+    first_line = (str(error).splitlines() or [''])[0]
+    raise errors.CheckpointError(
+      f'cannot read the arrays in {path}: {first_line}. The checkpoint is'
+      ' incomplete or of another model.'
+    ) from error

@@ -1,0 +1,1 @@
+"""Tokenizers of pictures, sound and text."""

@@ -1,0 +1,237 @@
+"""One interface for tokenizers of pictures and of sound.
+
+A tokenizer is a bundle of a module's settings and its parameters that encodes
+signals to local ids and decodes ids to signals. It lives in a folder that
+describes itself, so `load(directory)` needs to be told nothing else:
+
+    directory/checkpoint.json   kind, config, fingerprint
+    directory/params/           the parameters
+
+A kind of tokenizer joins by `register(kind, module)`: the module is imported
+when a folder of that kind is opened, and registers a builder from its config.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import pathlib
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import tree
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+
+PARAMS_FOLDER = 'params'
+
+
+class Tokenizer(Protocol):
+  """What every tokenizer offers.
+
+  Attributes:
+    spec: what the grid of ids looks like.
+    fingerprint: of config and weights; token data sets carry it.
+  """
+
+  spec: specs.VisualSpec | specs.AudioSpec
+  fingerprint: str
+
+  def encode(self, signal: Any) -> np.ndarray:
+    """Encodes video_BTHWC to ids_BTHW or audio_BT to ids_BKF; int32, local."""
+
+  def decode(self, ids: Any) -> np.ndarray:
+    """Decodes ids to the signal, float32 in [-1, 1]."""
+
+
+def fingerprint_of(config: Any, params: Any) -> str:
+  """Hashes a config and its weights to 16 hexadecimal digits.
+
+  Args:
+    config: a dataclass of JSON values.
+    params: nested dicts of arrays, unboxed.
+
+  Returns:
+    The same digits wherever config and weights are the same, bit for bit.
+  """
+  digest = hashlib.sha256(
+    json.dumps(dataclasses.asdict(config), sort_keys=True).encode()
+  )
+  leaves, _ = jax.tree_util.tree_flatten_with_path(params)
+  for path, leaf in leaves:
+    array = np.ascontiguousarray(jax.device_get(leaf))
+    digest.update(jax.tree_util.keystr(path).encode())
+    digest.update(f'{array.dtype}{array.shape}'.encode())
+    digest.update(array.tobytes())
+  return digest.hexdigest()[:16]
+
+
+class TokenizerBundle:
+  """Settings and parameters of one tokenizer, ready to run in batches.
+
+  A subclass names its `kind` and `spec`, and gives the two pure functions
+  that are compiled here, once for each shape of a whole batch.
+
+  Attributes:
+    kind: name in `checkpoint.json`.
+    config: the module's frozen dataclass.
+    params: its parameters, unboxed.
+    batch_size: most examples that one compiled call takes.
+  """
+
+  kind = ''
+
+  def __init__(self, config: Any, params: Any, batch_size: int = 32) -> None:
+    self.config = config
+    self.params = params
+    self.batch_size = batch_size
+    self._fingerprint = ''
+    self._encode = jax.jit(self.encode_batch)
+    self._decode = jax.jit(self.decode_batch)
+
+  @property
+  def spec(self) -> Any:
+    """What the grid of ids looks like."""
+    raise NotImplementedError
+
+  def encode_batch(self, params: Any, signal: jax.Array) -> jax.Array:
+    """Pure: float32 signals to int32 ids. May be called inside a jit."""
+    raise NotImplementedError
+
+  def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
+    """Pure: int32 ids to float32 signals. May be called inside a jit."""
+    raise NotImplementedError
+
+  def prepare(self, signal: np.ndarray) -> np.ndarray:
+    """Checks a signal and brings it to the model's range and lengths."""
+    return np.asarray(signal, np.float32)
+
+  @property
+  def fingerprint(self) -> str:
+    """Hash of config and weights, 16 hexadecimal digits."""
+    if not self._fingerprint:
+      self._fingerprint = fingerprint_of(self.config, self.params)
+    return self._fingerprint
+
+  def encode(self, signal: Any) -> np.ndarray:
+    """Encodes any number of signals, a compiled batch at a time."""
+    signal = np.asarray(signal)
+    return self._in_batches(
+      lambda part: self._encode(self.params, self.prepare(part)), signal
+    )
+
+  def decode(self, ids: Any) -> np.ndarray:
+    """Decodes any number of grids of ids, a compiled batch at a time."""
+    ids = np.asarray(ids, np.int32)
+    return self._in_batches(lambda part: self._decode(self.params, part), ids)
+
+  def _in_batches(
+    self, function: Callable[[np.ndarray], jax.Array], examples: np.ndarray
+  ) -> np.ndarray:
+    total = examples.shape[0]
+    if not total:
+      raise errors.LayoutError('a tokenizer was given an empty batch.')
+    parts = []
+    for start in range(0, total, self.batch_size):
+      part = examples[start : start + self.batch_size]
+      kept = part.shape[0]
+      if start and kept < self.batch_size:
+        # Filled up, so that a remainder does not compile a second program.
+        filler = np.repeat(part[-1:], self.batch_size - kept, axis=0)
+        part = np.concatenate((part, filler))
+      parts.append(np.asarray(function(part))[:kept])
+    return np.concatenate(parts)
+
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder that `load` reads.
+
+    Raises:
+      CheckpointError: if the folder cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    try:
+      directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot write the tokenizer folder {directory}: {error.strerror}; give'
+        ' a folder that can be written.'
+      ) from error
+    # The description comes last: without it the folder counts as unfinished.
+    (directory / describe.FILE_NAME).unlink(missing_ok=True)
+    tree.save_tree(directory / PARAMS_FOLDER, self.params)
+    describe.write_description(
+      directory,
+      {
+        'kind': self.kind,
+        'config': dataclasses.asdict(self.config),
+        'fingerprint': self.fingerprint,
+      },
+    )
+
+
+# A kind's builder: the config's description and the parameters to a bundle.
+Builder = Callable[[Mapping[str, Any], Any], TokenizerBundle]
+
+_MODULES = {
+  'visual_tokenizer': 'videopoet_jax.tokenizers.magvit2.bundle',
+  'audio_tokenizer': 'videopoet_jax.tokenizers.soundstream.bundle',
+}
+_BUILDERS: dict[str, Builder] = {}
+
+
+def register(kind: str, builder: Builder) -> None:
+  """Makes `load` know a kind of tokenizer.
+
+  Args:
+    kind: name in `checkpoint.json`.
+    builder: makes a bundle of the config's description and the parameters.
+
+  Raises:
+    ValueError: if another builder has the kind.
+  """
+  if _BUILDERS.setdefault(kind, builder) is not builder:
+    raise ValueError(f'a tokenizer of kind {kind!r} is registered already')
+
+
+def load(
+  directory: str | os.PathLike[str], kind: str | None = None
+) -> TokenizerBundle:
+  """Opens a tokenizer folder.
+
+  Args:
+    directory: a folder that `TokenizerBundle.save` wrote.
+    kind: what it must be, or None for any tokenizer.
+
+  Returns:
+    The tokenizer.
+
+  Raises:
+    CheckpointError: if the folder is missing, empty, half written, not of the
+      kind, or its weights are not those it was written with.
+  """
+  directory = pathlib.Path(directory)
+  description = describe.read_description(directory, kind)
+  found = description['kind']
+  if found not in _BUILDERS:
+    if found not in _MODULES:
+      raise errors.CheckpointError(
+        f'{directory} holds a {found!r}, which is not a tokenizer; give the'
+        f' folder of one of {sorted({*_MODULES, *_BUILDERS})}.'
+      )
+    importlib.import_module(_MODULES[found])
+  params = tree.restore_tree(directory / PARAMS_FOLDER)
+  params = jax.tree.map(jnp.asarray, params)
+  bundle = _BUILDERS[found](description['config'], params)
+  if bundle.fingerprint != description['fingerprint']:
+    raise errors.CheckpointError(
+      f'the weights in {directory} are not those it was written with'
+      f' (fingerprint {bundle.fingerprint}, described as'
+      f' {description["fingerprint"]}); copy or write the folder again.'
+    )
+  return bundle

@@ -1,0 +1,1 @@
+"""MAGVIT-v2, the visual tokenizer."""

@@ -1,0 +1,277 @@
+"""What encoders and decoders are built from: norms, residual blocks, folding.
+
+Nothing here mixes information along time except the causal convolutions: the
+statistics of every norm are taken within one frame (or one vector), or a later
+frame would change an earlier one's ids.
+"""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.layers import causal_conv
+
+
+def _channel_vector(
+  module: nn.Module, name: str, init: Any, num_channels: int
+) -> jax.Array:
+  """A parameter of one value a channel, shaped to broadcast over BTHW."""
+  vector = module.param(
+    name,
+    nn.with_logical_partitioning(init, ('conv_out',)),
+    (num_channels,),
+    jnp.float32,
+  )
+  return vector.reshape(1, 1, 1, 1, -1)
+
+
+def normalize_groups(
+  video_BTHWC: jax.Array, num_groups: int, epsilon: float = 1e-6
+) -> jax.Array:
+  """Centres and scales each group of channels within each frame.
+
+  Args:
+    video_BTHWC: any float dtype.
+    num_groups: must divide the channels.
+    epsilon: added to the variance.
+
+  Returns:
+    float32 of the same shape.
+  """
+  batch, frames, height, width, channels = video_BTHWC.shape
+  grouped = video_BTHWC.astype(jnp.float32).reshape(
+    batch, frames, height, width, num_groups, channels // num_groups
+  )
+  mean = jnp.mean(grouped, axis=(2, 3, 5), keepdims=True)
+  variance = jnp.mean(jnp.square(grouped - mean), axis=(2, 3, 5), keepdims=True)
+  return ((grouped - mean) * jax.lax.rsqrt(variance + epsilon)).reshape(
+    video_BTHWC.shape
+  )
+
+
+class FrameGroupNorm(nn.Module):
+  """Group normalization whose statistics are of one frame.
+
+  Attributes:
+    num_groups: groups of channels.
+  """
+
+  num_groups: int
+
+  @nn.compact
+  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Normalizes; the shape stays."""
+    channels = video_BTHWC.shape[-1]
+    normal = normalize_groups(video_BTHWC, self.num_groups)
+    scale = _channel_vector(self, 'scale', nn.initializers.ones, channels)
+    shift = _channel_vector(self, 'bias', nn.initializers.zeros, channels)
+    return (normal * scale + shift).astype(video_BTHWC.dtype)
+
+
+class AdaptiveFrameGroupNorm(nn.Module):
+  """Group normalization, scaled and shifted by the quantized latents.
+
+  Attributes:
+    num_groups: groups of channels.
+  """
+
+  num_groups: int
+
+  @nn.compact
+  def __call__(
+    self, video_BTHWC: jax.Array, codes_BTHWC: jax.Array
+  ) -> jax.Array:
+    """Applies it.
+
+    Args:
+      video_BTHWC: what to normalize.
+      codes_BTHWC: the codes at the same frames, height and width.
+    """
+    channels = video_BTHWC.shape[-1]
+    normal = normalize_groups(video_BTHWC, self.num_groups)
+    scale = Dense(channels, kernel_init=nn.initializers.zeros, name='scale')(
+      codes_BTHWC
+    )
+    shift = Dense(channels, kernel_init=nn.initializers.zeros, name='shift')(
+      codes_BTHWC
+    )
+    return (normal * (1.0 + scale) + shift).astype(video_BTHWC.dtype)
+
+
+class ChannelRMSNorm(nn.Module):
+  """Divides each vector of channels by its root mean square."""
+
+  @nn.compact
+  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Normalizes; the shape stays."""
+    scale = _channel_vector(
+      self, 'scale', nn.initializers.ones, video_BTHWC.shape[-1]
+    )
+    wide = video_BTHWC.astype(jnp.float32)
+    mean_square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    return (wide * jax.lax.rsqrt(mean_square + 1e-6) * scale).astype(
+      video_BTHWC.dtype
+    )
+
+
+class Dense(nn.Module):
+  """One linear map at every position: a 1x1x1 convolution.
+
+  Attributes:
+    features: channels out.
+    kernel_init: initializer of the (channels in, channels out) kernel.
+  """
+
+  features: int
+  kernel_init: Any = nn.initializers.lecun_normal()
+
+  @nn.compact
+  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Maps (..., channels in) to (..., features)."""
+    kernel = self.param(
+      'kernel',
+      nn.with_logical_partitioning(self.kernel_init, ('conv_in', 'conv_out')),
+      (video_BTHWC.shape[-1], self.features),
+      jnp.float32,
+    )
+    bias = _channel_vector(self, 'bias', nn.initializers.zeros, self.features)
+    dtype = video_BTHWC.dtype
+    return video_BTHWC @ kernel.astype(dtype) + bias.astype(dtype)
+
+
+class ConvResidual(nn.Module):
+  """The paper's residual block: twice norm, swish, causal 3x3x3 convolution.
+
+  Attributes:
+    features: channels out; a linear shortcut where they change.
+    num_groups: of the group norms.
+    convolution: implementation, see `layers.causal_conv`.
+  """
+
+  features: int
+  num_groups: int
+  convolution: str = 'auto'
+
+  @nn.compact
+  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Maps (..., channels in) to (..., features)."""
+    hidden = video_BTHWC
+    for index in range(2):
+      hidden = FrameGroupNorm(self.num_groups, name=f'norm_{index}')(hidden)
+      hidden = causal_conv.CausalConv3D(
+        self.features,
+        implementation=self.convolution,
+        dtype=video_BTHWC.dtype,
+        name=f'conv_{index}',
+      )(nn.swish(hidden))
+    if video_BTHWC.shape[-1] != self.features:
+      video_BTHWC = Dense(self.features, name='shortcut')(video_BTHWC)
+    return video_BTHWC + hidden
+
+
+class LightResidual(nn.Module):
+  """A pre-norm residual block: RMS norm, convolution, swish, convolution.
+
+  Attributes:
+    kernel_size: (1, 3, 3) stays within a frame, (3, 3, 3) looks back in time.
+    convolution: implementation, see `layers.causal_conv`.
+  """
+
+  kernel_size: tuple[int, int, int]
+  convolution: str = 'auto'
+
+  @nn.compact
+  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Transforms; the shape stays."""
+    channels = video_BTHWC.shape[-1]
+    hidden = ChannelRMSNorm(name='norm')(video_BTHWC)
+    for index in range(2):
+      hidden = causal_conv.CausalConv3D(
+        channels,
+        self.kernel_size,
+        implementation=self.convolution,
+        dtype=video_BTHWC.dtype,
+        name=f'conv_{index}',
+      )(hidden if index == 0 else nn.swish(hidden))
+    return video_BTHWC + hidden
+
+
+def fold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
+  """Moves squares of `size` x `size` positions into the channels.
+
+  Args:
+    video_BTHWC: height and width must be multiples of `size`.
+    size: how much smaller height and width get.
+
+  Returns:
+    (batch, frames, height / size, width / size, size * size * channels).
+  """
+  batch, frames, height, width, channels = video_BTHWC.shape
+  split = video_BTHWC.reshape(
+    batch, frames, height // size, size, width // size, size, channels
+  )
+  return split.transpose(0, 1, 2, 4, 3, 5, 6).reshape(
+    batch, frames, height // size, width // size, size * size * channels
+  )
+
+
+def unfold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
+  """Moves channels out into squares of positions: undoes `fold_space`."""
+  batch, frames, height, width, channels = video_BTHWC.shape
+  inner = channels // (size * size)
+  split = video_BTHWC.reshape(batch, frames, height, width, size, size, inner)
+  return split.transpose(0, 1, 2, 4, 3, 5, 6).reshape(
+    batch, frames, height * size, width * size, inner
+  )
+
+
+def fold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
+  """Moves groups of frames into the channels, the first frame alone.
+
+  The first frame is repeated to fill a group of its own: 1 + size * k frames
+  make 1 + k.
+
+  Args:
+    video_BTHWC: 1 + size * k frames.
+    size: frames a group.
+
+  Returns:
+    (batch, 1 + k, height, width, size * channels).
+  """
+  _, frames, height, width, channels = video_BTHWC.shape
+  first = jnp.repeat(video_BTHWC[:, :1], size - 1, axis=1)
+  groups = (frames - 1) // size + 1
+  padded = jnp.concatenate((first, video_BTHWC), axis=1).reshape(
+    -1, groups, size, height, width, channels
+  )
+  return padded.transpose(0, 1, 3, 4, 2, 5).reshape(
+    -1, groups, height, width, size * channels
+  )
+
+
+def unfold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
+  """Moves channels out into frames; of the first group only the last stays."""
+  batch, groups, height, width, channels = video_BTHWC.shape
+  inner = channels // size
+  split = video_BTHWC.reshape(batch, groups, height, width, size, inner)
+  return split.transpose(0, 1, 4, 2, 3, 5).reshape(
+    batch, groups * size, height, width, inner
+  )[:, size - 1 :]
+
+
+def repeat_codes(
+  codes_BTHWC: jax.Array, time_factor: int, space_factor: int
+) -> jax.Array:
+  """Brings codes to a finer resolution, the first frame staying one frame.
+
+  Args:
+    codes_BTHWC: at latent resolution.
+    time_factor: t latent frames become 1 + (t - 1) * time_factor.
+    space_factor: how much height and width grow.
+  """
+  for axis, factor in ((1, time_factor), (2, space_factor), (3, space_factor)):
+    if factor > 1:
+      codes_BTHWC = jnp.repeat(codes_BTHWC, factor, axis=axis)
+  return codes_BTHWC[:, time_factor - 1 :]

@@ -1,0 +1,125 @@
+"""The visual tokenizer with its weights, behind the common interface."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers.magvit2 import config as config_lib
+from videopoet_jax.tokenizers.magvit2 import model as model_lib
+
+
+class VisualTokenizer(interface.TokenizerBundle):
+  """MAGVIT-v2: `encode` takes video_BTHWC, uint8 or float in [-1, 1].
+
+  The ids of the first 1 + temporal_stride * k frames are the first ids of the
+  whole clip, and an image is a video of one frame.
+  """
+
+  kind = 'visual_tokenizer'
+
+  def __init__(
+    self,
+    config: config_lib.VisualTokenizerConfig,
+    params: Any,
+    batch_size: int = 32,
+  ) -> None:
+    self.module = model_lib.VisualTokenizerModel(config)
+    super().__init__(config, params, batch_size)
+
+  @property
+  def spec(self) -> specs.VisualSpec:
+    """What the grid of ids looks like."""
+    return self.config.spec
+
+  def encode_batch(self, params: Any, signal: jax.Array) -> jax.Array:
+    """Pure: float32 video_BTHWC in [-1, 1] to int32 ids_BTHW."""
+    return self.module.apply({'params': params}, signal, method='encode')
+
+  def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
+    """Pure: int32 ids_BTHW to float32 video_BTHWC in [-1, 1]."""
+    return self.module.apply({'params': params}, ids, method='decode')
+
+  def prepare(self, signal: np.ndarray) -> np.ndarray:
+    """Brings uint8 or float video to float32 in [-1, 1].
+
+    Raises:
+      LayoutError: if it is not (batch, frames, height, width, 3), or the
+        frames are not 1 + temporal_stride * k, or a size not a multiple of
+        the spatial stride.
+    """
+    model_lib.check_video_shape(self.spec, signal.shape)
+    return np.asarray(from_pixels(signal))
+
+  def decode(self, ids: Any) -> np.ndarray:
+    """Decodes grids of local ids to video.
+
+    Raises:
+      LayoutError: if ids are not (batch, t, h, w) or out of range.
+    """
+    ids = np.asarray(ids, np.int32)
+    if ids.ndim != 4:
+      raise errors.LayoutError(
+        'the visual tokenizer decodes ids of shape (batch, t, h, w); got'
+        f' {ids.shape}.'
+      )
+    if ids.size and (ids.min() < 0 or ids.max() >= self.spec.codebook_size):
+      raise errors.LayoutError(
+        f'visual ids from {ids.min()} to {ids.max()} are outside the'
+        f" tokenizer's 0 to {self.spec.codebook_size - 1}; give local ids."
+      )
+    return super().decode(ids)
+
+
+def from_pixels(video: Any) -> Any:
+  """Brings uint8 pixels to float32 in [-1, 1]; floats pass as float32."""
+  if video.dtype == np.uint8:
+    return video.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+  return video.astype(np.float32)
+
+
+def to_pixels(video: Any) -> np.ndarray:
+  """Brings float video in [-1, 1] to uint8 pixels, clipped and rounded."""
+  scaled = (np.asarray(video, np.float32) + 1.0) * 127.5
+  return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def init_params(
+  config: config_lib.VisualTokenizerConfig,
+  rng: jax.Array,
+  frames: int = 0,
+  height: int = 0,
+  width: int = 0,
+) -> Any:
+  """Draws parameters, boxed with their logical axes.
+
+  Args:
+    config: sizes.
+    rng: key.
+    frames: of the video to trace with; 0 takes the smallest that there is.
+      Parameters do not depend on it.
+    height: likewise.
+    width: likewise.
+  """
+  video = jnp.zeros(
+    (
+      1,
+      frames or 1 + config.temporal_stride,
+      height or config.spatial_stride,
+      width or config.spatial_stride,
+      3,
+    )
+  )
+  return model_lib.VisualTokenizerModel(config).init(rng, video)['params']
+
+
+def _build(description: Mapping[str, Any], params: Any) -> VisualTokenizer:
+  return VisualTokenizer(config_lib.from_description(description), params)
+
+
+interface.register(VisualTokenizer.kind, _build)

@@ -1,0 +1,156 @@
+"""What a visual tokenizer is made of."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+
+ARCHITECTURES = ('magvit2', 'patch')
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualTokenizerConfig:
+  """Sizes of a MAGVIT-v2 tokenizer; the defaults are the paper's.
+
+  Two architectures share quantizer, interface, strides and causality:
+  'magvit2' is the paper's convolutional network; 'patch' turns groups of four
+  frames of small patches into vectors at once, so that nothing is computed at
+  full resolution: the one that a CPU can train.
+
+  Attributes:
+    architecture: 'magvit2' or 'patch'.
+    num_bits: latent dimensions, hence 2 ** num_bits codes (18).
+    spatial_stride: pixels a latent cell covers along height and width (8).
+    temporal_stride: frames a latent frame covers after the first (4).
+    frame_rate: frames a second of the clips it is trained on.
+    channels: magvit2: channels at full resolution (128).
+    channel_multipliers: magvit2: channels of each resolution, from full to
+      latent, in units of `channels`; one more than the spatial halvings.
+    num_residual_blocks: magvit2: blocks at each resolution (4).
+    norm_groups: magvit2: groups of the group norms (32).
+    patch_size: patch: pixels of a patch along height and width, at most the
+      spatial stride; where it is less, blocks at patch resolution come first.
+    patch_hidden_dim: patch: width of the encoder's pixel MLP.
+    patch_dim: patch: channels at patch resolution.
+    patch_blocks: patch: per-frame residual blocks at patch resolution.
+    latent_dim: patch: channels at latent resolution.
+    latent_blocks: patch: causal 3D residual blocks at latent resolution, in
+      encoder and decoder each.
+    output_hidden_dim: patch: width of the decoder's pixel MLP.
+    convolution: 'auto', 'native' or 'taps'; see `layers.causal_conv`.
+    dtype: what convolutions are computed in; the quantizer is float32 always.
+  """
+
+  architecture: str = 'magvit2'
+  num_bits: int = 18
+  spatial_stride: int = 8
+  temporal_stride: int = 4
+  frame_rate: float = 8.0
+  channels: int = 128
+  channel_multipliers: tuple[int, ...] = (1, 2, 2, 4)
+  num_residual_blocks: int = 4
+  norm_groups: int = 32
+  patch_size: int = 4
+  patch_hidden_dim: int = 512
+  patch_dim: int = 128
+  patch_blocks: int = 1
+  latent_dim: int = 256
+  latent_blocks: int = 1
+  output_hidden_dim: int = 1024
+  convolution: str = 'auto'
+  dtype: str = 'float32'
+
+  def __post_init__(self) -> None:
+    # JSON and gin hand over lists.
+    object.__setattr__(
+      self, 'channel_multipliers', tuple(self.channel_multipliers)
+    )
+    if self.architecture not in ARCHITECTURES:
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.architecture is {self.architecture!r}; it must'
+        f' be one of {", ".join(ARCHITECTURES)}.'
+      )
+    if not 1 <= self.num_bits <= 24:
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.num_bits is {self.num_bits}; it must be from 1'
+        ' to 24 (the paper has 18).'
+      )
+    for name in ('spatial_stride', 'temporal_stride'):
+      stride = getattr(self, name)
+      if stride < 1 or stride & (stride - 1):
+        raise errors.ConfigError(
+          f'VisualTokenizerConfig.{name} is {stride}; it must be a power of 2.'
+        )
+    if self.architecture == 'magvit2':
+      self._check_magvit2()
+    elif self.spatial_stride % self.patch_size:
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.patch_size is {self.patch_size}; it must divide'
+        f' spatial_stride, {self.spatial_stride}.'
+      )
+
+  def _check_magvit2(self) -> None:
+    if len(self.channel_multipliers) != self.spatial_halvings + 1:
+      raise errors.ConfigError(
+        'VisualTokenizerConfig.channel_multipliers has'
+        f' {len(self.channel_multipliers)} entries; a spatial stride of'
+        f' {self.spatial_stride} takes {self.spatial_halvings + 1}.'
+      )
+    if self.temporal_halvings > self.spatial_halvings:
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.temporal_stride, {self.temporal_stride}, must'
+        f' not exceed spatial_stride, {self.spatial_stride}.'
+      )
+    if self.channels % self.norm_groups:
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.channels, {self.channels}, must be a multiple'
+        f' of norm_groups, {self.norm_groups}.'
+      )
+
+  @property
+  def spatial_halvings(self) -> int:
+    """How often height and width are halved."""
+    return self.spatial_stride.bit_length() - 1
+
+  @property
+  def temporal_halvings(self) -> int:
+    """How often the frame rate is halved."""
+    return self.temporal_stride.bit_length() - 1
+
+  def halves_time(self, level: int) -> bool:
+    """Whether the downsampling after resolution `level` halves time too.
+
+    The last ones do, so that the costliest resolution sees every frame.
+    """
+    return level >= self.spatial_halvings - self.temporal_halvings
+
+  @property
+  def spec(self) -> specs.VisualSpec:
+    """What the tokenizer's grid of ids looks like."""
+    return specs.VisualSpec(
+      codebook_size=2**self.num_bits,
+      spatial_stride=self.spatial_stride,
+      temporal_stride=self.temporal_stride,
+      frame_rate=self.frame_rate,
+    )
+
+
+def from_description(description: Mapping[str, Any]) -> VisualTokenizerConfig:
+  """Returns the config that `dataclasses.asdict` described.
+
+  Args:
+    description: field names to values, as read from `checkpoint.json`.
+
+  Raises:
+    CheckpointError: if a field is not known to this version.
+  """
+  known = {field.name for field in dataclasses.fields(VisualTokenizerConfig)}
+  unknown = sorted(set(description) - known)
+  if unknown:
+    raise errors.CheckpointError(
+      f'the visual tokenizer was written with unknown settings {unknown};'
+      ' it needs a newer version of videopoet_jax.'
+    )
+  return VisualTokenizerConfig(**description)

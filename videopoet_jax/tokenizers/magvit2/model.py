@@ -1,0 +1,89 @@
+"""The visual tokenizer as one module: encoder, quantizer, decoder."""
+
+from collections.abc import Callable
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.tokenizers.magvit2 import config as config_lib
+from videopoet_jax.tokenizers.magvit2 import decoder
+from videopoet_jax.tokenizers.magvit2 import encoder
+from videopoet_jax.tokenizers.quantizers import lfq
+
+
+def check_video_shape(spec: specs.VisualSpec, shape: tuple[int, ...]) -> None:
+  """Raises LayoutError if a tokenizer cannot take video of this shape."""
+  if len(shape) != 5 or shape[-1] != 3:
+    raise errors.LayoutError(
+      'the visual tokenizer takes (batch, frames, height, width, 3); got'
+      f' {shape}.'
+    )
+  spec.latent_shape(*shape[1:4])
+
+
+class VisualTokenizerModel(nn.Module):
+  """MAGVIT-v2 (arXiv 2310.05737): video to ids and back.
+
+  Attributes:
+    config: sizes and architecture.
+  """
+
+  config: config_lib.VisualTokenizerConfig
+
+  def setup(self) -> None:
+    """Builds the parts of the chosen architecture."""
+    if self.config.architecture == 'magvit2':
+      self.encoder = encoder.ConvEncoder(self.config)
+      self.decoder = decoder.ConvDecoder(self.config)
+    else:
+      self.encoder = encoder.PatchEncoder(self.config)
+      self.decoder = decoder.PatchDecoder(self.config)
+
+  def latents(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Returns latents before quantization.
+
+    Args:
+      video_BTHWC: float in [-1, 1], 3 channels.
+
+    Returns:
+      float32 (batch, t, h, w, num_bits).
+
+    Raises:
+      LayoutError: if the frames are not 1 + temporal_stride * k, or height or
+        width is not a multiple of the spatial stride.
+    """
+    check_video_shape(self.config.spec, video_BTHWC.shape)
+    return self.encoder(video_BTHWC)
+
+  def encode(self, video_BTHWC: jax.Array) -> jax.Array:
+    """Returns int32 ids (batch, t, h, w); see `latents`."""
+    return lfq.latents_to_ids(self.latents(video_BTHWC))
+
+  def decode_codes(self, codes_BTHWC: jax.Array) -> jax.Array:
+    """Returns the video of codes, not clipped: (batch, frames, H, W, 3)."""
+    return self.decoder(codes_BTHWC)
+
+  def decode(self, ids_BTHW: jax.Array) -> jax.Array:
+    """Returns the video of ids, clipped to [-1, 1]."""
+    codes = lfq.ids_to_codes(ids_BTHW, self.config.num_bits)
+    return jnp.clip(self.decoder(codes), -1.0, 1.0)
+
+  def __call__(
+    self,
+    video_BTHWC: jax.Array,
+    bottleneck: Callable[[jax.Array], jax.Array] = lfq.quantize,
+  ) -> tuple[jax.Array, jax.Array]:
+    """Passes a video through the bottleneck, for training.
+
+    Args:
+      video_BTHWC: float in [-1, 1].
+      bottleneck: latents to what the decoder sees.
+
+    Returns:
+      The reconstruction, not clipped, and the latents.
+    """
+    latents = self.latents(video_BTHWC)
+    return self.decoder(bottleneck(latents)), latents

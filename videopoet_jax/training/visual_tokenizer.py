@@ -1,0 +1,189 @@
+"""Trains the visual tokenizer: what the one loop needs of it.
+
+Reconstruction, commitment and entropy; adversarial and perceptual terms are
+separate recipes. Two things ease the start: pixels have a chance to go around
+the quantizer while it is young, and the entropy terms, which spread the codes,
+fade out once they have done so.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import errors
+from videopoet_jax.losses import lookup_free
+from videopoet_jax.tokenizers.magvit2 import bundle
+from videopoet_jax.tokenizers.magvit2 import config as config_lib
+from videopoet_jax.tokenizers.magvit2 import model as model_lib
+from videopoet_jax.tokenizers.quantizers import lfq
+
+UNIT = 'clip'
+
+
+@dataclasses.dataclass(frozen=True)
+class VisualTokenizerRecipe:
+  """Weights and schedules of the losses.
+
+  Errors of pixels are measured on a scale from 0 (black) to 1 (white).
+
+  Attributes:
+    total_steps: length of the run, which the schedules below are shares of.
+    mse_weight: of the mean square error.
+    l1_weight: of the mean absolute error.
+    commitment_weight: of the pull of latents towards their codes.
+    entropy_weight: of token entropy minus codebook entropy, in nats, at step
+      0; it falls to nothing, linearly.
+    entropy_until: share of the run by which the entropy terms are gone.
+    codebook_entropy_scale: weight of the codebook's entropy within the
+      entropy terms.
+    inverse_temperature: sharpness of the soft assignment; see
+      `losses.lookup_free`.
+    entropy_group_bits: bits that share one joint distribution.
+    bypass_until: share of the run by which every clip is quantized. Before,
+      a clip goes around the quantizer with a chance that falls from 1, its
+      latents clipped to [-1, 1] with noise on them; 0 quantizes always.
+    bypass_noise: standard deviation of that noise.
+  """
+
+  total_steps: int = 1000
+  mse_weight: float = 20.0
+  l1_weight: float = 0.9
+  commitment_weight: float = 0.006
+  entropy_weight: float = 0.01
+  entropy_until: float = 0.6
+  codebook_entropy_scale: float = 1.0
+  inverse_temperature: float = 1.0
+  entropy_group_bits: int = 9
+  bypass_until: float = 0.3
+  bypass_noise: float = 0.3
+
+  def __post_init__(self) -> None:
+    if self.total_steps < 1:
+      raise errors.ConfigError(
+        f'VisualTokenizerRecipe.total_steps is {self.total_steps}; it must be'
+        ' at least 1.'
+      )
+
+
+class VisualTokenizerTrainable:
+  """Implements the contract of `training.trainable.Trainable`.
+
+  Attributes:
+    name: 'visual_tokenizer'.
+    config: of the model.
+    recipe: weights and schedules.
+  """
+
+  name = 'visual_tokenizer'
+
+  def __init__(
+    self,
+    config: config_lib.VisualTokenizerConfig,
+    recipe: VisualTokenizerRecipe,
+  ) -> None:
+    self.config = config
+    self.recipe = recipe
+    self._module = model_lib.VisualTokenizerModel(config)
+
+  def describe(self) -> dict[str, Any]:
+    """Returns what `checkpoint.json` says of the model."""
+    return {
+      'kind': bundle.VisualTokenizer.kind,
+      'config': dataclasses.asdict(self.config),
+      'recipe': dataclasses.asdict(self.recipe),
+    }
+
+  def init(self, rng: jax.Array, batch: Mapping[str, Any]) -> Any:
+    """Draws parameters, boxed with their logical axes."""
+    model_lib.check_video_shape(self.config.spec, batch['video'].shape)
+    return bundle.init_params(self.config, rng)
+
+  def bundle(self, params: Any) -> bundle.VisualTokenizer:
+    """Returns the tokenizer with these (unboxed) parameters, to use."""
+    return bundle.VisualTokenizer(self.config, params)
+
+  def loss(
+    self,
+    params: Any,
+    batch: Mapping[str, Any],
+    rng: jax.Array,
+    step: jax.Array,
+    unit: str = UNIT,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Computes the loss of one batch.
+
+    Args:
+      params: of the model.
+      batch: `video`, (batch, frames, height, width, 3), uint8 or float in
+        [-1, 1].
+      rng: key of this step.
+      step: int32, steps done.
+      unit: always 'clip'.
+
+    Returns:
+      The loss, and metrics: each weighted term, `psnr` in dB (mean over
+      clips, as quantized in this step), `codebook_usage` (share, from 0 to 1,
+      of the bits' entropy that this batch uses) and `bits_used` (the entropy
+      of the mean soft assignment, in bits).
+    """
+    del unit
+    recipe = self.recipe
+    video = bundle.from_pixels(batch['video'])
+    progress = step.astype(jnp.float32) / recipe.total_steps
+
+    def bottleneck(latents: jax.Array) -> jax.Array:
+      return self._bottleneck(latents, rng, progress)
+
+    out, latents = self._module.apply({'params': params}, video, bottleneck)
+    # Half of a difference on [-1, 1] is a difference on [0, 1].
+    error = 0.5 * (out - video)
+    square_B = jnp.mean(jnp.square(error), axis=(1, 2, 3, 4))
+    terms = lookup_free.entropy_terms(
+      latents, recipe.inverse_temperature, recipe.entropy_group_bits
+    )
+    entropy_weight = recipe.entropy_weight * jnp.clip(
+      1.0 - progress / max(recipe.entropy_until, 1e-6), 0.0, 1.0
+    )
+    parts = {
+      'mse': recipe.mse_weight * jnp.mean(square_B),
+      'l1': recipe.l1_weight * jnp.mean(jnp.abs(error)),
+      'commitment': recipe.commitment_weight * lookup_free.commitment(latents),
+      'entropy': entropy_weight
+      * (terms.token - recipe.codebook_entropy_scale * terms.codebook),
+    }
+    total = sum(parts.values())
+    bits = terms.codebook / jnp.log(2.0)
+    metrics = parts | {
+      'psnr': jnp.mean(-10.0 * jnp.log10(jnp.maximum(square_B, 1e-10))),
+      'codebook_usage': _usage(latents),
+      'bits_used': bits,
+    }
+    return total, metrics
+
+  def _bottleneck(
+    self, latents: jax.Array, rng: jax.Array, progress: jax.Array
+  ) -> jax.Array:
+    codes = lfq.quantize(latents)
+    recipe = self.recipe
+    if recipe.bypass_until <= 0.0:
+      return codes
+    choice_key, noise_key = jax.random.split(rng)
+    chance = jnp.clip(1.0 - progress / recipe.bypass_until, 0.0, 1.0)
+    around = jax.random.bernoulli(
+      choice_key, chance, (latents.shape[0], 1, 1, 1, 1)
+    )
+    noise = jax.random.normal(noise_key, latents.shape)
+    soft = jnp.clip(latents, -1.0, 1.0) + recipe.bypass_noise * noise
+    return jnp.where(around, soft, codes)
+
+
+def _usage(latents: jax.Array) -> jax.Array:
+  """Mean over bits of the entropy, in bits, of how often each is positive."""
+  share = jnp.mean(latents > 0, axis=(0, 1, 2, 3), dtype=jnp.float32)
+  return jnp.mean(
+    (jax.scipy.special.entr(share) + jax.scipy.special.entr(1.0 - share))
+    / jnp.log(2.0)
+  )
