@@ -1,0 +1,73 @@
+# `make` lists the commands. Everything runs in .venv, which `make setup` (a
+# part of every other command) makes once from pinned versions.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BIN := .venv/bin
+STAMP := .venv/.ready
+PARITY_STAMP := .venv/.parity
+# A test's compilations are kept on disk; processes beyond the cores only wait.
+export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); echo $$((n < 4 ? n : 4)))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+.PHONY: help
+help: ## list the commands
+	@grep -E '^[a-z_]+:.*## ' Makefile | sed -E 's/^([a-z_]+):.*## /make \1\t/' \
+	  | expand -t 20
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv (PYTHON=... chooses the interpreter)
+
+$(STAMP): setup.py .ci/setup $(wildcard constraints/*.txt)
+	@PYTHON='$(PYTHON)' .ci/setup
+	@touch $@
+
+.PHONY: demo
+demo: setup ## the whole chain on shapes in motion: demo/report.html
+	$(BIN)/videopoet demo --profile demo --out demo
+
+.PHONY: demo_full
+demo_full: setup ## the same, larger (hours): demo_full/report.html
+	$(BIN)/videopoet demo --profile demo_full --out demo_full
+
+.PHONY: test
+test: setup lint wheel_test test_suite ## lint, wheel and all tests
+
+.PHONY: test_suite
+# Continuous integration also compares with other implementations; where they
+# cannot be installed those tests are skipped, and the summary says so.
+test_suite: setup ## the tests alone (ARGS='-k name' selects)
+	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory $(PARITY_STAMP) || true; fi
+	$(PYTEST) --durations=15 $(ARGS)
+
+.PHONY: test_parity
+test_parity: $(PARITY_STAMP) ## comparisons with PyTorch implementations
+	$(PYTEST) -m parity $(ARGS)
+
+$(PARITY_STAMP): $(STAMP) .ci/parity
+	@.ci/parity
+	@touch $@
+
+.PHONY: lint
+lint: setup ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet . \
+	  || { echo 'make format puts these in order:'; $(BIN)/ruff format --check .; }
+	$(BIN)/mypy
+
+.PHONY: format
+format: setup ## sort imports and format
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+
+.PHONY: wheel_test
+wheel_test: setup ## build the wheel and use it from another folder
+	@.ci/wheel_test
+
+.PHONY: clean
+clean: ## remove .venv, caches and builds; demo/ stays
+	rm -rf .venv .cache build dist ./*.egg-info .ruff_cache
