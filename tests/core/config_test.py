@@ -3,9 +3,9 @@
 import os
 import pathlib
 
+import gin
 import pytest
 
-import gin
 from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
