@@ -1,0 +1,1 @@
+"""Oracle scores of generated clips, the scoreboard and the report."""
