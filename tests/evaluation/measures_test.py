@@ -14,7 +14,6 @@ from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import scoreboard
 
 _COUNT = 64
-_SOUNDS = ('video_to_audio', 'audio_video_continuation')
 
 
 @pytest.fixture(scope='module')

@@ -1,14 +1,16 @@
+"""What stands in metrics.json, and what may not."""
+
 import json
 
 import numpy as np
 import pytest
 
+from tests.evaluation import samples
 from videopoet_jax.core import errors
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import scoreboard
-from tests.evaluation import samples
 
 
 def test_row_of_the_truth():

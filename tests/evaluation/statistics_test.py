@@ -1,3 +1,5 @@
+"""Intervals against another implementation."""
+
 import numpy as np
 import pytest
 import scipy.stats

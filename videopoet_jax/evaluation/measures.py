@@ -68,6 +68,18 @@ class Readings:
     )
 
 
+def truth_of(task: str, clips: held_out.Clips) -> Outputs:
+  """What a perfect model would generate, of the kinds the task generates."""
+  video_BTHWC = audio_BT = None
+  if task != 'video_to_audio':
+    video_BTHWC = clips.video_BTHWC
+  if task == 'text_to_image':
+    video_BTHWC = clips.video_BTHWC[:, :1]
+  if task in ('video_to_audio', 'audio_video_continuation'):
+    audio_BT = clips.audio_BT
+  return Outputs(video_BTHWC, audio_BT)
+
+
 def read(outputs: Outputs, config: shapes_config.ShapesConfig) -> Readings:
   """Has the oracle read videos, or images, and sounds."""
   seen: list[oracle.Reading] = []

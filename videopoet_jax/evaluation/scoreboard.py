@@ -115,12 +115,7 @@ def chances(
   Returns:
     `guess`, `guess_the_rest` and `copy`; see `evaluation.baselines`.
   """
-  video_BTHWC = clips.video_BTHWC
-  if task == 'text_to_image':
-    video_BTHWC = video_BTHWC[:, :1]
-  truth = measures.read(
-    measures.Outputs(video_BTHWC, clips.audio_BT), clips.config
-  )
+  truth = measures.read(measures.truth_of(task, clips), clips.config)
   copied = baselines.copy_of_condition(task, clips, condition_frames)
   copy = 0.0
   if copied is not None:
