@@ -1,0 +1,295 @@
+"""Runs are equal bit for bit, whatever interrupts them."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+import jax
+import numpy as np
+import pytest
+
+from tests.training import tiny
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.core import errors
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.training import loop
+from videopoet_jax.training import metrics
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import schedules
+
+CONFIG = loop.LoopConfig(
+  total_steps=6,
+  log_every=2,
+  save_every=2,
+  ema_decay=0.9,
+  tensorboard=False,
+)
+ADAM = optimizers.OptimizerConfig(
+  learning_rate=0.05,
+  schedule=schedules.ScheduleConfig(warmup_steps=2),
+  weight_decay=0.01,
+)
+
+
+def _run(directory, config=CONFIG, batches=None, **options):
+  options = {'optimizer': ADAM, 'say': lambda line: None} | options
+  if 'mesh' not in options:
+    options['devices'] = jax.devices()[:1]
+  trainable = options.pop('trainable', tiny.TinyTrainable())
+  return loop.run(
+    trainable,
+    batches or tiny.TinyBatches(),
+    directory,
+    config=config,
+    **options,
+  )
+
+
+def _equal(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+@pytest.fixture(scope='module', name='finished')
+def _finished(tmp_path_factory):
+  directory = tmp_path_factory.mktemp('finished')
+  return directory, _run(directory)
+
+
+def test_two_uninterrupted_runs_are_equal(tmp_path, finished):
+  second = _run(tmp_path)
+  _equal(finished[1].state, second.state)
+  assert second.steps == 6
+  first_logged = metrics.read(tmp_path / 'metrics.jsonl')[0]
+  assert second.figures['loss'] < first_logged['loss']
+
+
+class _StopAt:
+  """Sends a signal to this process when a step's batch is asked for."""
+
+  def __init__(self, step, number):
+    self._step, self._number = step, number
+    self._batches = tiny.TinyBatches()
+
+  def __getattr__(self, name):
+    return getattr(self._batches, name)
+
+  def unit_at(self, step):
+    if (
+      step == self._step
+      and threading.current_thread() is threading.main_thread()
+      and self._number
+      and self._armed()
+    ):
+      os.kill(os.getpid(), self._number)
+    return self._batches.unit_at(step)
+
+  def _armed(self):
+    # The loop asks about all units first, to compile; then step by step.
+    self._asked = getattr(self, '_asked', 0) + 1
+    return self._asked == 2
+
+
+def test_a_signal_saves_within_a_step_and_the_resumed_run_is_equal(
+  tmp_path, finished
+):
+  before = signal.getsignal(signal.SIGTERM)
+  said = []
+  part = _run(
+    tmp_path / 'part',
+    batches=_StopAt(2, signal.SIGTERM),
+    say=said.append,
+  )
+  assert part.signal == signal.SIGTERM
+  assert part.steps == 3
+  assert 'saved step 3' in said[-1]
+  assert signal.getsignal(signal.SIGTERM) is before
+  resumed = _run(tmp_path / 'part', say=said.append)
+  assert any('resuming' in line and 'step 3' in line for line in said)
+  assert resumed.steps == 6
+  _equal(finished[1].state, resumed.state)
+  steps = [r['step'] for r in metrics.read(tmp_path / 'part/metrics.jsonl')]
+  assert steps == [2, 3, 4, 6]
+
+
+def test_kill_and_resume_equals_an_uninterrupted_run(
+  tmp_path, finished, repository
+):
+  program = f"""
+import os, signal
+from tests.training import loop_test
+def say(line):
+  print(line, flush=True)
+  if line.startswith('step 4/'):
+    os.kill(os.getpid(), signal.SIGKILL)
+loop_test._run({str(tmp_path / 'killed')!r}, say=say)
+"""
+  environment = dict(os.environ, PYTHONPATH=str(repository))
+  killed = subprocess.run(
+    [sys.executable, '-c', program],
+    env=environment,
+    cwd=tmp_path,
+    capture_output=True,
+    text=True,
+    timeout=120,
+  )
+  assert killed.returncode == -signal.SIGKILL, killed.stderr
+  resumed = _run(tmp_path / 'killed')
+  assert manager.complete_steps(tmp_path / 'killed')[-1] == 6
+  _equal(finished[1].state, resumed.state)
+
+
+def test_finished_run_is_left_alone(finished):
+  said = []
+  again = _run(finished[0], say=said.append)
+  _equal(finished[1].state, again.state)
+  assert 'done already' in said[-1]
+
+
+@pytest.mark.parametrize(
+  ('name', 'sizes'),
+  [
+    ('adamw', {'data': 2, 'fsdp': 2, 'tensor': 2}),
+    ('muon', {'data': 4, 'fsdp': 2}),
+    ('adafactor', {'fsdp': 8, 'data': 1}),
+  ],
+)
+def test_a_mesh_changes_nothing_but_rounding(tmp_path, name, sizes):
+  optimizer = dataclasses.replace(ADAM, name=name)
+  small = dataclasses.replace(CONFIG, total_steps=2)
+  one = _run(tmp_path / 'one', small, optimizer=optimizer)
+  many = _run(
+    tmp_path / 'many',
+    small,
+    optimizer=optimizer,
+    mesh=mesh_lib.MeshConfig(**sizes),
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one.params,
+    many.params,
+  )  # fmt: skip
+  up = many.state.params['up']
+  assert up.sharding.num_devices == 8
+  assert not up.sharding.is_fully_replicated
+  # Moments lie where their parameter does.
+  if name == 'adamw':
+    moments = [
+      leaf
+      for path, leaf in jax.tree_util.tree_leaves_with_path(
+        many.state.optimizer
+      )
+      if 'up' in jax.tree_util.keystr(path)
+    ]
+    assert {m.sharding for m in moments} == {up.sharding}
+
+
+def test_resumes_on_another_mesh(tmp_path):
+  _run(tmp_path, batches=_StopAt(2, signal.SIGTERM))
+  resumed = _run(tmp_path, mesh=mesh_lib.MeshConfig(data=2, fsdp=4))
+  assert resumed.steps == 6
+  assert resumed.state.params['down'].sharding.mesh.shape['fsdp'] == 4
+
+
+def test_accumulation_is_the_same_update(tmp_path):
+  short = dataclasses.replace(CONFIG, total_steps=2)
+  quiet = tiny.TinyTrainable(noise=0.0)
+  one = _run(tmp_path / 'one', short, trainable=quiet)
+  parts = _run(
+    tmp_path / 'parts',
+    short,
+    trainable=quiet,
+    optimizer=dataclasses.replace(ADAM, accumulate=4),
+  )
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one.params,
+    parts.params,
+  )  # fmt: skip
+  with pytest.raises(errors.ConfigError, match='must divide'):
+    _run(tmp_path / 'bad', optimizer=dataclasses.replace(ADAM, accumulate=3))
+
+
+def test_steps_that_are_not_finite_change_nothing(tmp_path):
+  result = _run(tmp_path / 'a', batches=tiny.TinyBatches(bad=(2, 3)))
+  assert int(result.state.skipped) == 2
+  assert np.isfinite(result.figures['loss'])
+  assert result.figures['skipped_steps'] == 2.0
+  before = dataclasses.replace(CONFIG, total_steps=6, max_skipped_in_a_row=3)
+  with pytest.raises(FloatingPointError, match='3 steps in a row'):
+    _run(tmp_path / 'b', before, batches=tiny.TinyBatches(bad=(3, 4, 5)))
+  dump = np.load(tmp_path / 'b/not_finite_6.npz')
+  assert dump['unit'] == 'b/large'
+  assert np.isnan(dump['inputs']).any()
+
+
+def test_validation_by_unit_and_figures(tmp_path):
+  pytest.importorskip('tensorboard')
+  config = dataclasses.replace(
+    CONFIG, validate_every=4, validation_batches=4, tensorboard=True
+  )
+  result = _run(tmp_path, config, validation=tiny.TinyBatches(seed=9))
+  figures = result.figures
+  both = (figures['validation/loss/a'], figures['validation/loss/b'])
+  assert figures['validation/loss'] == pytest.approx(np.mean(both))
+  assert both[1] > both[0]
+  records = metrics.read(tmp_path / 'metrics.jsonl')
+  assert [r['step'] for r in records if 'validation/loss' in r] == [4, 6]
+  assert {'loss', 'learning_rate', 'steps_per_second'} <= set(records[0])
+  assert list((tmp_path / 'tensorboard').glob('events*'))
+
+
+def test_adaptation_starts_from_other_parameters(tmp_path, finished):
+  frozen = dataclasses.replace(ADAM, learning_rate=0.0)
+  second = _run(tmp_path / 'second', optimizer=frozen, init_from=finished[0])
+  _equal(finished[1].params, second.state.params)
+  assert second.steps == 6
+  with pytest.raises(errors.CheckpointError, match='other model.*up'):
+    _run(
+      tmp_path / 'third',
+      trainable=tiny.TinyTrainable(width=16),
+      init_from=finished[0],
+    )
+
+
+def test_a_run_of_another_model_or_kind_is_refused(finished):
+  tmp_path = finished[0]
+  with pytest.raises(errors.CheckpointError, match='config.width: 8 and 16'):
+    _run(tmp_path, trainable=tiny.TinyTrainable(width=16))
+  with pytest.raises(errors.CheckpointError, match="'tiny'; a 'other'"):
+    _run(tmp_path, trainable=tiny.TinyTrainable(name='other'))
+  with pytest.raises(errors.CheckpointError, match='optimizer'):
+    _run(
+      tmp_path,
+      dataclasses.replace(CONFIG, total_steps=8),
+      optimizer=dataclasses.replace(ADAM, name='adafactor'),
+    )
+
+
+def test_a_folder_that_cannot_be_written(tmp_path):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.CheckpointError, match='cannot write'):
+    _run(tmp_path / 'file' / 'run')
+
+
+def test_a_mesh_that_does_not_divide_the_batch(tmp_path):
+  with pytest.raises(errors.MeshError, match='multiple of 8'):
+    _run(tmp_path, batches=tiny.TinyBatches(size=6), mesh=mesh_lib.MeshConfig())
+
+
+def test_checkpoint_holds_its_counters_and_loads_for_inference(
+  tmp_path, finished
+):
+  directory, result = finished
+  step = directory / 'steps/6'
+  counters = json.loads((step / 'counters/metadata').read_text())
+  assert counters['batches'] == {'a/small': 3, 'b/large': 3}
+  description, params = export.load_params(directory, 'tiny')
+  assert description['config'] == {'width': 8}
+  _equal(params, result.state.ema)
+  copied = export.export_params(directory, tmp_path / 'out')
+  _equal(export.load_params(copied)[1], params)
+  assert pathlib.Path(copied / 'params').is_dir()

@@ -1,0 +1,129 @@
+"""A checkpoint's parameters for inference, and folders that hold only them."""
+
+from collections.abc import Mapping
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import tree as tree_lib
+from videopoet_jax.core import errors
+
+PARAMS = 'params'
+EMA = 'ema'
+
+
+def load_params(
+  directory: str | os.PathLike[str],
+  kind: str | None = None,
+  expected: Mapping[str, Any] | None = None,
+) -> tuple[dict[str, Any], Any]:
+  """Reads the parameters to use a model with.
+
+  Args:
+    directory: a run's folder (`steps/<n>/`), of which the newest readable step
+      counts, or a folder that `export_params` wrote (`params/`).
+    kind: what it must be; None takes any.
+    expected: parts of a description that must be equal in the folder, for
+      example `{'vocabulary': ..., 'layouts': ...}`.
+
+  Returns:
+    The description, and nested dicts of numpy arrays: the averaged parameters
+    where the run kept them, the last ones otherwise.
+
+  Raises:
+    CheckpointError: the folder is missing, empty, half written, of another
+      kind, or differs from `expected`.
+  """
+  directory = pathlib.Path(directory).absolute()
+  description = describe.read_description(directory, kind)
+  if expected:
+    manager.check_description(directory, expected, tuple(expected))
+  if (directory / PARAMS).is_dir():
+    return description, read_arrays(directory / PARAMS)
+  steps = manager.complete_steps(directory)
+  if not steps:
+    state = 'half written' if manager.unfinished_steps(directory) else 'empty'
+    raise errors.CheckpointError(
+      f'the checkpoint folder {directory} is {state}: it has no finished step; '
+      'train until the first save, or give another folder'
+    )
+  problem = ''
+  for step in reversed(steps):
+    folder = directory / manager.STEPS_FOLDER / str(step)
+    item = folder / EMA if (folder / EMA).is_dir() else folder / PARAMS
+    try:
+      return description, read_arrays(item)
+    except errors.CheckpointError as error:
+      problem = problem or str(error)
+  raise errors.CheckpointError(f'no step in {directory} can be read: {problem}')
+
+
+def read_arrays(path: str | os.PathLike[str]) -> Any:
+  """Reads a saved tree as numpy arrays, whatever mesh it was saved from.
+
+  Raises:
+    CheckpointError: the folder is missing or damaged.
+  """
+  path = pathlib.Path(path).absolute()
+  try:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+      metadata = checkpointer.metadata(path)
+      shapes = getattr(metadata, 'item_metadata', metadata)
+      shapes = getattr(shapes, 'tree', shapes)
+      restore_args = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+      )
+      return checkpointer.restore(
+        path, args=ocp.args.PyTreeRestore(restore_args=restore_args)
+      )
+  # Orbax and TensorStore raise what they like for damaged files.
+  except Exception as error:
+    reason = (str(error).splitlines() or [''])[0][:200]
+    raise errors.CheckpointError(
+      f'cannot read the arrays in {path} ({reason}): the checkpoint is '
+      'incomplete or damaged; give another, or write it again'
+    ) from error
+
+
+def export_params(
+  source: str | os.PathLike[str], directory: str | os.PathLike[str]
+) -> pathlib.Path:
+  """Writes a run's parameters for inference into a folder of their own.
+
+  Folders that stand beside a run's steps (its tokenizers) are copied too.
+
+  Args:
+    source: a run's folder.
+    directory: the folder to write.
+
+  Returns:
+    `directory`.
+
+  Raises:
+    CheckpointError: the one cannot be read, or the other not written.
+  """
+  source, directory = pathlib.Path(source), pathlib.Path(directory)
+  description, params = load_params(source)
+  try:
+    directory.mkdir(parents=True, exist_ok=True)
+    # The description comes last: without it the folder counts as unfinished.
+    (directory / describe.FILE_NAME).unlink(missing_ok=True)
+    for inner in source.iterdir():
+      if (inner / describe.FILE_NAME).is_file():
+        shutil.copytree(inner, directory / inner.name, dirs_exist_ok=True)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {directory}: {error.strerror or error}; give a folder '
+      'that can be written'
+    ) from error
+  tree_lib.save_tree(directory / PARAMS, params)
+  description.pop('format_version')
+  describe.write_description(directory, description)
+  return directory

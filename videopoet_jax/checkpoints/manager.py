@@ -1,0 +1,296 @@
+"""Saves and restores the state of a run.
+
+    run_dir/checkpoint.json      what the folder holds (see `describe`)
+    run_dir/steps/<n>/params     Orbax, one folder an item
+                      ema
+                      optimizer
+                      counters   JSON: step, batches seen of each unit, ...
+
+Orbax writes a step into a folder with another name and renames it when it is
+whole, so a step that a crash cut short is never taken for a finished one.
+"""
+
+from collections.abc import Callable, Mapping
+import logging
+import os
+import pathlib
+import re
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.core import errors
+
+STEPS_FOLDER = 'steps'
+COUNTERS = 'counters'
+
+# Parts of a description that have to agree for a run to go on.
+_MUST_AGREE = (
+  'kind',
+  'config',
+  'vocabulary',
+  'layouts',
+  'visual_tokenizer',
+  'audio_tokenizer',
+  'text_tokenizer',
+  'fingerprints',
+)
+
+
+def differences(found: Any, expected: Any, name: str = '') -> list[str]:
+  """Where two descriptions differ: `config.depth: 4 and 6`."""
+  if isinstance(found, Mapping) and isinstance(expected, Mapping):
+    result = []
+    for key in sorted({*found, *expected}, key=str):
+      inner = f'{name}.{key}' if name else str(key)
+      result += differences(found.get(key), expected.get(key), inner)
+    return result
+  if isinstance(found, (list, tuple)) and isinstance(expected, (list, tuple)):
+    found, expected = list(found), list(expected)
+  if found == expected:
+    return []
+  return [f'{name}: {_short(found)} and {_short(expected)}']
+
+
+def _short(value: Any) -> str:
+  text = repr(value)
+  return text if len(text) <= 60 else text[:57] + '...'
+
+
+def check_description(
+  directory: str | os.PathLike[str],
+  expected: Mapping[str, Any],
+  keys: tuple[str, ...] = _MUST_AGREE,
+) -> dict[str, Any]:
+  """Reads a folder's description and compares it with what is wanted.
+
+  Args:
+    directory: the checkpoint folder.
+    expected: a description; only `keys` that it holds are compared.
+    keys: which parts must be equal.
+
+  Returns:
+    The folder's description.
+
+  Raises:
+    CheckpointError: it is unreadable, of another kind, or differs; the
+      message lists the first differences.
+  """
+  found = describe.read_description(directory, expected.get('kind'))
+  wrong = []
+  for key in keys:
+    if key in expected and key in found:
+      wrong += differences(found[key], expected[key], key)
+  if wrong:
+    more = f' and {len(wrong) - 4} more' if len(wrong) > 4 else ''
+    raise errors.CheckpointError(
+      f'the checkpoint folder {directory} is of another model; in the folder '
+      f'and wanted here: {"; ".join(wrong[:4])}{more}. Give the settings it '
+      'was trained with, or another folder'
+    )
+  return found
+
+
+class Manager:
+  """The checkpoints of one run."""
+
+  def __init__(
+    self,
+    directory: str | os.PathLike[str],
+    description: Mapping[str, Any],
+    *,
+    keep: int = 2,
+    keep_every: int = 0,
+    asynchronous: bool = True,
+    say: Callable[[str], None] = print,
+  ) -> None:
+    """Opens or makes a run's folder.
+
+    Args:
+      directory: the run's folder.
+      description: JSON values for `checkpoint.json`, `kind` among them.
+      keep: newest steps that are kept.
+      keep_every: steps that are multiples of this are kept for good; 0 none.
+      asynchronous: whether saving goes on while training does.
+      say: takes the names of steps that cannot be used.
+
+    Raises:
+      CheckpointError: the folder cannot be written, or holds a run of another
+        model.
+    """
+    self._directory = pathlib.Path(directory).absolute()
+    self._say = say
+    # Orbax reports every phase of every save; a run's own lines drown in it.
+    logging.getLogger('absl').setLevel(logging.WARNING)
+    if (self._directory / describe.FILE_NAME).exists():
+      check_description(self._directory, description)
+    elif self.has_steps():
+      raise errors.CheckpointError(
+        f'{self._directory} holds steps and no {describe.FILE_NAME}: it is not '
+        'a run of ours, or half copied; give another folder'
+      )
+    if jax.process_index() == 0:
+      describe.write_description(self._directory, description)
+      self._check_writable()
+    self._manager = ocp.CheckpointManager(
+      self._directory / STEPS_FOLDER,
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        keep_period=keep_every or None,
+        enable_async_checkpointing=asynchronous,
+        cleanup_tmp_directories=True,
+        save_root_metadata=False,
+      ),
+    )
+
+  def has_steps(self) -> bool:
+    return bool(complete_steps(self._directory))
+
+  def _check_writable(self) -> None:
+    probe = self._directory / '.probe'
+    try:
+      (self._directory / STEPS_FOLDER).mkdir(exist_ok=True)
+      probe.touch()
+      probe.unlink()
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot write the run folder {self._directory}: {error.strerror}; '
+        'give a folder that can be written (--run_dir)'
+      ) from error
+
+  def save(
+    self, step: int, items: Mapping[str, Any], counters: Mapping[str, Any]
+  ) -> None:
+    """Saves a step; returns as soon as the arrays are copied off the device.
+
+    Args:
+      step: number of steps done; one that is saved already is left alone.
+      items: pytrees of arrays by item name ('params', 'ema', 'optimizer').
+      counters: JSON values.
+    """
+    if step in self._manager.all_steps():
+      return
+    args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
+    args[COUNTERS] = ocp.args.JsonSave(dict(counters))
+    try:
+      self._manager.save(step, args=ocp.args.Composite(**args))
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot save step {step} in {self._directory}: '
+        f'{error.strerror or error}; make room or give another --run_dir'
+      ) from error
+
+  def restore(
+    self, target: Mapping[str, Any]
+  ) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Reads the newest complete step onto the devices that `target` names.
+
+    A step that cannot be read is named and the one before is tried.
+
+    Args:
+      target: pytrees of `jax.ShapeDtypeStruct` with shardings by item name.
+
+    Returns:
+      The items and the counters, or None where nothing was saved yet.
+
+    Raises:
+      CheckpointError: there are steps and none can be used, or the newest is
+        of other shapes than the target.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    for name in unfinished_steps(self._directory):
+      self._say(f'skipping {name}: its saving was cut short')
+    for step in steps:
+      folder = self._directory / STEPS_FOLDER / str(step)
+      missing = [
+        name for name in (*target, COUNTERS) if not (folder / name).is_dir()
+      ]
+      if missing:
+        self._say(f'skipping {folder}: it is damaged (no {missing[0]})')
+        continue
+      self._check_shapes(folder, target)
+      args = {name: ocp.args.StandardRestore(t) for name, t in target.items()}
+      args[COUNTERS] = ocp.args.JsonRestore()
+      try:
+        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+      # Orbax and TensorStore raise what they like for damaged files.
+      except Exception as error:
+        reason = (str(error).splitlines() or [''])[0][:200]
+        self._say(f'skipping {folder}: it is damaged ({reason})')
+        continue
+      # Later steps that could not be read would be in the way of saving.
+      for later in steps[: steps.index(step)]:
+        self._manager.delete(later)
+      return {name: restored[name] for name in target}, restored[COUNTERS]
+    if steps:
+      raise errors.CheckpointError(
+        f'no step in {self._directory / STEPS_FOLDER} can be read (tried '
+        f'{", ".join(map(str, steps))}): start afresh in another --run_dir'
+      )
+    return None
+
+  def _check_shapes(
+    self, folder: pathlib.Path, target: Mapping[str, Any]
+  ) -> None:
+    for name, tree in target.items():
+      try:
+        saved = saved_shapes(folder / name)
+      except Exception:
+        return  # Damaged: reading it says so.
+      wanted = {
+        path_name(path): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+      }
+      wrong = differences(saved, wanted, name)
+      if wrong:
+        raise errors.CheckpointError(
+          f'{folder} is of another model or optimizer; saved and wanted '
+          f'shapes: {"; ".join(wrong[:3])}. Give the settings it was trained '
+          'with, or another --run_dir'
+        )
+
+  def wait(self) -> None:
+    """Waits until what was saved is on disk."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    self.wait()
+    self._manager.close()
+
+
+def path_name(path: tuple[Any, ...]) -> str:
+  """`a/b/0` for a path within a pytree."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def saved_shapes(item: pathlib.Path) -> dict[str, tuple[int, ...]]:
+  """Shape of every array of a saved item, by its path."""
+  metadata = ocp.StandardCheckpointer().metadata(item)
+  tree = getattr(metadata, 'item_metadata', metadata)
+  tree = getattr(tree, 'tree', tree)
+  return {
+    path_name(path): tuple(leaf.shape)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
+  """Numbers of the finished steps in a run's folder, oldest first."""
+  folder = pathlib.Path(directory) / STEPS_FOLDER
+  if not folder.is_dir():
+    return []
+  return sorted(
+    int(path.name)
+    for path in folder.iterdir()
+    if path.is_dir() and re.fullmatch(r'\d+', path.name)
+  )
+
+
+def unfinished_steps(directory: str | os.PathLike[str]) -> list[str]:
+  """Names of folders that an interrupted save has left."""
+  folder = pathlib.Path(directory) / STEPS_FOLDER
+  if not folder.is_dir():
+    return []
+  return sorted(p.name for p in folder.iterdir() if 'checkpoint-tmp' in p.name)

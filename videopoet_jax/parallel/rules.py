@@ -1,0 +1,136 @@
+"""Which logical axis of an array goes along which axis of the mesh.
+
+Layers name what each dimension means ('embed', 'heads', ...) and know nothing
+of meshes; a table of rules, bound in `gin/partitioning/`, maps the names. The
+first rule that fits wins, and a mesh axis is used once an array.
+"""
+
+from collections.abc import Sequence
+import math
+from typing import Any
+
+import flax.linen as nn
+from flax.core import meta
+import jax
+
+from videopoet_jax.core import errors
+
+Rules = Sequence[tuple[str, str | tuple[str, ...] | None]]
+
+# Names used by layers: dimensions of parameters, then of activations.
+STANDARD: Rules = (
+  ('layers', None),
+  ('vocab', 'tensor'),
+  ('heads', 'tensor'),
+  ('kv_heads', 'tensor'),
+  ('mlp', 'tensor'),
+  ('embed', 'fsdp'),
+  ('conv_in', None),
+  ('conv_out', 'fsdp'),
+  ('head_dim', None),
+  ('batch', ('data', 'fsdp')),
+  ('activation_batch', ('data', 'fsdp')),
+  ('activation_length', 'sequence'),
+  ('activation_embed', None),
+  ('activation_heads', 'tensor'),
+  ('activation_kv_heads', 'tensor'),
+  ('activation_mlp', 'tensor'),
+  ('activation_vocab', 'tensor'),
+)
+
+
+def is_boxed(leaf: Any) -> bool:
+  return isinstance(leaf, meta.AxisMetadata)
+
+
+def logical_axes(boxed: Any) -> Any:
+  """Names of the dimensions of every parameter.
+
+  Args:
+    boxed: what a module's `init` returns, or its `jax.eval_shape`.
+
+  Returns:
+    The same tree with a `jax.sharding.PartitionSpec` of logical names (None
+    for an unnamed dimension) in place of each parameter.
+  """
+
+  def names(leaf: Any) -> jax.sharding.PartitionSpec:
+    if is_boxed(leaf):
+      rank = len(leaf.unbox(apply_constraint=False).shape)
+      given = tuple(leaf.get_partition_spec())
+    else:
+      rank, given = len(leaf.shape), ()
+    return jax.sharding.PartitionSpec(*given, *(None,) * (rank - len(given)))
+
+  return jax.tree.map(names, boxed, is_leaf=is_boxed)
+
+
+def unbox(boxed: Any) -> Any:
+  """The parameters without their axis names."""
+  return jax.tree.map(
+    lambda leaf: leaf.unbox(apply_constraint=False) if is_boxed(leaf) else leaf,
+    boxed,
+    is_leaf=is_boxed,
+  )
+
+
+def shardings(boxed: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
+  """Where each parameter lives.
+
+  A dimension that its mesh axis does not divide is kept whole on every device
+  of that axis: true of a tiny model on many devices, and always correct.
+
+  Args:
+    boxed: parameters, or their shapes, boxed with logical axes.
+    mesh: the device mesh.
+    rules: logical to mesh axes.
+
+  Returns:
+    The unboxed tree with a `NamedSharding` for each parameter.
+  """
+
+  def sharding(
+    leaf: Any, names: jax.sharding.PartitionSpec
+  ) -> jax.sharding.NamedSharding:
+    spec = nn.logical_to_mesh_axes(tuple(names), list(rules))
+    parts = [
+      axes if size % _parts(mesh, axes) == 0 else None
+      for size, axes in zip(leaf.shape, tuple(spec))
+    ]
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*parts))
+
+  return jax.tree.map(sharding, unbox(boxed), logical_axes(boxed))
+
+
+def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+
+def batch_sharding(
+  mesh: jax.sharding.Mesh, rules: Rules = STANDARD
+) -> jax.sharding.NamedSharding:
+  """Splits the first dimension of a batch as the rules say of 'batch'."""
+  spec = nn.logical_to_mesh_axes(('batch',), list(rules))
+  return jax.sharding.NamedSharding(mesh, spec)
+
+
+def check_batch(
+  size: int, mesh: jax.sharding.Mesh, rules: Rules = STANDARD
+) -> None:
+  """Raises MeshError unless the mesh divides a global batch of this size."""
+  axes = batch_sharding(mesh, rules).spec[0]
+  parts = _parts(mesh, axes)
+  if size % parts:
+    names = axes if isinstance(axes, str) else ' x '.join(axes)
+    raise errors.MeshError(
+      f'a batch of {size} examples cannot be split over the {parts} parts of '
+      f'the mesh axes {names}: make the batch a multiple of {parts}, or set '
+      f'MeshConfig so that {names} divide {size}'
+    )
+
+
+def _parts(mesh: jax.sharding.Mesh, axes: str | tuple[str, ...] | None) -> int:
+  if axes is None:
+    return 1
+  axes = (axes,) if isinstance(axes, str) else axes
+  return math.prod(mesh.shape[axis] for axis in axes)

@@ -1,0 +1,101 @@
+"""Starting on several hosts, and what belongs to this one."""
+
+from collections.abc import Mapping
+import dataclasses
+import os
+
+import jax
+
+from videopoet_jax.core import errors
+
+_VARIABLES = ('COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID')
+
+
+@dataclasses.dataclass(frozen=True)
+class HostConfig:
+  """How this process finds the others.
+
+  Attributes:
+    coordinator: `host:port` of process 0; empty for a run of one process;
+      `auto` where the cluster (Cloud TPU, Slurm, Kubernetes) tells.
+    num_processes: processes of the run.
+    process_id: this one, counted from 0.
+  """
+
+  coordinator: str = ''
+  num_processes: int = 1
+  process_id: int = 0
+
+
+def from_environment(
+  environment: Mapping[str, str] = os.environ,
+) -> HostConfig:
+  """Reads COORDINATOR_ADDRESS, NUM_PROCESSES and PROCESS_ID.
+
+  Raises:
+    ConfigError: some of them are set but not all, or a number is none.
+  """
+  values = {name: environment.get(name, '') for name in _VARIABLES}
+  if not any(values.values()):
+    return HostConfig()
+  if values['COORDINATOR_ADDRESS'] == 'auto':
+    return HostConfig('auto')
+  if not all(values.values()):
+    raise _missing(values)
+  try:
+    return HostConfig(
+      values['COORDINATOR_ADDRESS'],
+      int(values['NUM_PROCESSES']),
+      int(values['PROCESS_ID']),
+    )
+  except ValueError:
+    raise _missing(values) from None
+
+
+def _missing(values: Mapping[str, str]) -> errors.ConfigError:
+  shown = ', '.join(f'{name}={value!r}' for name, value in values.items())
+  return errors.ConfigError(
+    f'a run on several hosts needs all of {shown} in the environment '
+    '(host:port, a number and a number), or COORDINATOR_ADDRESS=auto'
+  )
+
+
+def initialize(config: HostConfig) -> None:
+  """Joins the other processes; does nothing in a run of one."""
+  if not config.coordinator:
+    return
+  if config.coordinator == 'auto':
+    jax.distributed.initialize()
+    return
+  if not 0 <= config.process_id < config.num_processes:
+    raise errors.ConfigError(
+      f'process {config.process_id} of {config.num_processes}: processes are '
+      'counted from 0'
+    )
+  jax.distributed.initialize(
+    config.coordinator, config.num_processes, config.process_id
+  )
+
+
+def host_slice(
+  global_size: int, process: int | None = None, count: int | None = None
+) -> slice:
+  """Rows of a global batch that this host provides.
+
+  Args:
+    global_size: examples of the batch over all hosts.
+    process: this process's index, asked of JAX unless given.
+    count: number of processes, likewise.
+
+  Raises:
+    MeshError: the hosts do not divide the batch.
+  """
+  process = jax.process_index() if process is None else process
+  count = jax.process_count() if count is None else count
+  if global_size % count:
+    raise errors.MeshError(
+      f'a batch of {global_size} examples cannot be split over {count} hosts: '
+      f'make it a multiple of {count}'
+    )
+  share = global_size // count
+  return slice(process * share, (process + 1) * share)

@@ -1,0 +1,60 @@
+"""Task adaptation: a fresh run that begins with another run's parameters.
+
+VideoPoet's second training stage fine-tunes the pretrained model on a subset
+of tasks and of better data, with a fresh optimizer (Kondratyuk et al., 2024).
+"""
+
+from collections.abc import Mapping
+import os
+from typing import Any
+
+import jax
+
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.core import errors
+
+# The layouts are not among them: another mix of tasks is what this is for.
+_MUST_AGREE = ('vocabulary', 'visual_tokenizer', 'audio_tokenizer')
+
+
+def load(
+  directory: str | os.PathLike[str], description: Mapping[str, Any], shapes: Any
+) -> Any:
+  """Reads the parameters of another run.
+
+  Args:
+    directory: its folder.
+    description: of the model to be trained.
+    shapes: its parameters' shapes, with shardings.
+
+  Returns:
+    The parameters on the devices.
+
+  Raises:
+    CheckpointError: the folder is not of this kind of model or size.
+  """
+  expected = {k: description[k] for k in _MUST_AGREE if k in description}
+  _, params = export.load_params(directory, description['kind'], expected)
+  found = {
+    manager.path_name(path): leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
+  }
+  wanted = {
+    manager.path_name(path): leaf.shape
+    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
+  }
+  wrong = manager.differences(found, wanted)
+  if wrong:
+    raise errors.CheckpointError(
+      f'the parameters in {directory} are of another model; in the folder and '
+      f'wanted here: {"; ".join(wrong[:3])}. Set the sizes that it was trained '
+      'with'
+    )
+  return jax.tree.map(
+    lambda x, s: jax.make_array_from_callback(
+      s.shape, s.sharding, lambda index: x[index].astype(s.dtype)
+    ),
+    params,
+    shapes,
+  )

@@ -1,0 +1,459 @@
+"""The one training loop: a straight story for every trainable.
+
+Restore or begin; then for each step: its unit, its batch, the unit's compiled
+step. Everything random is a function of (seed, step), so a resumed run equals
+an uninterrupted one bit for bit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import functools
+import os
+import pathlib
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from videopoet_jax.checkpoints import manager as manager_lib
+from videopoet_jax.core import errors
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.training import adaptation
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import metrics as metrics_lib
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import prefetch
+from videopoet_jax.training import programs
+from videopoet_jax.training import signals
+from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import step as step_lib
+from videopoet_jax.training import trainable as trainable_lib
+from videopoet_jax.training import validation as validation_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+  """How long a run is and what it does on the way.
+
+  A run is its steps: schedules end with the last one. To fill a given time,
+  choose the steps from the rate that a short run prints.
+
+  Attributes:
+    total_steps: steps of the whole run, those before a resume included.
+    seed: of the initial parameters and everything random in a step.
+    ema_decay: of the averaged parameters; 0 keeps none.
+    log_every: steps between lines of figures.
+    save_every: steps between checkpoints; the last step is always saved.
+    keep: newest checkpoints that are kept.
+    keep_every: checkpoints of multiples of this are kept for good; 0 none.
+    validate_every: steps between validations, the last step is always
+      validated; 0 never validates.
+    validation_batches: batches of one validation, over all units.
+    max_skipped_in_a_row: steps that are not finite, one after the other, at
+      which the run stops.
+    tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
+    compile_ahead: whether to compile units in a thread while training begins
+      with those that are done.
+  """
+
+  total_steps: int = 1000
+  seed: int = 0
+  ema_decay: float = 0.0
+  log_every: int = 50
+  save_every: int = 500
+  keep: int = 2
+  keep_every: int = 0
+  validate_every: int = 0
+  validation_batches: int = 16
+  max_skipped_in_a_row: int = 20
+  tensorboard: bool = True
+  compile_ahead: bool = True
+
+  def __post_init__(self) -> None:
+    for name in ('total_steps', 'log_every', 'save_every', 'keep'):
+      if getattr(self, name) < 1:
+        raise errors.ConfigError(
+          f'LoopConfig.{name} is {getattr(self, name)}; it must be at least 1'
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """What a run came to.
+
+  Attributes:
+    state: the state after the last step done.
+    figures: the last figures logged, `validation/...` among them.
+    steps: steps done, those before a resume included.
+    seconds: time that the call took.
+    signal: number of the signal that ended it, 0 if it ran to its end.
+  """
+
+  state: state_lib.TrainState
+  figures: Mapping[str, float]
+  steps: int
+  seconds: float
+  signal: int = 0
+
+  @property
+  def params(self) -> Any:
+    """The parameters to use the model with."""
+    return state_lib.inference_params(self.state)
+
+
+def run(
+  trainable: trainable_lib.Trainable,
+  batches: batches_lib.Batches,
+  run_dir: str | os.PathLike[str],
+  *,
+  config: LoopConfig = LoopConfig(),
+  optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig(),
+  mesh: mesh_lib.MeshConfig = mesh_lib.MeshConfig(),
+  rules: rules_lib.Rules = rules_lib.STANDARD,
+  validation: batches_lib.Batches | None = None,
+  init_from: str | os.PathLike[str] | None = None,
+  devices: Sequence[jax.Device] | None = None,
+  say: Callable[[str], None] = print,
+) -> Result:
+  """Trains to the last step, from the newest checkpoint in `run_dir` if any.
+
+  Args:
+    trainable: the model and its loss.
+    batches: the training data.
+    run_dir: the run's folder.
+    config: length, saving and logging.
+    optimizer: which, and its rates.
+    mesh: devices along each axis.
+    rules: logical to mesh axes.
+    validation: data whose first `validation_batches` batches are scored.
+    init_from: checkpoint folder whose parameters a fresh run begins with
+      (task adaptation: VideoPoet's second training stage).
+    devices: to train on; all unless given.
+    say: takes lines for the screen.
+
+  Returns:
+    State and figures of the last step done.
+
+  Raises:
+    UserError: mesh, folder or checkpoint do not fit.
+    FloatingPointError: too many steps in a row were not finite; the folder
+      holds what the last one was given.
+  """
+  began = time.monotonic()
+  programs.keep_on_disk()
+  say = say if jax.process_index() == 0 else lambda line: None
+  device_mesh = mesh_lib.create(mesh, devices)
+  checkpoints = manager_lib.Manager(
+    run_dir,
+    trainable.describe(),
+    keep=config.keep,
+    keep_every=config.keep_every,
+    say=say,
+  )
+  try:
+    with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
+      story = _Story(
+        trainable, batches, pathlib.Path(run_dir), config, optimizer,
+        device_mesh, rules, validation, checkpoints, stop, say,
+      )  # fmt: skip
+      state, figures = story.tell(init_from)
+  finally:
+    checkpoints.close()
+  return Result(
+    state, figures, int(state.step), time.monotonic() - began, stop.signal
+  )
+
+
+class _Story:
+  """One call of `run`, with what its parts share."""
+
+  def __init__(
+    self,
+    trainable: trainable_lib.Trainable,
+    batches: batches_lib.Batches,
+    run_dir: pathlib.Path,
+    config: LoopConfig,
+    optimizer: optimizers.OptimizerConfig,
+    mesh: jax.sharding.Mesh,
+    rules: rules_lib.Rules,
+    validation: batches_lib.Batches | None,
+    checkpoints: manager_lib.Manager,
+    stop: signals.Stop,
+    say: Callable[[str], None],
+  ) -> None:
+    self.trainable = trainable
+    self.batches = batches
+    self.run_dir = run_dir
+    self.config = config
+    self.optimizer_config = optimizer
+    self.mesh = mesh
+    self.rules = rules
+    self.validation = validation
+    self.checkpoints = checkpoints
+    self.stop = stop
+    self.say = say
+    self.counts: dict[str, int] = {}
+    self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
+
+  def tell(
+    self, init_from: str | os.PathLike[str] | None
+  ) -> tuple[state_lib.TrainState, dict[str, float]]:
+    config = self.config
+    state = self._restore_or_begin(init_from)
+    first = int(state.step)
+    if first >= config.total_steps:
+      self.say(f'{self.run_dir}: all {first} steps are done already')
+      return state, {}
+
+    train_programs = self._compile(first)
+    validate = validation_lib.Validation(
+      self.trainable, self.validation, self.place,
+      seed=config.seed, num_batches=config.validation_batches,
+    )  # fmt: skip
+    writer = metrics_lib.Writer(
+      self.run_dir,
+      first_step=first,
+      tensorboard=config.tensorboard,
+      enabled=jax.process_index() == 0,
+    )
+    feed = prefetch.Prefetch(self.batches, config.total_steps)
+    window = _Window(first, config.total_steps)
+    figures: dict[str, float] = {}
+    try:
+      for step in range(first, config.total_steps):
+        unit = self.batches.unit_at(step)
+        host_batch = feed.batch(step)
+        state, metrics = train_programs.get(unit)(state, self.place(host_batch))
+        self.counts[unit] = self.counts.get(unit, 0) + 1
+        window.add(unit, metrics, host_batch)
+
+        done = step + 1
+        is_last = done == config.total_steps
+        stopping = self.stop.wanted(done)
+        if done % config.log_every == 0 or is_last or stopping:
+          figures |= self._log(window, writer, done, unit, host_batch)
+        if _is_due(done, config.validate_every, is_last):
+          scores = validate(state_lib.inference_params(state), done)
+          figures |= self._report(scores, writer, done)
+          window.restart_clock()
+        if done % config.save_every == 0 or is_last or stopping:
+          self._save(done, state)
+        if stopping:
+          self.checkpoints.wait()
+          self.say(f'signal {self.stop.signal}: saved step {done}, stopping')
+          break
+    finally:
+      feed.close()
+      train_programs.close()
+      writer.close()
+    return state, figures
+
+  # Restore or begin.
+
+  def _restore_or_begin(
+    self, init_from: str | os.PathLike[str] | None
+  ) -> state_lib.TrainState:
+    batch = self.batches.batch(0)
+    size = len(next(iter(batch.values()))) * jax.process_count()
+    rules_lib.check_batch(size, self.mesh, self.rules)
+    accumulate = self.optimizer_config.accumulate
+    rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
+    if size % accumulate:
+      raise errors.ConfigError(
+        f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
+        f'batch of {size} examples'
+      )
+    boxed = jax.eval_shape(
+      self.trainable.init, jax.random.key(self.config.seed), batch
+    )
+    self.optimizer = optimizers.create(
+      self.optimizer_config,
+      self.config.total_steps,
+      rules_lib.logical_axes(boxed),
+    )
+    create = functools.partial(
+      state_lib.create,
+      optimizer=self.optimizer,
+      keep_ema=self.config.ema_decay > 0.0,
+    )
+    shapes = jax.eval_shape(create, rules_lib.unbox(boxed))
+    param_shardings = rules_lib.shardings(boxed, self.mesh, self.rules)
+    self.shardings = state_lib.shardings(
+      shapes, param_shardings, rules_lib.replicated(self.mesh)
+    )
+    self.shapes = jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      shapes,
+      self.shardings,
+    )
+    self._announce()
+    restored = self.checkpoints.restore(state_lib.to_items(self.shapes))
+    if restored is not None:
+      items, counters = restored
+      state = state_lib.from_items(items, self.shapes)
+      self.counts = dict(counters['batches'])
+      self.say(f'resuming {self.run_dir} after step {int(state.step)}')
+      return state
+    if init_from:
+      params = adaptation.load(
+        init_from, self.trainable.describe(), self.shapes.params
+      )
+      self.say(f'parameters from {init_from}, step 0, fresh optimizer')
+      return jax.jit(create, out_shardings=self.shardings)(params)
+
+    def begin(rng: jax.Array, batch: Any) -> state_lib.TrainState:
+      return create(rules_lib.unbox(self.trainable.init(rng, batch)))
+
+    return jax.jit(begin, out_shardings=self.shardings)(
+      jax.random.key(self.config.seed), self.place(batch)
+    )
+
+  def _announce(self) -> None:
+    size = sum(x.size for x in jax.tree.leaves(self.shapes.params))
+    units = self.batches.units()
+    self.say(
+      f'{self.trainable.name}: {size / 1e6:.2f} M parameters on '
+      f'{mesh_lib.describe(self.mesh)}; {len(units)} unit(s) to compile, '
+      f'{self.config.total_steps} steps'
+    )
+
+  def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+    """Puts this host's rows of a batch on its devices."""
+    return {
+      name: jax.make_array_from_process_local_data(
+        self.batch_sharding, np.asarray(array)
+      )
+      for name, array in batch.items()
+    }
+
+  # Compile.
+
+  def _compile(self, first: int) -> programs.Programs:
+    steps = programs.first_steps(
+      self.batches.unit_at, range(first, self.config.total_steps)
+    )
+
+    def compile_unit(unit: str) -> Any:
+      step = step_lib.make_train_step(
+        self.trainable,
+        self.optimizer,
+        unit,
+        seed=self.config.seed,
+        ema_decay=self.config.ema_decay,
+        accumulate=self.optimizer_config.accumulate,
+      )
+      batch = self.place(self.batches.batch(steps[unit]))
+      # The context of the mesh belongs to a thread.
+      with mesh_lib.use(self.mesh, self.rules):
+        jitted = jax.jit(
+          step, donate_argnums=0, out_shardings=(self.shardings, None)
+        )
+        return jitted.lower(self.shapes, batch).compile()
+
+    return programs.Programs(
+      tuple(steps), compile_unit, in_background=self.config.compile_ahead
+    )
+
+  # Log, validate, save.
+
+  def _log(
+    self,
+    window: '_Window',
+    writer: metrics_lib.Writer,
+    done: int,
+    unit: str,
+    batch: Mapping[str, np.ndarray],
+  ) -> dict[str, float]:
+    in_a_row = window.last('skipped_in_a_row')
+    line, figures = window.summary(done)
+    figures['learning_rate'] = float(
+      optimizers.learning_rate(
+        self.optimizer_config, self.config.total_steps, done - 1
+      )
+    )
+    self.say(line)
+    writer.write(done, figures)
+    if in_a_row >= self.config.max_skipped_in_a_row:
+      path = self.run_dir / f'not_finite_{done}.npz'
+      if jax.process_index() == 0:
+        np.savez(path, unit=np.array(unit), step=done - 1, **batch)
+      raise FloatingPointError(
+        f'{in_a_row:.0f} steps in a row were not finite, at step {done - 1} of '
+        f'unit {unit!r}; its batch is in {path}, the last good state in the '
+        'newest checkpoint. Lower the learning rate, or look at the data'
+      )
+    return figures
+
+  def _report(
+    self, scores: dict[str, float], writer: metrics_lib.Writer, done: int
+  ) -> dict[str, float]:
+    if scores:
+      self.say(
+        f'step {done}: validation loss {scores["validation/loss"]:.4f} of '
+        f'{self.config.validation_batches} batches'
+      )
+      writer.write(done, scores)
+    return scores
+
+  def _save(self, done: int, state: state_lib.TrainState) -> None:
+    self.checkpoints.save(
+      done,
+      state_lib.to_items(state),
+      {'step': done, 'seed': self.config.seed, 'batches': self.counts},
+    )
+
+
+class _Window:
+  """The steps since the last line of figures, and the rate of the run."""
+
+  def __init__(self, first: int, total: int) -> None:
+    self._total = total
+    self._steps: list[tuple[str, Mapping[str, Any]]] = []
+    self._amount = 0
+    self._kind = 'examples'
+    self._start = time.monotonic()
+
+  def add(
+    self, unit: str, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
+  ) -> None:
+    self._steps.append((unit, metrics))
+    counted = batch.get('tokens')
+    self._kind = 'examples' if counted is None else 'tokens'
+    first = next(iter(batch.values()))
+    size = len(first) if counted is None else counted.size
+    self._amount += size * jax.process_count()
+
+  def last(self, name: str) -> float:
+    return float(self._steps[-1][1][name])
+
+  def restart_clock(self) -> None:
+    """Leaves what was just done, a validation, out of the rate."""
+    self._start = time.monotonic()
+
+  def summary(self, done: int) -> tuple[str, dict[str, float]]:
+    """A line for the screen and the figures; begins a new window."""
+    figures = metrics_lib.averages(self._steps)
+    figures.pop('skipped_in_a_row')
+    seconds = max(time.monotonic() - self._start, 1e-9)
+    rate = len(self._steps) / seconds
+    left = metrics_lib.duration((self._total - done) / rate)
+    figures['steps_per_second'] = rate
+    figures[f'{self._kind}_per_second'] = self._amount / seconds
+    skipped = self.last('skipped_steps')
+    figures['skipped_steps'] = skipped
+    line = (
+      f'step {done}/{self._total}  loss {figures["loss"]:.4f}  '
+      f'{rate:.2f} steps/s  {self._amount / seconds:,.0f} {self._kind}/s  '
+      f'{left} left'
+    )
+    if skipped:
+      line += f'  {skipped:.0f} steps skipped'
+    self._steps, self._amount = [], 0
+    self._start = time.monotonic()
+    return line, figures
+
+
+def _is_due(done: int, every: int, is_last: bool) -> bool:
+  return bool(every) and (done % every == 0 or is_last)

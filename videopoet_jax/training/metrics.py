@@ -1,0 +1,139 @@
+"""Where a run's figures go: the screen, `metrics.jsonl`, TensorBoard."""
+
+from collections.abc import Mapping
+import json
+import os
+import pathlib
+import time
+from typing import Any
+import warnings
+
+import numpy as np
+
+from videopoet_jax.core import errors
+
+FILE_NAME = 'metrics.jsonl'
+TENSORBOARD_FOLDER = 'tensorboard'
+
+
+class Writer:
+  """Writes scalars of steps; does nothing on any host but the first."""
+
+  def __init__(
+    self,
+    directory: str | os.PathLike[str],
+    *,
+    first_step: int = 0,
+    tensorboard: bool = True,
+    enabled: bool = True,
+  ) -> None:
+    """Opens the files of a run.
+
+    Args:
+      directory: the run's folder.
+      first_step: the step that a resumed run goes on from; what was written
+        of later steps is dropped, since those steps are done again.
+      tensorboard: whether to write event files, too.
+      enabled: whether to write at all.
+    """
+    self._file = None
+    self._tensorboard: Any = None
+    if not enabled:
+      return
+    directory = pathlib.Path(directory)
+    path = directory / FILE_NAME
+    try:
+      directory.mkdir(parents=True, exist_ok=True)
+      kept = [r for r in read(path) if r['step'] <= first_step]
+      path.write_text(''.join(json.dumps(r) + '\n' for r in kept))
+      self._file = path.open('a', encoding='utf-8')
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot write {path}: {error.strerror}; give a --run_dir that can be '
+        'written'
+      ) from error
+    if tensorboard:
+      # CLU writes event files through TensorFlow, which takes seconds to
+      # import: only a run that wants them pays.
+      try:
+        from clu import metric_writers
+      except ImportError as error:
+        warnings.warn(
+          f'no TensorBoard files, since {error.name} is not installed; the '
+          f'figures are in {path}',
+          stacklevel=2,
+        )
+        return
+      self._tensorboard = metric_writers.SummaryWriter(
+        str(directory / TENSORBOARD_FOLDER)
+      )
+
+  def write(self, step: int, scalars: Mapping[str, Any]) -> None:
+    """Writes the figures of one step; a text value goes to the file only."""
+    if self._file is None:
+      return
+    record: dict[str, Any] = {'step': step, 'time': round(time.time(), 3)}
+    for name, value in scalars.items():
+      record[name] = value if isinstance(value, str) else float(value)
+    # NaN is not JSON; a reader of figures wants a gap.
+    safe = {
+      k: None if isinstance(v, float) and not np.isfinite(v) else v
+      for k, v in record.items()
+    }
+    self._file.write(json.dumps(safe) + '\n')
+    self._file.flush()
+    if self._tensorboard is not None:
+      self._tensorboard.write_scalars(
+        step,
+        {k: v for k, v in scalars.items() if not isinstance(v, str)},
+      )
+
+  def close(self) -> None:
+    if self._file is not None:
+      self._file.close()
+    if self._tensorboard is not None:
+      self._tensorboard.close()
+
+
+def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+  """Reads a `metrics.jsonl`; a last line cut short by a crash is left out."""
+  path = pathlib.Path(path)
+  if not path.exists():
+    return []
+  records = []
+  for line in path.read_text(encoding='utf-8').splitlines():
+    try:
+      records.append(json.loads(line))
+    except json.JSONDecodeError:
+      break
+  return records
+
+
+def averages(steps: list[tuple[str, Mapping[str, Any]]]) -> dict[str, float]:
+  """Means over some steps, and of the loss by unit where there are several.
+
+  Args:
+    steps: unit and metrics of each step.
+
+  Returns:
+    The mean of each metric over the steps that have it; `loss/<unit>`.
+  """
+  values: dict[str, list[float]] = {}
+  several = len({unit for unit, _ in steps}) > 1
+  for unit, metrics in steps:
+    for name, value in metrics.items():
+      values.setdefault(name, []).append(float(value))
+    if several:
+      values.setdefault(f'loss/{unit}', []).append(float(metrics['loss']))
+  return {name: float(np.mean(v)) for name, v in values.items()}
+
+
+def duration(seconds: float) -> str:
+  """`45 s`, `3 min 20 s` or `2 h 5 min`."""
+  seconds = max(round(seconds), 0)
+  minutes, rest = divmod(seconds, 60)
+  if minutes < 1:
+    return f'{rest} s'
+  if minutes < 60:
+    return f'{minutes} min {rest} s'
+  return f'{minutes // 60} h {minutes % 60} min'

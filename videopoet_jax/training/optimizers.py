@@ -1,0 +1,273 @@
+"""From a frozen config to an Optax transformation.
+
+Parameters of a scan over layers are stacked along an axis named 'layers'. An
+optimizer must not see through that: Muon turns each layer's matrix by itself,
+Adafactor factors and clips layer by layer. The logical axis names that the
+parameters carry say which axis that is.
+"""
+
+import dataclasses
+import re
+from typing import Any, NamedTuple
+
+import jax
+import optax
+import optax.contrib
+
+from videopoet_jax.core import errors
+from videopoet_jax.training import schedules
+
+OPTIMIZERS = ('adamw', 'adafactor', 'muon')
+LAYERS = 'layers'
+
+# Dimensions that a projection into heads writes to.
+_HEADS = ('heads', 'kv_heads', 'head_dim')
+# Tables are looked up row by row: as matrices they mean nothing.
+_TABLES = ('vocab', 'code', 'relative_buckets')
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+  """The optimizer of a run.
+
+  Attributes:
+    name: 'adamw', 'adafactor' or 'muon'.
+    learning_rate: peak, for Muon that of matrices and convolutions.
+    adam_learning_rate: Muon: peak for all other parameters.
+    schedule: shape of both over the run.
+    beta1: decay of the first moment (Muon: momentum of its matrices).
+    beta2: decay of the second moment of Adam.
+    adafactor_decay: exponent of Adafactor's second moment decay.
+    epsilon: added to the root of the second moment.
+    weight_decay: times learning rate, decoupled.
+    decay_excluded: pattern of parameter paths that do not decay; vectors
+      (biases, scales) never do.
+    muon_excluded: pattern of parameter paths that Adam updates even though
+      they are matrices; tables and vectors always are.
+    clip_norm: global gradient norm that is not exceeded; 0 does not clip.
+    accumulate: parts a batch is split into, gradients being averaged over
+      them: the same update with less memory.
+  """
+
+  name: str = 'adamw'
+  learning_rate: float = 1e-3
+  adam_learning_rate: float = 2e-3
+  schedule: schedules.ScheduleConfig = schedules.ScheduleConfig()
+  beta1: float = 0.9
+  beta2: float = 0.99
+  adafactor_decay: float = 0.8
+  epsilon: float = 1e-8
+  weight_decay: float = 0.0
+  decay_excluded: str = 'embedding|table'
+  muon_excluded: str = 'embedding|table|codebook'
+  clip_norm: float = 1.0
+  accumulate: int = 1
+
+  def __post_init__(self) -> None:
+    if self.name not in OPTIMIZERS:
+      hint = errors.near_names(self.name, OPTIMIZERS)
+      raise errors.ConfigError(
+        f'OptimizerConfig.name: there is no optimizer {self.name!r}{hint}'
+      )
+    if self.accumulate < 1:
+      raise errors.ConfigError(
+        f'OptimizerConfig.accumulate is {self.accumulate}; it must be at least '
+        '1, the whole batch at once'
+      )
+
+
+def _layer_axis(names: Any) -> int | None:
+  return tuple(names).index(LAYERS) if LAYERS in tuple(names) else None
+
+
+def _own_axes(names: Any) -> list[int]:
+  """Axes of one layer's parameter, in order."""
+  return [i for i, name in enumerate(tuple(names)) if name != LAYERS]
+
+
+def decay_mask(config: OptimizerConfig, axes: Any) -> Any:
+  """True for each parameter that decays: no vector, no excluded path."""
+
+  def decays(path: Any, names: Any) -> bool:
+    excluded = re.search(config.decay_excluded, jax.tree_util.keystr(path))
+    return len(_own_axes(names)) > 1 and not (
+      config.decay_excluded and excluded
+    )
+
+  return _map_axes(decays, axes)
+
+
+def muon_dimensions(config: OptimizerConfig, axes: Any) -> Any:
+  """Which axes of each parameter are its matrix's rows and columns.
+
+  Rows are what is summed over. In a projection into heads that is the first
+  axis, in everything else (convolution kernels, projections out of heads)
+  all axes but the last. The layer axis is neither: Muon treats what is left
+  as separate matrices.
+
+  Args:
+    config: the optimizer.
+    axes: logical names of each parameter's dimensions.
+
+  Returns:
+    A tree of MuonDimensionNumbers; None for what Adam updates.
+  """
+
+  def dimensions(path: Any, names: Any) -> Any:
+    own = _own_axes(names)
+    excluded = config.muon_excluded and re.search(
+      config.muon_excluded, jax.tree_util.keystr(path)
+    )
+    if len(own) < 2 or excluded or set(_TABLES) & set(tuple(names)):
+      return None
+    is_into_heads = tuple(names)[own[-1]] in _HEADS
+    rows = 1 if is_into_heads else len(own) - 1
+    return optax.contrib.MuonDimensionNumbers(
+      tuple(own[:rows]), tuple(own[rows:])
+    )
+
+  return _map_axes(dimensions, axes)
+
+
+def _map_axes(function: Any, axes: Any) -> Any:
+  return jax.tree_util.tree_map_with_path(
+    function, axes, is_leaf=lambda x: isinstance(x, jax.sharding.PartitionSpec)
+  )
+
+
+class PerLayerState(NamedTuple):
+  """State of `per_layer`.
+
+  Attributes:
+    leaves: the inner state of each parameter; under a scan with one more axis.
+  """
+
+  leaves: list[Any]
+
+
+def per_layer(
+  inner: optax.GradientTransformation, axes: Any
+) -> optax.GradientTransformation:
+  """Applies a transformation to every layer of every parameter by itself.
+
+  Args:
+    inner: what treats each parameter on its own anyway.
+    axes: logical names of each parameter's dimensions.
+  """
+  layer_axes = [
+    _layer_axis(names)
+    for names in jax.tree.leaves(
+      axes, is_leaf=lambda x: isinstance(x, jax.sharding.PartitionSpec)
+    )
+  ]
+
+  def init(params: Any) -> PerLayerState:
+    leaves = []
+    for leaf, axis in zip(jax.tree.leaves(params), layer_axes):
+      function = inner.init
+      if axis is not None:
+        function = jax.vmap(inner.init, in_axes=axis)
+      leaves.append(function(leaf))
+    return PerLayerState(leaves)
+
+  def update(
+    updates: Any, state: PerLayerState, params: Any = None
+  ) -> tuple[Any, PerLayerState]:
+    flat, treedef = jax.tree.flatten(updates)
+    new_updates, new_leaves = [], []
+    for update_, old, leaf, axis in zip(
+      flat, state.leaves, treedef.flatten_up_to(params), layer_axes
+    ):
+      function = inner.update
+      if axis is not None:
+        function = jax.vmap(inner.update, (axis, 0, axis), (axis, 0))
+      changed, new = function(update_, old, leaf)
+      new_updates.append(changed)
+      new_leaves.append(new)
+    return treedef.unflatten(new_updates), PerLayerState(new_leaves)
+
+  return optax.GradientTransformation(init, update)
+
+
+def _adafactor(
+  config: OptimizerConfig, axes: Any
+) -> optax.GradientTransformation:
+  # Factored second moment, clipped and scaled by the size of the parameter:
+  # Shazeer and Stern (2018), with an external learning rate schedule.
+  inner = optax.chain(
+    optax.scale_by_factored_rms(decay_rate=config.adafactor_decay),
+    optax.clip_by_block_rms(1.0),
+    optax.scale_by_param_block_rms(),
+  )
+  return per_layer(inner, axes)
+
+
+def create(
+  config: OptimizerConfig, total_steps: int, axes: Any
+) -> optax.GradientTransformation:
+  """Makes the optimizer of a run.
+
+  Args:
+    config: which, and its rates.
+    total_steps: steps of the run: the schedule's end.
+    axes: tree of the parameters' logical axis names
+      (`parallel.rules.logical_axes`).
+
+  Returns:
+    Gradients to updates, clipping, decay and schedule included.
+  """
+  schedule = schedules.create(
+    config.schedule, config.learning_rate, total_steps
+  )
+  decay = decay_mask(config, axes)
+  chain = []
+  if config.clip_norm:
+    chain.append(optax.clip_by_global_norm(config.clip_norm))
+  if config.name == 'muon':
+    chain.append(
+      optax.contrib.muon(
+        schedule,
+        beta=config.beta1,
+        weight_decay=config.weight_decay,
+        weight_decay_mask=_masked(decay, muon_dimensions(config, axes)),
+        adam_b1=config.beta1,
+        adam_b2=config.beta2,
+        adam_learning_rate=schedules.create(
+          config.schedule, config.adam_learning_rate, total_steps
+        ),
+        muon_weight_dimension_numbers=muon_dimensions(config, axes),
+      )
+    )
+    return optax.chain(*chain)
+  if config.name == 'adafactor':
+    chain.append(_adafactor(config, axes))
+  else:
+    chain.append(
+      optax.scale_by_adam(config.beta1, config.beta2, config.epsilon)
+    )
+  if config.weight_decay:
+    chain.append(optax.add_decayed_weights(config.weight_decay, decay))
+  chain.append(optax.scale_by_learning_rate(schedule))
+  return optax.chain(*chain)
+
+
+def _masked(decay: Any, dimensions: Any) -> Any:
+  """The decay mask where Muon acts, nothing elsewhere, as Optax wants it."""
+  return jax.tree.map(
+    lambda number, decays: optax.MaskedNode() if number is None else decays,
+    dimensions,
+    decay,
+    is_leaf=lambda x: (
+      x is None or isinstance(x, optax.contrib.MuonDimensionNumbers)
+    ),
+  )
+
+
+def learning_rate(
+  config: OptimizerConfig, total_steps: int, step: int | jax.Array
+) -> jax.Array:
+  """The learning rate of a step, for the log."""
+  schedule = schedules.create(
+    config.schedule, config.learning_rate, total_steps
+  )
+  return schedule(step)

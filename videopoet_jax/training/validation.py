@@ -1,0 +1,98 @@
+"""Validation loss of every unit and every task during training."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import step as step_lib
+from videopoet_jax.training import trainable as trainable_lib
+
+
+class Validation:
+  """Scores the same batches each time, so that figures compare."""
+
+  def __init__(
+    self,
+    trainable: trainable_lib.Trainable,
+    batches: batches_lib.Batches | None,
+    place: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
+    *,
+    seed: int,
+    num_batches: int,
+  ) -> None:
+    """Prepares nothing yet: programs are compiled at their first use.
+
+    Args:
+      trainable: the model and its loss.
+      batches: the data; None validates nothing. Its first `num_batches` steps
+        should visit every unit.
+      place: puts a host batch on the devices.
+      seed: of what is random in a loss.
+      num_batches: batches of one validation.
+    """
+    self._trainable = trainable
+    self._batches = batches
+    self._place = place
+    self._seed = seed
+    self._num_batches = num_batches
+    self._programs: dict[str, Any] = {}
+
+  def __call__(self, params: Any, step: int) -> dict[str, float]:
+    """Scores parameters.
+
+    Args:
+      params: to be scored.
+      step: of the run; schedules inside a loss are functions of it.
+
+    Returns:
+      `validation/loss`, the mean of the units' means; `validation/<metric>`
+      likewise; `validation/loss/<task>` and `validation/loss/<unit>`, a task
+      being what a unit's name begins with.
+    """
+    if self._batches is None:
+      return {}
+    by_unit: dict[str, list[Mapping[str, jax.Array]]] = {}
+    for index in range(self._num_batches):
+      unit = self._batches.unit_at(index)
+      if unit not in self._programs:
+        self._programs[unit] = jax.jit(
+          step_lib.make_validation_step(self._trainable, unit, seed=self._seed)
+        )
+      metrics = self._programs[unit](
+        params,
+        self._place(self._batches.batch(index)),
+        jnp.int32(index),
+        jnp.int32(step),
+      )
+      by_unit.setdefault(unit, []).append(metrics)
+    return summarize(by_unit)
+
+
+def summarize(
+  by_unit: Mapping[str, list[Mapping[str, Any]]],
+) -> dict[str, float]:
+  """Means over units, and the losses of units and tasks; see `Validation`."""
+  means = {
+    unit: {
+      name: float(np.mean([float(m[name]) for m in batches]))
+      for name in batches[0]
+    }
+    for unit, batches in by_unit.items()
+  }
+  overall: dict[str, list[float]] = {}
+  for unit, values in means.items():
+    for name, value in values.items():
+      overall.setdefault(name, []).append(value)
+    if len(means) > 1:
+      task = unit.split('/')[0]
+      overall.setdefault(f'loss/{task}', []).append(values['loss'])
+      if task != unit:
+        overall.setdefault(f'loss/{unit}', []).append(values['loss'])
+  return {
+    f'validation/{name}': float(np.mean(values))
+    for name, values in overall.items()
+  }
