@@ -1,0 +1,121 @@
+"""The order of a stream: by seed and position, for any number of hosts."""
+
+import itertools
+
+import numpy as np
+import pytest
+import seqio
+
+from videopoet_jax.core import errors
+from videopoet_jax.data import records
+from videopoet_jax.data import source
+
+
+def _clips(directory, count, hosts=1, host=0, seed=3, **options):
+  stream = source.IndexedSource(
+    directory, features=['clip_id'], batch_size=8, **options
+  )
+  dataset = stream.get_dataset(
+    'train', seed=seed, shard_info=seqio.ShardInfo(host, hosts)
+  )
+  examples = itertools.islice(dataset.as_numpy_iterator(), count)
+  return [(e['clip_id'].decode(), int(e['position'])) for e in examples]
+
+
+def test_two_streams_are_equal_and_an_epoch_shows_every_clip_once(token_set):
+  first = _clips(token_set, 100)
+  assert first == _clips(token_set, 100)
+  ids = [clip for clip, _ in first]
+  assert sorted(ids[:50]) == sorted(f'clip-{i}' for i in range(50))
+  assert sorted(ids[50:]) == sorted(ids[:50])
+  assert ids[:50] != ids[50:]
+  assert [position for _, position in first] == list(range(100))
+
+
+def test_entering_in_the_middle_equals_reading_from_the_start(token_set):
+  whole = _clips(token_set, 96)
+  for start in (1, 5, 11):
+    assert _clips(token_set, 8, start=start) == whole[8 * start : 8 * start + 8]
+
+
+@pytest.mark.parametrize('hosts', [2, 4])
+def test_hosts_share_one_global_order(token_set, hosts):
+  whole = _clips(token_set, 64)
+  part = 8 // hosts
+  streams = [_clips(token_set, 64 // hosts, hosts, h) for h in range(hosts)]
+  joined = []
+  for batch in range(8):
+    for stream in streams:
+      joined += stream[batch * part : (batch + 1) * part]
+  assert joined == whole
+
+
+def test_seed_and_stream_change_the_order(token_set):
+  orders = [
+    _clips(token_set, 50),
+    _clips(token_set, 50, seed=4),
+    _clips(token_set, 50, stream='other'),
+  ]
+  assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_entering_far_away_is_immediate():
+  order = source.Order(10_000_000, key=1)
+  positions = np.arange(5 * 10**11, 5 * 10**11 + 4)
+  indices = order.indices(positions)
+  assert ((indices >= 0) & (indices < 10_000_000)).all()
+  seeds = order.seeds(positions)
+  assert seeds.shape == (4, 2) and seeds.dtype == np.int32
+  assert len(np.unique(seeds, axis=0)) == 4
+
+
+def test_minimum_keeps_the_order_a_function_of_position(token_set):
+  selection = source.Selection(minimum=(('quality', 0.5),))
+  clips = _clips(token_set, 50, selection=selection)
+  ids = {int(clip.split('-')[1]) for clip, _ in clips}
+  assert ids == set(range(25, 50))
+  later = _clips(token_set, 8, selection=selection, start=2)
+  assert later == clips[16:24]
+
+
+def test_predicate_is_evaluated_once(token_set):
+  seen = []
+
+  def predicate(example):
+    seen.append(example['clip_id'])
+    return example['clip_id'].endswith(b'7')
+
+  selection = source.Selection(predicate=predicate)
+  for _ in range(2):
+    clips = _clips(token_set, 10, selection=selection)
+  assert {clip for clip, _ in clips} == {
+    'clip-7',
+    'clip-17',
+    'clip-27',
+    'clip-37',
+    'clip-47',
+  }
+  assert len(seen) == 50
+
+
+def test_what_a_user_can_get_wrong(token_set, tmp_path):
+  with pytest.raises(errors.DataError, match='does not exist'):
+    records.open_records(tmp_path / 'nowhere')
+  with pytest.raises(errors.DataError, match='is empty'):
+    records.open_records(tmp_path)
+  (tmp_path / 'file').write_text('x')
+  with pytest.raises(errors.DataError, match='half written'):
+    records.open_records(tmp_path)
+  opened = records.open_records(token_set)
+  with pytest.raises(errors.DataError, match="did you mean 'train'"):
+    opened.size('trian')
+  with pytest.raises(errors.DataError, match="did you mean 'video_tokens'"):
+    opened.schema(['vide_tokens'])
+  with pytest.raises(errors.DataError, match='single number'):
+    opened.select('train', {'video_tokens': 1})
+  with pytest.raises(errors.DataError, match='passes the filter'):
+    opened.select('train', {'quality': 9.0})
+  with pytest.raises(errors.DataError, match='divided among 3 hosts'):
+    _clips(token_set, 1, hosts=3)
+  with pytest.raises(errors.DataError, match='names no data set'):
+    source.IndexedSource('').get_dataset()

@@ -1,0 +1,265 @@
+"""Which layout a step trains, and what other ways of batching would waste.
+
+Alternating gradient descent (Akbari et al., 2023; VideoPoet section 3.4): the
+layouts of one total length are a group; an iteration draws a group, then a
+layout in it, and its whole batch is of that layout, so nothing is padded.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+
+import gin
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import permutation
+from videopoet_jax.core import types
+
+_KINDS = ('constant', 'two_stage')
+_CHUNK = 1 << 18
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class MixtureSchedule:
+  """How the shares of the layouts change during a run.
+
+  Attributes:
+    kind: `constant` (the tasks' rates), or `two_stage`: most batches are
+      images first, then most are video (section 3.4).
+    steps: iterations of the whole run; only `two_stage` needs it.
+    first_share: share of the iterations that the first stage takes.
+    major_share: share of image batches in the first stage, of video batches
+      in the second.
+  """
+
+  kind: str = 'two_stage'
+  steps: int = 0
+  first_share: float = 0.25
+  major_share: float = 0.9
+
+  def __post_init__(self) -> None:
+    """Raises errors.ConfigError where a value makes no sense."""
+    if self.kind not in _KINDS:
+      hint = errors.near_names(self.kind, _KINDS)
+      raise errors.ConfigError(
+        f'MixtureSchedule.kind: there is no {self.kind!r}{hint}.'
+      )
+    for name in ('first_share', 'major_share'):
+      if not 0 <= getattr(self, name) <= 1:
+        raise errors.ConfigError(
+          f'MixtureSchedule.{name} is {getattr(self, name)}; expected a share '
+          'from 0 to 1.'
+        )
+    if self.kind == 'two_stage' and self.steps < 1:
+      raise errors.ConfigError(
+        'MixtureSchedule.steps is open: two_stage needs the number of '
+        "iterations of the run. Bind it, or MixtureSchedule.kind='constant'."
+      )
+
+
+def is_image(layout: layout_lib.SequenceLayout) -> bool:
+  """Whether a layout holds pictures: one latent frame and no sound."""
+  frames = [
+    s.start + s.shape[0]
+    for s in layout.segments
+    if s.modality is types.Modality.VISUAL
+  ]
+  sound = any(s.modality is types.Modality.AUDIO for s in layout.segments)
+  return bool(frames) and max(frames) == 1 and not sound
+
+
+class Mixture:
+  """Draws the layout of each step, a pure function of (seed, step).
+
+  Attributes:
+    layouts: all of them, in the order of their indices.
+  """
+
+  def __init__(
+    self,
+    layouts: Sequence[layout_lib.SequenceLayout],
+    weights: Mapping[str, float],
+    schedule: MixtureSchedule,
+    seed: int,
+  ) -> None:
+    """Prepares the shares.
+
+    Args:
+      layouts: of the run.
+      weights: by layout name, in any unit.
+      schedule: how shares change.
+      seed: of the draws.
+
+    Raises:
+      ConfigError: no layouts, or a name or a weight that makes no sense.
+    """
+    if not layouts:
+      raise errors.ConfigError('a run needs at least one layout.')
+    names = [layout.name for layout in layouts]
+    for name in weights:
+      if name not in names:
+        hint = errors.near_names(name, names)
+        raise errors.ConfigError(
+          f'a weight is given for {name!r}, which is no layout of this '
+          f'run{hint}.'
+        )
+    base = np.array([float(weights.get(name, 1.0)) for name in names])
+    if (base < 0).any() or not base.sum():
+      raise errors.ConfigError(
+        f'the weights of the layouts must not be negative, nor all 0: '
+        f'{dict(weights)}.'
+      )
+    self.layouts = tuple(layouts)
+    self._schedule = schedule
+    self._keys = [permutation.fold(seed, k) for k in ('group', 'layout')]
+    images = np.array([is_image(layout) for layout in layouts])
+    self._stages = _stages(base / base.sum(), images, schedule)
+    self._first = (
+      round(schedule.steps * schedule.first_share)
+      if schedule.kind == 'two_stage'
+      else 0
+    )
+    groups = layout_lib.groups(layouts)
+    self._groups = [
+      np.array([names.index(layout.name) for layout in group])
+      for group in groups.values()
+    ]
+
+  def shares(self, step: int) -> np.ndarray:
+    """Float (layouts,): the share of each layout at a step."""
+    return self._stages[0 if step < self._first else 1]
+
+  def draw(self, steps: np.ndarray) -> np.ndarray:
+    """Index of the layout of each step.
+
+    Args:
+      steps: int (n,).
+
+    Returns:
+      int64 (n,).
+    """
+    steps = np.asarray(steps, np.int64)
+    in_group, in_layout = (permutation.uniform(k, steps) for k in self._keys)
+    drawn = np.empty(steps.shape, np.int64)
+    for stage, shares in enumerate(self._stages):
+      here = np.flatnonzero((steps < self._first) == (stage == 0))
+      if not here.size:
+        continue
+      sums = [shares[group].sum() for group in self._groups]
+      chosen = _choose(np.array(sums), in_group[here])
+      for index, group in enumerate(self._groups):
+        of_group = here[chosen == index]
+        if of_group.size:
+          within = _choose(shares[group], in_layout[of_group])
+          drawn[of_group] = group[within]
+    return drawn
+
+  def counts(self, start: int, stop: int) -> np.ndarray:
+    """int64 (layouts,): how many steps in [start, stop) draw each layout."""
+    counts = np.zeros(len(self.layouts), np.int64)
+    for first in range(start, stop, _CHUNK):
+      drawn = self.draw(np.arange(first, min(stop, first + _CHUNK)))
+      counts += np.bincount(drawn, minlength=len(counts))
+    return counts
+
+
+def _stages(
+  shares: np.ndarray, images: np.ndarray, schedule: MixtureSchedule
+) -> tuple[np.ndarray, np.ndarray]:
+  """Shares of the layouts in the first and in the second stage."""
+  one_kind = not shares[images].sum() or not shares[~images].sum()
+  if schedule.kind == 'constant' or one_kind:
+    return shares, shares
+  stages = []
+  for image_share in (schedule.major_share, 1 - schedule.major_share):
+    stage = np.where(
+      images,
+      image_share * shares / shares[images].sum(),
+      (1 - image_share) * shares / shares[~images].sum(),
+    )
+    stages.append(stage)
+  return stages[0], stages[1]
+
+
+def _choose(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+  """Index drawn in proportion to weights by each uniform number."""
+  edges = np.cumsum(weights) / weights.sum()
+  # Rounding must not lead past the last option of positive weight.
+  last = np.flatnonzero(weights)[-1]
+  return np.minimum(np.searchsorted(edges, uniform, side='right'), last)
+
+
+def agd_report(
+  layouts: Sequence[layout_lib.SequenceLayout],
+  shares: Sequence[float],
+  *,
+  tokens_per_batch: int,
+  text_lengths: Sequence[int] = (),
+  multiple: int = 128,
+  examples: int = 4096,
+  seed: int = 0,
+) -> dict[str, float]:
+  """What this way of batching pads, and what packing would.
+
+  Args:
+    layouts: of the run.
+    shares: of the batches that each layout has.
+    tokens_per_batch: positions a batch.
+    text_lengths: lengths in slots of some texts; without them no slot counts
+      as unused.
+    multiple: lengths are rounded up to this for fused attention kernels.
+    examples: drawn to simulate packing.
+    seed: of that draw.
+
+  Returns:
+    Shares from 0 to 1 of all positions: `layout_padding` (positions that no
+    segment holds, or that even out the lengths of a batch), `unused_text`
+    (text slots without text), `kernel_padding` (added by `multiple`),
+    `packing_would_pad` (left empty by first-fit packing of the mixture into
+    rows of the longest layout), and `kernel_multiple`.
+  """
+  shares_L = np.asarray(shares, np.float64) / np.sum(shares)
+  lengths = np.array([layout.length for layout in layouts])
+  batch = np.array(
+    [layout_lib.examples_per_batch(la, tokens_per_batch) for la in layouts]
+  )
+  weight = shares_L * batch  # Examples of each layout, up to a constant.
+  positions = float((weight * lengths).sum())
+  held = np.array([sum(s.size for s in la.segments) for la in layouts])
+  slots = np.array(
+    [
+      sum(s.size for s in la.segments if s.modality is types.Modality.TEXT)
+      for la in layouts
+    ]
+  )
+  unused = 0.0
+  if len(text_lengths):
+    used = np.minimum(np.asarray(text_lengths)[:, None], slots[None, :])
+    unused = float((weight * (slots - used.mean(0))).sum()) / positions
+  padded = -(-lengths // multiple) * multiple
+  drawn = np.random.default_rng(seed).choice(
+    lengths, size=examples, p=weight / weight.sum()
+  )
+  return {
+    'layout_padding': float((weight * (lengths - held)).sum()) / positions,
+    'unused_text': unused,
+    'kernel_padding': 1 - positions / float((weight * padded).sum()),
+    'packing_would_pad': _first_fit_waste(drawn, int(lengths.max())),
+    'kernel_multiple': multiple,
+  }
+
+
+def _first_fit_waste(lengths: np.ndarray, row: int) -> float:
+  """Share of the rows left empty when each length goes into the first fit."""
+  free = np.zeros(len(lengths), np.int64)
+  rows = 0
+  for length in lengths:
+    fits = np.flatnonzero(free[:rows] >= length)
+    if fits.size:
+      free[fits[0]] -= length
+    else:
+      free[rows] = row - length
+      rows += 1
+  return float(free[:rows].sum()) / (rows * row)

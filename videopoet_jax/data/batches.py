@@ -1,0 +1,464 @@
+"""Batches of tokens for the language model, as pure functions of the step."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import threading
+from typing import Any
+
+import numpy as np
+import seqio
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.data import agd
+from videopoet_jax.data import converter as converter_lib
+from videopoet_jax.data import preprocessors as preprocessors_lib
+from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import registry
+from videopoet_jax.data import source as source_lib
+from videopoet_jax.data import tokens as tokens_lib
+
+TRAIN = 'train'
+VALIDATION = 'validation'
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Host:
+  """Which part of every global batch is read here.
+
+  Attributes:
+    index: of this host.
+    count: number of hosts.
+  """
+
+  index: int = 0
+  count: int = 1
+
+
+class LayoutReader:
+  """The global batches of one layout, from any one on.
+
+  The batch at index n holds the examples at positions n x size to
+  (n + 1) x size - 1 of the layout's stream, this host's part of them.
+  """
+
+  def __init__(
+    self,
+    layout: layout_lib.SequenceLayout,
+    task: seqio.Task,
+    directory: str,
+    *,
+    batch_size: int,
+    split: str,
+    shuffle: bool,
+    seed: int,
+    host: Host,
+    drop: Mapping[str, float],
+    text_embeddings: bool = False,
+    own_steps: bool = True,
+  ) -> None:
+    """Checks that the data fill the layout; reads nothing yet.
+
+    Args:
+      layout: to be filled.
+      task: the registered task.
+      directory: of the token data set.
+      batch_size: examples of a global batch.
+      split: of the data set.
+      shuffle: whether the stream is permuted.
+      seed: of the order and of what is dropped.
+      host: whose part is read.
+      drop: see `converter.LayoutFeatureConverter`.
+      text_embeddings: whether batches carry the feature of that name.
+      own_steps: whether the task has preprocessors besides tokenizing text.
+
+    Raises:
+      DataError: the data set or a feature is missing, or does not fit.
+    """
+    self.layout = layout
+    self.batch_size = batch_size
+    self._task = task
+    self._directory = directory
+    self._split = split
+    self._shuffle = shuffle
+    self._seed = seed
+    self._host = host
+    passthrough = {source_lib.POSITION: converter_lib.Spec(tf.int64, rank=0)}
+    if text_embeddings:
+      name = converter_lib.TEXT_EMBEDDINGS
+      passthrough[name] = converter_lib.Spec(tf.float32, rank=2)
+    self._converter = converter_lib.LayoutFeatureConverter(
+      layout, drop, passthrough
+    )
+    ranges = [r.range for r in layout.runs]
+    sizes = [r.stop - r.start for r in layout.runs]
+    self._low_L = np.repeat([r.start for r in ranges], sizes)
+    self._high_L = np.repeat([r.stop for r in ranges], sizes)
+    self._next = -1
+    self._iterator: Any = None
+    records = records_lib.open_records(directory)
+    records.size(split)
+    self._features: tuple[str, ...] | None = None
+    if not own_steps:
+      # Preprocessors may read anything; without them, parse what is needed.
+      needed = [f.feature for f in layout.fills]
+      if text_embeddings:
+        needed.append(converter_lib.TEXT_EMBEDDINGS)
+      shapes = {name: records.shape(name) for name in records.features}
+      if shapes.get('text') == ():
+        shapes['text'] = (None,)  # A string that becomes ids.
+      converter_lib.check_shapes(layout, shapes, directory)
+      self._features = tuple(dict.fromkeys(needed))
+
+  def dataset(self, start: int) -> tf.data.Dataset:
+    """This host's examples from global batch `start` on, endless."""
+    source = self._task.source.replace(
+      directory=self._directory,
+      features=self._features,
+      stream=self.layout.name,
+      batch_size=self.batch_size,
+      start=start,
+    )
+    return seqio.get_dataset(
+      self._task.replace(source=source),
+      task_feature_lengths=self._converter.task_feature_lengths(),
+      feature_converter=self._converter,
+      dataset_split=self._split,
+      shuffle=self._shuffle,
+      seed=self._seed,
+      shard_info=seqio.ShardInfo(self._host.index, self._host.count),
+      trim_output_features=False,
+      verbose=False,
+    )
+
+  def _open(self, batch: int) -> None:
+    dataset = self.dataset(batch)
+    part = self.batch_size // self._host.count
+    dataset = dataset.batch(part, drop_remainder=True).prefetch(2)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # Layouts are many, threads are few.
+    options.threading.private_threadpool_size = 2
+    self._iterator = dataset.with_options(options).as_numpy_iterator()
+    self._next = batch
+
+  def read(self, batch: int) -> Batch:
+    """This host's part of a global batch.
+
+    Args:
+      batch: its number; the one after the last read is ready, another one
+        opens the stream anew.
+
+    Returns:
+      tokens int32 (B, L), visible bool (B, L) and what else was asked for.
+
+    Raises:
+      DataError: a record is damaged, an id does not fit the layout, or a
+        preprocessor is not one-to-one.
+    """
+    if batch != self._next:
+      self._open(batch)
+    try:
+      arrays = dict(next(self._iterator))
+    except (tf.errors.OpError, StopIteration) as error:
+      self._next = -1
+      reason = ' '.join(str(error).split())[:400]
+      raise errors.DataError(
+        f'{self.layout.name}: reading {self._directory} failed: {reason}'
+      ) from error
+    self._next = batch + 1
+    self._check(arrays, batch)
+    return arrays
+
+  def _check(self, arrays: Batch, batch: int) -> None:
+    positions = arrays.pop(source_lib.POSITION)
+    expected = source_lib.host_positions(
+      batch, self.batch_size, self._host.index, self._host.count
+    )
+    if not np.array_equal(positions, expected):
+      raise errors.DataError(
+        f'task {self.layout.task!r}: its preprocessors are not one-to-one '
+        f'(batch {batch} should hold positions from {expected[0]} on, it holds '
+        f'{positions[:4]}...). To leave examples out, use Task.minimum or '
+        'Task.predicate.'
+      )
+    tokens = arrays['tokens']
+    outside = (tokens < self._low_L) | (tokens >= self._high_L)
+    if outside.any():
+      row, position = np.argwhere(outside)[0]
+      run = next(r for r in self.layout.runs if r.start <= position < r.stop)
+      raise errors.DataError(
+        f'{self.layout.name}: local id {tokens[row, position] - run.range.start}'
+        f' in segment {run.segment!r} of {self._directory}; the vocabulary '
+        f'admits 0 to {run.range.size - 1}.'
+      )
+
+
+class TokenBatches:
+  """Training batches: a step draws a group, then a layout, then its examples.
+
+  Everything is a pure function of (seed, step). Position within a layout is
+  the number of earlier steps that drew it; those counters are kept for the
+  last step asked for and stored in checkpoints only to save counting again.
+  """
+
+  def __init__(
+    self,
+    tasks: Sequence[registry.Task],
+    layouts: Sequence[layout_lib.SequenceLayout],
+    directory: str,
+    *,
+    tokens_per_batch: int,
+    schedule: agd.MixtureSchedule,
+    seed: int = 0,
+    text: str = preprocessors_lib.BYTES,
+    weights: Mapping[str, float] | None = None,
+    host: Host = Host(),
+    multiple: int = 1,
+    text_embeddings: bool = False,
+  ) -> None:
+    """Checks everything that can be checked before the first step.
+
+    Args:
+      tasks: of the run (`registry.load_tasks`).
+      layouts: of those tasks.
+      directory: token data set of the tasks that have none of their own.
+      tokens_per_batch: positions of a global batch, the same for all layouts.
+      schedule: how the mixture changes during the run.
+      seed: of the draws and the order.
+      text: the text tokenizer, `bytes` or the path of a SentencePiece model.
+      weights: by layout name or by task name; what is not named has its
+        task's rate, divided among the task's layouts.
+      host: whose part is read.
+      multiple: global batches are a multiple of this, and of the hosts.
+      text_embeddings: whether batches carry stored text embeddings.
+
+    Raises:
+      ConfigError: tasks, layouts or weights do not go together.
+      DataError: a data set is missing, or does not fill a layout.
+    """
+    weights = layout_weights(tasks, layouts, weights or {})
+    self._mixture = agd.Mixture(layouts, weights, schedule, seed)
+    self._readers = _readers(
+      tasks,
+      layouts,
+      directory,
+      batch_size=lambda layout: layout_lib.examples_per_batch(
+        layout, tokens_per_batch, int(np.lcm(multiple, host.count))
+      ),
+      split=TRAIN,
+      shuffle=True,
+      seed=seed,
+      host=host,
+      text=text,
+      text_embeddings=text_embeddings,
+    )
+    self._seed = seed
+    self._lock = threading.Lock()
+    self._step = 0
+    self._counts = np.zeros(len(layouts), np.int64)
+
+  @property
+  def mixture(self) -> agd.Mixture:
+    return self._mixture
+
+  def units(self) -> tuple[str, ...]:
+    """Names of the layouts: each is compiled once."""
+    return tuple(layout.name for layout in self._mixture.layouts)
+
+  def unit_at(self, step: int) -> str:
+    """Name of the layout that a step trains."""
+    return self.units()[int(self._mixture.draw(np.array([step]))[0])]
+
+  def batch_sizes(self) -> dict[str, int]:
+    """Examples of a global batch of each layout."""
+    return {reader.layout.name: reader.batch_size for reader in self._readers}
+
+  def batch(self, step: int) -> Batch:
+    """This host's part of the batch of a step.
+
+    Args:
+      step: any; the next one of each layout is being read ahead already.
+
+    Returns:
+      tokens int32 (B, L) and visible bool (B, L), L of the step's layout, and
+      text_embeddings float32 (B, S, D) where asked for.
+
+    Raises:
+      DataError: see `LayoutReader.read`.
+    """
+    with self._lock:
+      self._count_to(step)
+      index = int(self._mixture.draw(np.array([step]))[0])
+      return self._readers[index].read(int(self._counts[index]))
+
+  def _count_to(self, step: int) -> None:
+    if step < self._step:
+      self._step, self._counts = 0, np.zeros_like(self._counts)
+    self._counts = self._counts + self._mixture.counts(self._step, step)
+    self._step = step
+
+  def state(self) -> dict[str, Any]:
+    """JSON for a checkpoint: batches of each layout before the last step."""
+    with self._lock:
+      counts = dict(zip(self.units(), self._counts.tolist()))
+      return {'seed': self._seed, 'step': self._step, 'counts': counts}
+
+  def restore(self, state: Mapping[str, Any]) -> None:
+    """Takes over a checkpoint's counters.
+
+    Raises:
+      ConfigError: the run has another seed or other layouts, so it would not
+        go on where the checkpoint stopped.
+    """
+    theirs = dict(state['counts'])
+    if state['seed'] != self._seed or set(theirs) != set(self.units()):
+      odd = sorted(set(theirs) ^ set(self.units()))
+      raise errors.ConfigError(
+        f'the checkpoint was trained with seed {state["seed"]} and '
+        f'{len(theirs)} layouts, this run has seed {self._seed} and '
+        f'{len(self.units())}; they differ in {odd or "the seed"}. Start a new '
+        'run from it with --init_from to change the data.'
+      )
+    with self._lock:
+      self._step = int(state['step'])
+      self._counts = np.array([theirs[name] for name in self.units()])
+
+
+class ValidationBatches:
+  """The same few batches of each layout every time, in the order on disk."""
+
+  def __init__(
+    self,
+    tasks: Sequence[registry.Task],
+    layouts: Sequence[layout_lib.SequenceLayout],
+    directory: str,
+    *,
+    batch_size: int,
+    batches: int = 1,
+    split: str = VALIDATION,
+    text: str = preprocessors_lib.BYTES,
+    host: Host = Host(),
+    text_embeddings: bool = False,
+  ) -> None:
+    """See `TokenBatches`; nothing is dropped from conditions here.
+
+    Args:
+      tasks: of the run.
+      layouts: of those tasks.
+      directory: of the token data set.
+      batch_size: examples of a global batch.
+      batches: of each layout.
+      split: of the data set.
+      text: the text tokenizer.
+      host: whose part is read.
+      text_embeddings: whether batches carry stored text embeddings.
+    """
+    self._batches = batches
+    self._readers = _readers(
+      tasks,
+      layouts,
+      directory,
+      batch_size=lambda layout: batch_size,
+      split=split,
+      shuffle=False,
+      seed=0,
+      host=host,
+      text=text,
+      text_embeddings=text_embeddings,
+      dropping=False,
+    )
+    self._kept: dict[str, tuple[Batch, ...]] = {}
+
+  def units(self) -> tuple[str, ...]:
+    return tuple(reader.layout.name for reader in self._readers)
+
+  def batches(self, unit: str) -> tuple[Batch, ...]:
+    """The batches of a layout; read once, then kept in memory."""
+    if unit not in self._kept:
+      names = self.units()
+      if unit not in names:
+        hint = errors.near_names(unit, names)
+        raise errors.ConfigError(f'no validation layout {unit!r}{hint}.')
+      reader = self._readers[names.index(unit)]
+      self._kept[unit] = tuple(reader.read(n) for n in range(self._batches))
+    return self._kept[unit]
+
+
+def layout_weights(
+  tasks: Sequence[registry.Task],
+  layouts: Sequence[layout_lib.SequenceLayout],
+  weights: Mapping[str, float],
+) -> dict[str, float]:
+  """The weight of each layout: its own, or its part of its task's.
+
+  Raises:
+    ConfigError: a weight names neither a task nor a layout of the run.
+  """
+  names = [layout.name for layout in layouts]
+  known = {*names, *(layout.task for layout in layouts)}
+  for name in weights:
+    if name not in known:
+      hint = errors.near_names(name, known)
+      raise errors.ConfigError(
+        f'a weight is given for {name!r}, which is neither a task nor a layout '
+        f'of this run{hint}.'
+      )
+  found = {}
+  for layout in layouts:
+    task = registry.by_name(tasks, layout.task)
+    among = sum(other.task == layout.task for other in layouts)
+    shared = float(weights.get(layout.task, task.rate)) / among
+    found[layout.name] = float(weights.get(layout.name, shared))
+  return found
+
+
+def _readers(
+  tasks: Sequence[registry.Task],
+  layouts: Sequence[layout_lib.SequenceLayout],
+  directory: str,
+  *,
+  batch_size: Any,
+  split: str,
+  shuffle: bool,
+  seed: int,
+  host: Host,
+  text: str,
+  text_embeddings: bool,
+  dropping: bool = True,
+) -> tuple[LayoutReader, ...]:
+  """Registers the tasks of some layouts and makes a reader of each layout."""
+  readers = []
+  for layout in layouts:
+    task = registry.by_name(tasks, layout.task)
+    mine = [other for other in layouts if other.task == layout.task]
+    readers.append(
+      LayoutReader(
+        layout,
+        registry.register(task, mine, text),
+        task.directory or directory,
+        batch_size=batch_size(layout),
+        split=split,
+        shuffle=shuffle,
+        seed=seed,
+        host=host,
+        drop=dict(task.drop) if dropping else {},
+        text_embeddings=text_embeddings,
+        own_steps=bool(task.preprocessors),
+      )
+    )
+  return tuple(readers)
+
+
+def check_tokens(
+  tasks: Sequence[registry.Task],
+  space: tasks_lib.LayoutSpace,
+  directory: str,
+  fingerprints: Mapping[str, str] | None = None,
+) -> None:
+  """Refuses data sets of other tokenizers; see `tokens.check`."""
+  for path in dict.fromkeys(task.directory or directory for task in tasks):
+    tokens_lib.check(path, space, fingerprints)

@@ -1,0 +1,147 @@
+"""One-to-one steps between a data set's features and a task's.
+
+Each takes and returns a `tf.data.Dataset` of single examples, as SeqIO's
+preprocessors do, and gives one example for each it takes, in the same order:
+the order of the data stays a function of (seed, position). What is random
+draws from the example's own `seed`. To leave examples out, a task states a
+minimum or a predicate (`registry.Task`), which is evaluated once.
+"""
+
+from collections.abc import Callable
+import functools
+
+import seqio
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+from videopoet_jax.data import source
+
+Example = dict[str, tf.Tensor]
+Preprocessor = Callable[[tf.data.Dataset], tf.data.Dataset]
+
+BYTES = 'bytes'
+
+
+@functools.lru_cache(maxsize=8)
+def text_vocabulary(name: str) -> seqio.Vocabulary:
+  """The vocabulary of a text tokenizer.
+
+  Args:
+    name: `bytes`, or the path of a SentencePiece model.
+
+  Returns:
+    A vocabulary whose local id 0 is padding.
+
+  Raises:
+    DataError: the model cannot be read, or its id 0 is not padding.
+  """
+  if name == BYTES:
+    return seqio.ByteVocabulary()
+  vocabulary = seqio.SentencePieceVocabulary(name)
+  try:
+    padding = vocabulary.tokenizer.pad_id()
+  except Exception as error:
+    raise errors.DataError(
+      f'{name} is no readable SentencePiece model: {error}'
+    ) from error
+  if padding != 0:
+    raise errors.DataError(
+      f'{name}: its id {padding} is padding, expected 0. Train the '
+      'SentencePiece model with pad_id=0, eos_id=1, unk_id=2.'
+    )
+  return vocabulary
+
+
+def map_examples(
+  function: Callable[[Example], Example],
+) -> Preprocessor:
+  """Makes a preprocessor of a function of one example.
+
+  `position` and `seed` are carried along if the function leaves them out.
+  """
+
+  @functools.wraps(function)
+  def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    def carry(example: Example) -> Example:
+      kept = {name: example[name] for name in (source.POSITION, source.SEED)}
+      return {**kept, **function(example)}
+
+    return dataset.map(carry, num_parallel_calls=2)
+
+  return preprocess
+
+
+def tokenize_text(
+  vocabulary: seqio.Vocabulary,
+  slots: int,
+  *,
+  feature: str = 'text',
+  end: bool = False,
+) -> Preprocessor:
+  """Text to the local ids of its slots: cut off, or filled up with 0.
+
+  Args:
+    vocabulary: see `text_vocabulary`.
+    slots: ids of the result.
+    feature: the string feature that becomes int32 (slots,). One that holds
+      ids already is left as it is.
+    end: whether the end-of-text id follows the text (within the slots).
+  """
+
+  def tokenize(example: Example) -> Example:
+    text = example[feature]
+    if text.dtype != tf.string:
+      return example
+    ids = tf.cast(vocabulary.encode_tf(text), tf.int32)
+    if end:
+      ids = tf.concat([ids[: slots - 1], [vocabulary.eos_id]], 0)
+    ids = ids[:slots]
+    ids = tf.pad(ids, [[0, slots - tf.shape(ids)[0]]])
+    return {**example, feature: tf.ensure_shape(ids, (slots,))}
+
+  def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    if feature not in dataset.element_spec:
+      return dataset
+    return map_examples(tokenize)(dataset)
+
+  return preprocess
+
+
+def rename(dataset: tf.data.Dataset, **names: str) -> tf.data.Dataset:
+  """Copies features to other names: `rename.video_tokens = 'my_tokens'`.
+
+  Args:
+    dataset: of examples.
+    **names: new name = name in the data.
+
+  Raises:
+    DataError: the data lacks a name.
+  """
+  for old in names.values():
+    if old not in dataset.element_spec:
+      hint = errors.near_names(old, dataset.element_spec)
+      raise errors.DataError(f'rename: the data has no feature {old!r}{hint}.')
+
+  def copy(example: Example) -> Example:
+    return {**example, **{new: example[old] for new, old in names.items()}}
+
+  return map_examples(copy)(dataset)
+
+
+def random_text(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """Picks one of several captions where `text` is a list of strings.
+
+  Which one follows from the example's seed, so another epoch may show another.
+  """
+
+  def pick(example: Example) -> Example:
+    texts = example['text']
+    if texts.shape.rank != 1 or texts.dtype != tf.string:
+      return example
+    count = tf.shape(texts)[0]
+    index = tf.random.stateless_uniform(
+      (), example[source.SEED], maxval=count, dtype=tf.int32
+    )
+    return {**example, 'text': texts[index]}
+
+  return map_examples(pick)(dataset)

@@ -1,0 +1,210 @@
+"""Random access to a data set's records: TFDS directories of ArrayRecord.
+
+A record is read by its index and parsed by TensorFlow, only the features asked
+for. Splits that fit in memory are kept there as the raw bytes they are on
+disk, shared by every reader of the process.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import functools
+import os
+import pathlib
+import threading
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from videopoet_jax.core import errors
+
+# Raw bytes of one split that are kept in memory rather than read again.
+_MEMORY_BYTES = 256 * 2**20
+_BLOCK = 256
+
+Predicate = Callable[[Mapping[str, np.ndarray]], bool]
+
+
+class Records:
+  """The splits of one data set.
+
+  Attributes:
+    directory: the TFDS directory, as text.
+    metadata: what was stored with the set (`frame_rate` and the like).
+    features: the TFDS feature connectors by name.
+  """
+
+  def __init__(self, directory: str | os.PathLike[str]) -> None:
+    """Opens a directory; DataError if it holds no readable data set."""
+    self.directory = str(directory)
+    path = pathlib.Path(directory)
+    if not (path / 'dataset_info.json').is_file():
+      what = 'is empty' if path.is_dir() else 'does not exist'
+      if path.is_dir() and any(path.iterdir()):
+        what = 'has no dataset_info.json: not a data set, or half written'
+      raise errors.DataError(
+        f'{path} {what}; expected a data set directory such as `videopoet '
+        'prepare` and `videopoet tokenize` write.'
+      )
+    try:
+      self._builder = tfds.builder_from_directory(str(path))
+      file_format = self._builder.info.file_format.value
+    except Exception as error:
+      raise errors.DataError(
+        f'{path} cannot be read as a TFDS data set: {error}'
+      ) from error
+    if file_format != 'array_record':
+      raise errors.DataError(
+        f'{path} is stored as {file_format}; only array_record can be read in '
+        "any order. Write it again with file_format='array_record'."
+      )
+    self.features = dict(self._builder.info.features.items())
+    self.metadata = dict(self._builder.info.metadata or {})
+    self._lock = threading.Lock()
+    self._sources: dict[str, Any] = {}
+    self._memory: dict[str, list[bytes]] = {}
+    self._selections: dict[Any, np.ndarray] = {}
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    return tuple(sorted(self._builder.info.splits))
+
+  def size(self, split: str) -> int:
+    """Number of records of a split; DataError for an unknown split."""
+    return self._split(split).num_examples
+
+  def _split(self, split: str) -> Any:
+    if split not in self._builder.info.splits:
+      hint = errors.near_names(split, self.splits)
+      raise errors.DataError(f'{self.directory} has no split {split!r}{hint}.')
+    return self._builder.info.splits[split]
+
+  def schema(self, names: Sequence[str] | None = None) -> Any:
+    """The TFDS feature dictionary of some features, of all by default.
+
+    Raises:
+      DataError: the set lacks a feature; the message lists near names.
+    """
+    for name in names or ():
+      if name not in self.features:
+        hint = errors.near_names(name, self.features)
+        raise errors.DataError(
+          f'{self.directory} has no feature {name!r}{hint}.'
+        )
+    kept = self.features if names is None else names
+    return tfds.features.FeaturesDict({n: self.features[n] for n in kept})
+
+  def shape(self, name: str) -> tuple[int | None, ...]:
+    """Shape of one feature, without a batch dimension."""
+    self.schema([name])
+    return tuple(self.features[name].shape)
+
+  def read(
+    self, split: str, indices: Sequence[int] | np.ndarray
+  ) -> list[bytes]:
+    """Serialized records of a split, in the order of the indices."""
+    with self._lock:
+      if split not in self._sources:
+        self._sources[split] = self._open(split)
+      memory = self._memory.get(split)
+    if memory is not None:
+      return [memory[i] for i in indices]
+    return self._sources[split].__getitems__([int(i) for i in indices])
+
+  def _open(self, split: str) -> Any:
+    info = self._split(split)
+    try:
+      source = self._builder.as_data_source(
+        split, deserialize_method=tfds.decode.DeserializeMethod.RAW_BYTES
+      )
+      if info.num_bytes <= _MEMORY_BYTES:
+        records: list[bytes] = []
+        for start in range(0, info.num_examples, _BLOCK):
+          stop = min(start + _BLOCK, info.num_examples)
+          records += source.__getitems__(list(range(start, stop)))
+        self._memory[split] = records
+    except Exception as error:
+      raise errors.DataError(
+        f'split {split!r} of {self.directory} cannot be read; a file is '
+        f'missing or damaged: {error}'
+      ) from error
+    return source
+
+  def examples(
+    self, split: str, names: Sequence[str] | None = None
+  ) -> 'tf.data.Dataset':
+    """Every example of a split once, parsed, in the order on disk."""
+    size = self.size(split)
+
+    def blocks() -> Any:
+      for start in range(0, size, _BLOCK):
+        yield self.read(split, range(start, min(start + _BLOCK, size)))
+
+    dataset = tf.data.Dataset.from_generator(
+      blocks, output_signature=tf.TensorSpec((None,), tf.string)
+    )
+    return dataset.unbatch().map(
+      self.schema(names).deserialize_example, num_parallel_calls=2
+    )
+
+  def select(
+    self,
+    split: str,
+    minimum: Mapping[str, float],
+    predicate: Predicate | None = None,
+  ) -> np.ndarray:
+    """Indices of the records that pass a filter, found once and kept.
+
+    Args:
+      split: which split.
+      minimum: least value of scalar features, `{'quality': 0.5}`.
+      predicate: takes an example of numpy arrays, says whether to keep it.
+
+    Returns:
+      int64, ascending.
+
+    Raises:
+      DataError: a feature is missing or no scalar, or nothing passes.
+    """
+    key = (split, tuple(sorted(minimum.items())), predicate)
+    with self._lock:
+      found = self._selections.get(key)
+    if found is None:
+      for name in minimum:
+        if self.shape(name):
+          raise errors.DataError(
+            f'{self.directory}: feature {name!r} has shape {self.shape(name)}; '
+            'a minimum can be asked of a single number only.'
+          )
+      names = None if predicate else list(minimum)
+      kept = [
+        index
+        for index, example in enumerate(
+          self.examples(split, names).as_numpy_iterator()
+        )
+        if all(example[name] >= least for name, least in minimum.items())
+        and (predicate is None or predicate(example))
+      ]
+      found = np.asarray(kept, np.int64)
+      with self._lock:
+        self._selections[key] = found
+    if not found.size:
+      raise errors.DataError(
+        f'no example of split {split!r} of {self.directory} passes the filter '
+        f'{dict(minimum)}; lower the minimum.'
+      )
+    return found
+
+
+@functools.lru_cache(maxsize=16)
+def _open_records(directory: str, written: int) -> Records:
+  del written
+  return Records(directory)
+
+
+def open_records(directory: str | os.PathLike[str]) -> Records:
+  """The records of a directory, opened once in a process while unchanged."""
+  path = pathlib.Path(directory).absolute()
+  info = path / 'dataset_info.json'
+  written = info.stat().st_mtime_ns if info.is_file() else 0
+  return _open_records(str(path), written)

@@ -1,0 +1,345 @@
+"""The tasks of a run: read from gin files, registered with SeqIO.
+
+A task file binds `Task` under the task's name as a scope:
+
+    text_to_video/Task.template = 'text_to_video'
+    text_to_video/Task.drop = {'text': 0.1}
+
+gin is lazy, so a file that is only included registers nothing: a run lists its
+tasks, in gin (`load_tasks.tasks = ['text_to_video', 'my/task.gin']`) or with
+`--task_file`. A user's file may define a task of its own beside ours and name
+preprocessors of the user's own module (import paths are also looked for in the
+folder of the file). `docs/design.md` says what follows from a template.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import dataclasses
+import importlib
+import pathlib
+import sys
+from typing import Any
+
+import gin
+import gin.config_parser
+import seqio
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import paths
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import types
+from videopoet_jax.data import preprocessors as preprocessors_lib
+from videopoet_jax.data import source as source_lib
+from videopoet_jax.data import task as task_lib
+
+Task = task_lib.Task
+
+_REGISTERED: dict[str, tuple[Any, ...]] = {}
+
+
+# Task files.
+
+
+@gin.configurable(allowlist=['tasks'])
+def load_tasks(
+  task_files: Iterable[str] = (), tasks: Sequence[str] = ()
+) -> tuple[Task, ...]:
+  """The tasks of a run, in the order listed, each name once.
+
+  What gin already holds is kept, so that a `--gin.text_to_video/Task.rate=2`
+  that was parsed before wins over the file.
+
+  Args:
+    task_files: names of shipped tasks (`text_to_video`), include strings or
+      paths; the `--task_file` flags.
+    tasks: likewise; a run's gin file binds it.
+
+  Returns:
+    The tasks.
+
+  Raises:
+    ConfigError: a file is missing, defines no task, or one that is listed
+      already.
+  """
+  loaded: dict[str, tuple[Task, pathlib.Path]] = {}
+  for listed in (*tasks, *task_files):
+    path = _task_file(str(listed))
+    for name in _read(path):
+      if name in loaded:
+        raise errors.ConfigError(
+          f'task {name!r} is defined twice: in {loaded[name][1]} and in {path}; '
+          'rename one (its scope), or list it once.'
+        )
+      loaded[name] = (_instantiate(name, path), path)
+  return tuple(task for task, _ in loaded.values())
+
+
+def _task_file(listed: str) -> pathlib.Path:
+  if listed.endswith('.gin'):
+    return paths.resolve(listed)
+  shipped = {pathlib.PurePosixPath(f).stem: f for f in paths.task_files()}
+  if listed not in shipped:
+    hint = errors.near_names(listed, shipped)
+    raise errors.ConfigError(
+      f'there is no task {listed!r}{hint}. A task of your own is listed by the '
+      'path of its file, which ends in .gin.'
+    )
+  return paths.resolve(shipped[listed])
+
+
+def _read(path: pathlib.Path) -> list[str]:
+  """Parses a task file, keeps earlier bindings, returns the tasks in it."""
+  statements = []
+  try:
+    with path.open() as lines, _importable(path.parent):
+      parser = gin.config_parser.ConfigParser(lines, _Unresolved())
+      statements = [s for s in parser if hasattr(s, 'arg_name')]
+      kept = {}
+      for statement in statements:
+        scope = f'{statement.scope}/' if statement.scope else ''
+        key = f'{scope}{statement.selector}.{statement.arg_name}'
+        with contextlib.suppress(ValueError):
+          kept[key] = gin.query_parameter(key)
+      with gin.unlock_config():
+        gin.parse_config_file(str(path.absolute()))
+        for key, value in kept.items():
+          gin.bind_parameter(key, value)
+  except (ValueError, SyntaxError, OSError, ImportError) as error:
+    reason = ' '.join(str(error).split())
+    raise errors.ConfigError(f'{path} cannot be read: {reason}') from error
+  names = dict.fromkeys(
+    s.scope for s in statements if s.selector.split('.')[-1] == 'Task'
+  )
+  if '' in names:
+    raise errors.ConfigError(
+      f"{path} binds Task without a scope; write the task's name before it: "
+      'my_task/Task.template = ...'
+    )
+  if not names:
+    raise errors.ConfigError(
+      f'{path} defines no task: it binds no NAME/Task parameter.'
+    )
+  return list(names)
+
+
+class _Unresolved(gin.config_parser.ParserDelegate):
+  """Reads statements without looking up what they refer to."""
+
+  def configurable_reference(self, scoped_name: str, evaluate: bool) -> Any:
+    return scoped_name, evaluate
+
+  def macro(self, scoped_name: str) -> Any:
+    return scoped_name
+
+
+def _instantiate(name: str, path: pathlib.Path) -> Task:
+  with gin.config_scope(name):
+    try:
+      return Task(name=name, folder=str(path.parent.absolute()))
+    except (TypeError, ValueError, AttributeError) as error:
+      reason = ' '.join(str(error).split())
+      raise errors.ConfigError(f'task {name!r} of {path}: {reason}') from error
+
+
+@contextlib.contextmanager
+def _importable(folder: str | pathlib.Path) -> Iterator[None]:
+  """Lets modules beside a task file be imported, after all others."""
+  folder = str(folder)
+  added = folder and folder not in sys.path
+  if added:
+    sys.path.append(folder)
+  try:
+    yield
+  finally:
+    if added:
+      sys.path.remove(folder)
+
+
+def resolve_function(
+  named: str | Callable[..., Any], task: Task, field: str
+) -> Callable[..., Any]:
+  """A function given by itself or by its import path.
+
+  Raises:
+    ConfigError: there is no such module or function.
+  """
+  if callable(named):
+    return named
+  module_name, _, function_name = str(named).replace(':', '.').rpartition('.')
+  where = f'{task.name}/Task.{field}: {named!r}'
+  if not module_name:
+    hint = errors.near_names(str(named), _public(preprocessors_lib))
+    raise errors.ConfigError(
+      f'{where} is no import path (module.function); ours are in '
+      f'videopoet_jax.data.preprocessors{hint}.'
+    )
+  try:
+    with _importable(task.folder):
+      module = importlib.import_module(module_name)
+  except ImportError as error:
+    raise errors.ConfigError(
+      f'{where}: the module {module_name!r} cannot be imported ({error}); put '
+      f'it beside the task file or on the PYTHONPATH.'
+    ) from error
+  function = getattr(module, function_name, None)
+  if not callable(function):
+    hint = errors.near_names(function_name, _public(module))
+    raise errors.ConfigError(
+      f'{where}: {module.__name__} has no function {function_name!r}{hint}.'
+    )
+  return function
+
+
+def _public(module: Any) -> list[str]:
+  return [
+    name
+    for name, value in vars(module).items()
+    if callable(value) and not name.startswith('_')
+  ]
+
+
+# Layouts.
+
+
+def space_for(
+  tasks: Sequence[Task], space: tasks_lib.LayoutSpace
+) -> tasks_lib.LayoutSpace:
+  """The same space with the templates of these tasks and no others.
+
+  Raises:
+    LayoutError: two tasks have one name.
+    ConfigError: a task names an unknown template.
+  """
+  templates = tuple(task.layout_template() for task in tasks)
+  return dataclasses.replace(space, templates=templates)
+
+
+def layout_names(
+  tasks: Sequence[Task],
+  space: tasks_lib.LayoutSpace,
+  frames: int,
+  height: int,
+  width: int,
+) -> tuple[str, ...]:
+  """Names of all layouts of all tasks at one clip size."""
+  return tuple(
+    name
+    for task in tasks
+    for name in task.layout_names(space, frames, height, width)
+  )
+
+
+def by_name(tasks: Sequence[Task], name: str) -> Task:
+  """The task of that name; ConfigError with near names otherwise."""
+  known = {task.name: task for task in tasks}
+  if name not in known:
+    hint = errors.near_names(name, known)
+    raise errors.ConfigError(f'this run has no task {name!r}{hint}.')
+  return known[name]
+
+
+# SeqIO.
+
+
+def register(
+  task: Task,
+  layouts: Sequence[layout_lib.SequenceLayout],
+  text: str = preprocessors_lib.BYTES,
+) -> seqio.Task:
+  """Registers a task with SeqIO; a second time changes nothing.
+
+  Args:
+    task: the definition.
+    layouts: the task's layouts in this run; they say which features there are
+      and of which rank, and how many text slots.
+    text: the text tokenizer, `bytes` or the path of a SentencePiece model.
+
+  Returns:
+    The SeqIO task. It reads `task.directory`; a run gives it another source.
+
+  Raises:
+    ConfigError: the name is registered with another definition, or a
+      preprocessor does not exist.
+    DataError: the text tokenizer does not go with the vocabulary.
+  """
+  vocabulary = preprocessors_lib.text_vocabulary(text)
+  features = _output_features(layouts, vocabulary, text)
+  if task.name in _REGISTERED:
+    if _REGISTERED[task.name] == (task, text, tuple(features)):
+      return seqio.TaskRegistry.get(task.name)
+    if _REGISTERED[task.name][0] == task:
+      _forget(task.name)  # The same task, for other layouts.
+  if task.name in seqio.TaskRegistry.names():
+    raise errors.ConfigError(
+      f'a task {task.name!r} is registered already, with another definition; '
+      'rename yours (the scope in its gin file).'
+    )
+  steps = [
+    resolve_function(step, task, 'preprocessors') for step in task.preprocessors
+  ]
+  slots = {s.size for la in layouts for s in la.filled() if s.feature == 'text'}
+  if slots:
+    steps.append(preprocessors_lib.tokenize_text(vocabulary, max(slots)))
+  predicate = task.predicate
+  if predicate is not None:
+    predicate = resolve_function(predicate, task, 'predicate')
+  registered = seqio.TaskRegistry.add(
+    task.name,
+    source=source_lib.IndexedSource(
+      task.directory,
+      stream=task.name,
+      selection=source_lib.Selection(task.minimum, predicate),
+      splits=() if task.directory else ('train', 'validation'),
+    ),
+    preprocessors=steps,
+    output_features=features,
+    shuffle_buffer_size=None,
+  )
+  _REGISTERED[task.name] = (task, text, tuple(features))
+  return registered
+
+
+def _output_features(
+  layouts: Sequence[layout_lib.SequenceLayout],
+  vocabulary: seqio.Vocabulary,
+  text: str,
+) -> Mapping[str, seqio.Feature]:
+  """Every feature of these layouts, with its rank and vocabulary.
+
+  None is required of SeqIO: variants of a task leave parts out, and the
+  feature converter knows what its layout needs.
+  """
+  features = {}
+  for layout in layouts:
+    for segment, fill in zip(layout.filled(), layout.fills, strict=True):
+      run = next(r for r in layout.runs if r.segment == segment.name)
+      ids: seqio.Vocabulary = seqio.PassThroughVocabulary(run.range.size)
+      if segment.modality is types.Modality.TEXT:
+        ids = vocabulary
+        if vocabulary.vocab_size > run.range.size:
+          raise errors.DataError(
+            f'the text tokenizer {text!r} has {vocabulary.vocab_size} ids, the '
+            f'vocabulary room for {run.range.size}; set '
+            f'Vocabulary.text_size={vocabulary.vocab_size}.'
+          )
+      features[fill.feature] = seqio.Feature(
+        ids,
+        add_eos=False,
+        required=False,
+        dtype=tf.int32,
+        rank=len(segment.shape),
+      )
+  return dict(sorted(features.items()))
+
+
+def _forget(name: str) -> None:
+  seqio.TaskRegistry.remove(name)
+  del _REGISTERED[name]
+
+
+def reset() -> None:
+  """Forgets all tasks registered here; tests call it."""
+  for name in tuple(_REGISTERED):
+    _forget(name)

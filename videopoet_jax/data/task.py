@@ -1,0 +1,159 @@
+"""What a task is: a layout template and how its examples are made."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+from typing import Any
+
+import gin
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import tasks as tasks_lib
+
+
+def _as_items(values: Any) -> tuple[tuple[str, Any], ...]:
+  """A mapping, or pairs, as sorted pairs, so that the dataclass is hashable."""
+  items = values.items() if isinstance(values, Mapping) else values
+  return tuple(sorted((str(key), value) for key, value in items))
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A task of a run, as a gin file states it under the scope of its name.
+
+  Either `template` names a built-in template, or `task_token`, `prefix` and
+  `target` (and the rest of `core.tasks.TaskTemplate`) define a new one.
+
+  Attributes:
+    name: of the task and the first part of its layouts' names; the gin scope.
+    template: name of a built-in template.
+    task_token: see `TaskTemplate`; a new template's own.
+    prefix: see `TaskTemplate`.
+    target: see `TaskTemplate`.
+    options: see `TaskTemplate`; a mapping or pairs.
+    frames: see `TaskTemplate`.
+    closed: see `TaskTemplate`.
+    variants: the options behind the names of its layouts, `''` for none:
+      `('condition=1', 'condition=2')`. None takes those of
+      `LayoutSpace.standard_names`.
+    preprocessors: import paths (`my_module.my_function`) or functions, each
+      from a `tf.data.Dataset` to one of as many examples in the same order.
+    minimum: least values of scalar features; other examples are left out.
+    predicate: import path or function of an example (numpy arrays) that says
+      whether to keep it; evaluated once per example, before the run.
+    drop: by feature, the share of examples that do not see that condition, so
+      that a model also learns to do without (for guidance).
+    rate: how often the task is drawn, in proportion to the others'.
+    directory: a token data set of its own, else that of the run.
+    folder: where the task file lies; modules are looked for there too.
+  """
+
+  name: str
+  template: str = ''
+  task_token: str = ''
+  prefix: tuple[str, ...] | None = None
+  target: tuple[str, ...] | None = None
+  options: Any = ()
+  frames: int | None = None
+  closed: bool = True
+  variants: tuple[str, ...] | None = None
+  preprocessors: tuple[str | Callable[..., Any], ...] = ()
+  minimum: Any = ()
+  predicate: str | Callable[..., Any] | None = None
+  drop: Any = ()
+  rate: float = 1.0
+  directory: str = ''
+  folder: str = ''
+
+  def __post_init__(self) -> None:
+    """Raises errors.ConfigError where the definition makes no sense."""
+    for field in ('options', 'minimum', 'drop'):
+      object.__setattr__(self, field, _as_items(getattr(self, field)))
+    for field in ('prefix', 'target', 'variants', 'preprocessors'):
+      value = getattr(self, field)
+      if isinstance(value, str):
+        raise errors.ConfigError(
+          f'{self.name}/Task.{field} is the string {value!r}; expected a list '
+          f'of strings: [{value!r}].'
+        )
+      if value is not None:
+        object.__setattr__(self, field, tuple(value))
+    own = self.task_token or self.prefix is not None or self.target is not None
+    if bool(self.template) == bool(own):
+      what = 'both' if own else 'neither'
+      raise errors.ConfigError(
+        f'task {self.name!r} has {what} a template and a definition of its '
+        f'own: bind {self.name}/Task.template to a built-in one, or '
+        f'{self.name}/Task.task_token, prefix and target.'
+      )
+    if own and not (self.task_token and self.target):
+      raise errors.ConfigError(
+        f'task {self.name!r} is not complete: a new template needs '
+        f'{self.name}/Task.task_token and {self.name}/Task.target.'
+      )
+    if self.rate <= 0:
+      raise errors.ConfigError(
+        f'{self.name}/Task.rate is {self.rate}; expected a positive number '
+        '(to leave a task out, do not list it).'
+      )
+    for feature, share in self.drop:
+      if not 0 <= share <= 1:
+        raise errors.ConfigError(
+          f'{self.name}/Task.drop says {share} for {feature!r}; expected a '
+          'share from 0 to 1.'
+        )
+
+  def layout_template(self) -> tasks_lib.TaskTemplate:
+    """The template under the task's own name; ConfigError if unknown."""
+    if not self.template:
+      return tasks_lib.TaskTemplate(
+        name=self.name,
+        task_token=self.task_token,
+        prefix=self.prefix or (),
+        target=self.target or (),
+        options=self.options,
+        frames=self.frames,
+        closed=self.closed,
+      )
+    known = {t.name: t for t in tasks_lib.TEMPLATES}
+    if self.template not in known:
+      hint = errors.near_names(self.template, known)
+      raise errors.ConfigError(
+        f'{self.name}/Task.template: there is no template '
+        f'{self.template!r}{hint}.'
+      )
+    template = known[self.template]
+    options = dict(template.options)
+    for option, value in self.options:
+      if option not in options:
+        hint = errors.near_names(option, options)
+        raise errors.ConfigError(
+          f'{self.name}/Task.options: template {self.template!r} has no option '
+          f'{option!r}{hint}.'
+        )
+      options[option] = value
+    return dataclasses.replace(
+      template, name=self.name, options=tuple(options.items())
+    )
+
+  def layout_names(
+    self, space: tasks_lib.LayoutSpace, frames: int, height: int, width: int
+  ) -> tuple[str, ...]:
+    """Names of the task's layouts at one clip size.
+
+    Args:
+      space: decides the standard variants.
+      frames: of the clip; a task that fixes its frames takes its own.
+      height: pixels.
+      width: pixels.
+    """
+    template = self.layout_template()
+    if self.variants is None:
+      known = dataclasses.replace(template, name=self.template or self.name)
+      alone = dataclasses.replace(space, templates=(known,))
+      names = alone.standard_names(frames, height, width)
+      return tuple(
+        '/'.join([self.name, *name.split('/')[1:]]) for name in names
+      )
+    base = f'{self.name}/{template.frames or frames}x{height}x{width}'
+    return tuple(f'{base}/{v}' if v else base for v in self.variants)

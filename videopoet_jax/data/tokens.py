@@ -1,0 +1,295 @@
+"""Token data sets: TFDS ArrayRecord directories that say whose ids they hold.
+
+Beside the records lies `tokens.json` with the tokenizers' fingerprints and
+grids, so that a run refuses ids of another tokenizer with what differs.
+"""
+
+from collections.abc import Mapping
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+from types import TracebackType
+from typing import Any
+
+from array_record.python import array_record_module
+import numpy as np
+import tensorflow_datasets as tfds
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import tasks as tasks_lib
+
+INFO_FILE = 'tokens.json'
+_FORMAT = 1
+_SHARD_BYTES = 512 * 2**20
+_NAME = 'tokens'
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenInfo:
+  """What `tokens.json` says.
+
+  Attributes:
+    visual: grid of the visual tokenizer, None if there are no visual ids.
+    audio: grid of the audio tokenizer, likewise.
+    visual_fingerprint: of its config and weights.
+    audio_fingerprint: likewise.
+    clip: frames, height and width of the clips, in pixels.
+  """
+
+  visual: specs.VisualSpec | None = None
+  audio: specs.AudioSpec | None = None
+  visual_fingerprint: str = ''
+  audio_fingerprint: str = ''
+  clip: tuple[int, int, int] | None = None
+
+  def to_json(self) -> dict[str, Any]:
+    return {'format': _FORMAT, **dataclasses.asdict(self)}
+
+
+def read_info(directory: str | os.PathLike[str]) -> TokenInfo:
+  """Reads `tokens.json`; DataError if there is none, or of another format."""
+  path = pathlib.Path(directory) / INFO_FILE
+  if not path.is_file():
+    raise errors.DataError(
+      f'{directory} has no {INFO_FILE}: it is not a token data set. Make one '
+      'with `videopoet tokenize`.'
+    )
+  try:
+    stored = json.loads(path.read_text())
+    version = stored.pop('format')
+    visual, audio = stored.pop('visual'), stored.pop('audio')
+    clip = stored.pop('clip')
+    if version != _FORMAT:
+      raise errors.DataError(
+        f'{path} has format {version}, this version reads {_FORMAT}; run '
+        '`videopoet tokenize` again.'
+      )
+    return TokenInfo(
+      visual=specs.VisualSpec(**visual) if visual else None,
+      audio=specs.AudioSpec(**audio) if audio else None,
+      clip=tuple(clip) if clip else None,
+      **stored,
+    )
+  except (ValueError, KeyError, TypeError, AttributeError) as error:
+    raise errors.DataError(
+      f'{path} is damaged ({error}); run `videopoet tokenize` again.'
+    ) from error
+
+
+def check(
+  directory: str | os.PathLike[str],
+  space: tasks_lib.LayoutSpace,
+  fingerprints: Mapping[str, str] | None = None,
+) -> TokenInfo:
+  """Refuses tokens that do not go with a run.
+
+  Args:
+    directory: of the token data set.
+    space: vocabulary and grids of the run.
+    fingerprints: of the run's tokenizers, by `visual` and `audio`; one left
+      out or empty is not compared.
+
+  Returns:
+    What the data set says.
+
+  Raises:
+    DataError: names everything that differs.
+  """
+  info = read_info(directory)
+  differences = []
+  for name, ours in (('visual', space.visual), ('audio', space.audio)):
+    theirs = getattr(info, name)
+    if theirs is not None:
+      for field in dataclasses.fields(ours):
+        expected, found = getattr(ours, field.name), getattr(theirs, field.name)
+        if expected != found:
+          differences.append(f'{name} {field.name} {found}, not {expected}')
+    wanted = (fingerprints or {}).get(name, '')
+    found = getattr(info, f'{name}_fingerprint')
+    if theirs is not None and wanted and wanted != found:
+      differences.append(f'{name} tokenizer {found or "unknown"}, not {wanted}')
+  if differences:
+    raise errors.DataError(
+      f'the tokens of {directory} are not those of this run: '
+      f'{"; ".join(differences)}. Encode the clips again with `videopoet '
+      'tokenize`, or train with the tokenizers that made these.'
+    )
+  return info
+
+
+def schema(example: Mapping[str, Any]) -> tfds.features.FeaturesDict:
+  """TFDS features for examples like this one: strings, numbers, arrays.
+
+  Arrays are stored as raw bytes: quick to read and a number of bits wide that
+  is theirs.
+  """
+  features: dict[str, Any] = {}
+  for name, value in example.items():
+    if isinstance(value, (str, bytes)):
+      features[name] = tfds.features.Text()
+      continue
+    array = np.asarray(value)
+    features[name] = tfds.features.Tensor(
+      shape=array.shape,
+      dtype=array.dtype,
+      encoding='bytes' if array.ndim else 'none',
+    )
+  return tfds.features.FeaturesDict(features)
+
+
+class TokenWriter:
+  """Writes a token data set; it appears when it is complete, or not at all.
+
+      with TokenWriter(directory, info) as writer:
+        writer.write('train', {'video_tokens': ids_THW, 'text': 'a red ...'})
+
+  All examples have the features, shapes and dtypes of the first.
+  """
+
+  def __init__(
+    self,
+    directory: str | os.PathLike[str],
+    info: TokenInfo,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+  ) -> None:
+    """Prepares a folder beside the final one.
+
+    Args:
+      directory: the data set to be.
+      info: whose ids they are.
+      metadata: JSON values for TFDS metadata, such as `frame_rate`.
+      overwrite: whether a data set that is there is replaced.
+
+    Raises:
+      DataError: there is something already, or it cannot be written.
+    """
+    self._final = pathlib.Path(directory)
+    self._partial = self._final.with_name(self._final.name + '.partial')
+    if self._final.exists() and not overwrite:
+      if not self._final.is_dir() or any(self._final.iterdir()):
+        raise errors.DataError(
+          f'{self._final} exists already; choose another output or remove it.'
+        )
+    try:
+      if self._partial.exists():
+        shutil.rmtree(self._partial)
+      self._partial.mkdir(parents=True)
+    except OSError as error:
+      raise errors.DataError(
+        f'{self._final} cannot be written: {error}'
+      ) from error
+    self._info = info
+    self._metadata = dict(metadata or {})
+    self._schema: tfds.features.FeaturesDict | None = None
+    self._shards: dict[str, list[int]] = {}
+    self._bytes: dict[str, list[int]] = {}
+    self._writers: dict[str, Any] = {}
+
+  def __enter__(self) -> 'TokenWriter':
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    trace: TracebackType | None,
+  ) -> None:
+    del error, trace
+    if kind is None:
+      self.finish()
+    else:
+      self.abandon()
+
+  def write(self, split: str, example: Mapping[str, Any]) -> None:
+    """Appends one example to a split; DataError if it is unlike the first."""
+    if self._schema is None:
+      self._schema = schema(example)
+    if set(example) != set(self._schema):
+      odd = sorted(set(example) ^ set(self._schema))
+      raise errors.DataError(
+        f'{self._final}: an example differs from the first in its features '
+        f'{odd}.'
+      )
+    try:
+      record = self._schema.serialize_example(dict(example))
+    except ValueError as error:
+      reason = ' '.join(str(error).split())
+      raise errors.DataError(
+        f'{self._final}: an example differs from the first: {reason}'
+      ) from error
+    self._writer(split).write(record)
+    self._shards[split][-1] += 1
+    self._bytes[split][-1] += len(record)
+
+  def _shard(self, split: str, index: int) -> pathlib.Path:
+    return self._partial / f'{split}-{index}.unfinished'
+
+  def _writer(self, split: str) -> Any:
+    sizes = self._bytes.setdefault(split, [])
+    if not sizes or sizes[-1] >= _SHARD_BYTES:
+      if split in self._writers:
+        self._writers[split].close()
+      sizes.append(0)
+      self._shards.setdefault(split, []).append(0)
+      path = self._shard(split, len(sizes) - 1)
+      # One record a group: any record is read alone.
+      self._writers[split] = array_record_module.ArrayRecordWriter(
+        str(path), 'group_size:1'
+      )
+    return self._writers[split]
+
+  def finish(self) -> None:
+    """Writes what describes the data and moves it to its place."""
+    if self._schema is None:
+      self.abandon()
+      raise errors.DataError(f'{self._final}: there was no example to write.')
+    for writer in self._writers.values():
+      writer.close()
+    infos = []
+    for split, lengths in self._shards.items():
+      template = tfds.core.ShardedFileTemplate(
+        data_dir=self._partial,
+        dataset_name=_NAME,
+        split=split,
+        filetype_suffix='array_record',
+      )
+      for index in range(len(lengths)):
+        named = template.sharded_filepath(
+          shard_index=index, num_shards=len(lengths)
+        )
+        self._shard(split, index).rename(str(named))
+      infos.append(
+        tfds.core.SplitInfo(
+          name=split,
+          shard_lengths=lengths,
+          num_bytes=sum(self._bytes[split]),
+          filename_template=template,
+        )
+      )
+    tfds.folder_dataset.write_metadata(
+      data_dir=str(self._partial),
+      features=self._schema,
+      split_infos=infos,
+      check_data=False,
+      description='Clips as token ids.',
+      metadata=tfds.core.MetadataDict(self._metadata),
+    )
+    (self._partial / INFO_FILE).write_text(
+      json.dumps(self._info.to_json(), indent=2) + '\n'
+    )
+    if self._final.exists():
+      shutil.rmtree(self._final)
+    self._partial.rename(self._final)
+
+  def abandon(self) -> None:
+    """Removes what was written so far."""
+    for writer in self._writers.values():
+      with contextlib.suppress(Exception):
+        writer.close()
+    shutil.rmtree(self._partial, ignore_errors=True)
