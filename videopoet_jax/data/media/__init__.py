@@ -1,0 +1,1 @@
+"""From media files to a data set of clips."""

@@ -1,0 +1,112 @@
+"""Reads captions files and matches them with media files."""
+
+from collections.abc import Mapping, Sequence
+import csv
+import dataclasses
+import json
+import pathlib
+
+from videopoet_jax.core import errors
+from videopoet_jax.data.media import clips
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+  """Captions by source (`folder/a.mp4`) and by clip (`folder/a.mp4#00002`)."""
+
+  texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+  def of(self, clip: clips.Clip) -> str:
+    """The clip's own caption, else its file's, else an empty text."""
+    return self.texts.get(clip.clip_id) or self.texts.get(clip.source, '')
+
+
+def read_captions(path: pathlib.Path, sources: Sequence[str]) -> Captions:
+  """Reads captions and matches them with the files.
+
+  A name is a source (`folder/a.mp4`), a file's name or its stem where only
+  one file has it, each also followed by `#` and the number of a clip.
+
+  Args:
+    path: `.csv` with a header `clip,caption`; `.json`, an object from names to
+      captions or a list of objects with `clip` and `caption`; or `.txt`, lines
+      of a name, a tab and a caption.
+    sources: the names that `find_files` gave.
+
+  Returns:
+    Captions by full source or clip names.
+
+  Raises:
+    DataError: the file cannot be read or names a file that is not there.
+  """
+  names: dict[str, list[str]] = {}
+  for source in sources:
+    pure = pathlib.PurePosixPath(source)
+    for name in {source, pure.name, pure.stem, str(pure.with_suffix(''))}:
+      names.setdefault(name, []).append(source)
+  texts, missing = {}, []
+  for name, text in _read_pairs(path):
+    stem, mark, index = name.rpartition('#')
+    if not mark or not index.isdigit():
+      stem, index = name, ''
+    matches = names.get(stem, [])
+    if stem in matches:
+      matches = [stem]
+    if not matches:
+      missing.append(name)
+      continue
+    if len(matches) > 1:
+      raise errors.DataError(
+        f'{path}: {name!r} may be {" or ".join(matches)}; write which'
+      )
+    texts[f'{matches[0]}#{int(index):05d}' if index else matches[0]] = text
+  if missing:
+    shown = ', '.join(map(repr, missing[:5]))
+    shown += f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+    raise errors.DataError(
+      f'{path}: names {shown}, not among the {len(sources)} input files'
+      f'{errors.near_names(missing[0], list(sources)[:1000])}'
+    )
+  return Captions(texts)
+
+
+def _read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
+  try:
+    text = path.read_text(encoding='utf-8-sig')
+  except (OSError, UnicodeDecodeError) as error:
+    raise errors.DataError(f'{path}: cannot be read: {error}') from error
+  kind = path.suffix.lower()
+  if kind == '.txt':
+    lines = [line for line in text.splitlines() if line.strip()]
+    pairs = [line.split('\t', 1) for line in lines]
+    for line, pair in zip(lines, pairs):
+      if len(pair) != 2:
+        raise errors.DataError(
+          f'{path}: {line!r} has no tab between the clip and its caption'
+        )
+    return [(name.strip(), caption.strip()) for name, caption in pairs]
+  if kind == '.csv':
+    rows = list(csv.DictReader(text.splitlines()))
+  elif kind == '.json':
+    try:
+      loaded = json.loads(text)
+    except json.JSONDecodeError as error:
+      raise errors.DataError(f'{path}: is not JSON: {error}') from error
+    if isinstance(loaded, dict):
+      loaded = [{'clip': k, 'caption': v} for k, v in loaded.items()]
+    rows = loaded if isinstance(loaded, list) else [loaded]
+  else:
+    raise errors.DataError(
+      f'{path}: captions are a .csv, .json or .txt file, not {kind or "this"}'
+    )
+  pairs = []
+  for row in rows:
+    entry = row if isinstance(row, dict) else {}
+    name, caption = entry.get('clip'), entry.get('caption')
+    if not isinstance(name, str) or not isinstance(caption, str):
+      raise errors.DataError(
+        f'{path}: each entry needs a "clip" and a "caption", both text; found '
+        f'{row!r}'
+      )
+    pairs.append((name.strip(), caption.strip()))
+  return pairs
