@@ -4,9 +4,11 @@ import dataclasses
 
 import numpy as np
 
-from videopoet_jax.data.shapes import attributes, sound, splits
+from videopoet_jax.data.shapes import attributes
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.data.shapes import scene as shapes_scene
+from videopoet_jax.data.shapes import sound
+from videopoet_jax.data.shapes import splits
 
 GROUND_DEPTH = 0.9
 SHAPE_DEPTHS = (0.5, 0.25)  # Of Scene.shapes: the first is the farther one.

@@ -4,11 +4,15 @@ import dataclasses
 
 import numpy as np
 
-from videopoet_jax.data.shapes import attributes, motion, splits
+from videopoet_jax.data.shapes import attributes
 from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.data.shapes import motion
+from videopoet_jax.data.shapes import splits
 
 # Two shapes share a frame made for one, so they are smaller.
 _PAIR_SIZE = 0.7
+# Between a wall and a shape that never meets it, in pixels of 32.
+_GAP = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +157,9 @@ def _sample_shape(
   velocity = attributes.HEADINGS_D2[direction] * config.speeds[speed]
   extent = attributes.HALF_EXTENTS_K2[kind] * radius
   sides = (config.width, config.height)
-  walls = tuple((extent[i], sides[i] - extent[i]) for i in range(2))
+  walls = tuple(
+    (float(extent[i]), float(sides[i] - extent[i])) for i in range(2)
+  )
   meets = rng.random() < config.bounce_share
   moving = [axis for axis in range(2) if abs(velocity[axis]) > 1e-9]
   meeting_axis = moving[rng.integers(len(moving))] if meets else None
@@ -194,7 +200,10 @@ def _sample_start(
   else:
     # To the end of the last frame, so that the sound has no bounce either.
     way = velocity * config.frames
-    clear_low, clear_high = low - min(way, 0), high - max(way, 0)
+    # Off the wall it moves from: a start right at it looks like a bounce.
+    gap = _GAP * config.scale if velocity else 0.0
+    clear_low = low - min(way, 0) + gap
+    clear_high = high - max(way, 0) - gap
     if clear_low < clear_high:
       return float(rng.uniform(clear_low, clear_high))
   return float(rng.uniform(low, high))  # Too long a clip: bounces as it may.

@@ -21,25 +21,32 @@ PITCHES_K = np.array([220.0, 440.0, 880.0])  # Hz, in the middle of a note.
 # up or right, as far as eight values allow.
 GLIDES_D = np.array([0.5, -0.5, -2.5, -3.5, -1.5, 1.5, 3.5, 2.5])
 NOTE_SECONDS = 0.25
-CLICK_HERTZ = 2400.0
+CLICK_HERTZ = 2000.0
 CLICK_SECONDS = 0.05
-_CLICK_DECAY = 0.008
+CLICK_DECAY = 0.008
 _FADE_SECONDS = 0.006
 _TONE_LEVEL = 0.35
-_CLICK_LEVEL = 0.6
+CLICK_LEVEL = 0.6
+
+
+def note_phase(kind: int, direction: int, sampling_rate: int) -> np.ndarray:
+  """Phase of a note in radians, float64 (samples of a note,), from 0.
+
+  The integral of the pitch `PITCHES_K[kind] * 2 ** (glide * (t - middle))`.
+  """
+  time = np.arange(round(NOTE_SECONDS * sampling_rate)) / sampling_rate
+  octaves = GLIDES_D[direction]
+  growth = octaves * np.log(2)
+  first = PITCHES_K[kind] * 2 ** (-octaves * NOTE_SECONDS / 2)
+  return 2 * np.pi * first * np.expm1(growth * time) / growth
 
 
 @functools.lru_cache(maxsize=64)
 def _note(kind: int, direction: int, sampling_rate: int) -> np.ndarray:
   """One note, float32 (samples,), peaks at 1."""
-  count = round(NOTE_SECONDS * sampling_rate)
-  time = np.arange(count) / sampling_rate
-  octaves = GLIDES_D[direction]
-  # The integral of pitch * 2 ** (octaves * (time - half a note)).
-  rate = octaves * np.log(2)
-  first = PITCHES_K[kind] * 2 ** (-octaves * NOTE_SECONDS / 2)
-  phase = 2 * np.pi * first * np.expm1(rate * time) / rate
-  fade = np.minimum(time, NOTE_SECONDS - 1 / sampling_rate - time)
+  phase = note_phase(kind, direction, sampling_rate)
+  time = np.arange(len(phase)) / sampling_rate
+  fade = np.minimum(time, time[-1] - time)
   envelope = np.clip(fade / _FADE_SECONDS, 0, 1)
   return (np.sin(phase) * envelope).astype(np.float32)
 
@@ -48,7 +55,7 @@ def _note(kind: int, direction: int, sampling_rate: int) -> np.ndarray:
 def _click(sampling_rate: int) -> np.ndarray:
   """A short ping, float32 (samples,), peaks near 1."""
   time = np.arange(round(CLICK_SECONDS * sampling_rate)) / sampling_rate
-  ping = np.sin(2 * np.pi * CLICK_HERTZ * time) * np.exp(-time / _CLICK_DECAY)
+  ping = np.sin(2 * np.pi * CLICK_HERTZ * time) * np.exp(-time / CLICK_DECAY)
   return ping.astype(np.float32)
 
 
@@ -68,6 +75,6 @@ def waveform(
       audio_T[begin:end] += _TONE_LEVEL * tone_T[begin:end]
       if begin:
         ping = _click(rate)[: samples - begin]
-        audio_T[begin : begin + len(ping)] += _CLICK_LEVEL * ping
+        audio_T[begin : begin + len(ping)] += CLICK_LEVEL * ping
   audio_T /= len(scene.shapes)
   return np.round(audio_T * 32767).astype(np.int16)
