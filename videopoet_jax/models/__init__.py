@@ -1,0 +1,1 @@
+"""Models: the prefix LM and the text encoder."""
