@@ -1,0 +1,87 @@
+"""Tests of the entropy and commitment terms."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from videopoet_jax.losses import lookup_free
+
+
+def _by_enumeration(latents, inverse_temperature):
+  """Both entropies over all codes at once, in float64."""
+  codes = np.array(
+    list(itertools.product((-1.0, 1.0), repeat=latents.shape[-1]))
+  )
+  logits = 2.0 * inverse_temperature * latents.astype(np.float64) @ codes.T
+  logits -= logits.max(axis=-1, keepdims=True)
+  probabilities = np.exp(logits)
+  probabilities /= probabilities.sum(axis=-1, keepdims=True)
+
+  def entropy(p):
+    return -np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0), -1)
+
+  return entropy(probabilities).mean(), entropy(probabilities.mean(axis=0))
+
+
+@pytest.mark.parametrize('inverse_temperature', [0.2, 1.0, 100.0])
+def test_one_group_is_exact(inverse_temperature):
+  latents = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
+  token, codebook = _by_enumeration(latents, inverse_temperature)
+  terms = lookup_free.entropy_terms(latents, inverse_temperature, 5)
+  np.testing.assert_allclose(terms.token, token, rtol=1e-4, atol=1e-6)
+  np.testing.assert_allclose(terms.codebook, codebook, rtol=1e-4)
+
+
+def test_groups_bound_the_codebook_entropy_from_above():
+  latents = np.random.default_rng(1).normal(size=(30, 6)).astype(np.float32)
+  latents[:, 3:] = latents[:, :3]  # Bits that agree say nothing new.
+  one = lookup_free.entropy_terms(latents, 5.0, 6)
+  two = lookup_free.entropy_terms(latents, 5.0, 3)
+  np.testing.assert_allclose(one.token, two.token, rtol=1e-5)
+  assert two.codebook > 1.5 * one.codebook
+
+
+def test_independent_groups_add_up():
+  signs = np.array(list(itertools.product((-1.0, 1.0), repeat=4)), np.float32)
+  for group_bits in (1, 2, 3, 4):
+    terms = lookup_free.entropy_terms(signs * 9.0, 1.0, group_bits)
+    np.testing.assert_allclose(terms.codebook, 4 * np.log(2.0), rtol=1e-5)
+    np.testing.assert_allclose(terms.token, 0.0, atol=1e-5)
+
+
+def test_eighteen_bits_need_little_memory():
+  latents = jax.ShapeDtypeStruct((4096, 18), jnp.float32)
+  jaxpr = jax.make_jaxpr(jax.grad(lambda z: sum(lookup_free.entropy_terms(z))))(
+    latents
+  )
+  sizes = [
+    np.prod(variable.aval.shape, dtype=np.int64)
+    for equation in jaxpr.jaxpr.eqns
+    for variable in equation.outvars
+  ]
+  assert max(sizes) <= 4096 * 2**5
+
+
+def test_gradients_are_finite_at_certainty():
+  latents = jnp.array([[80.0, -80.0], [80.0, -80.0]])
+  gradient = jax.grad(lambda z: sum(lookup_free.entropy_terms(z, 10.0)))(
+    latents
+  )
+  assert np.isfinite(gradient).all()
+
+
+def test_split_is_even():
+  assert lookup_free.split_bits(18, 8) == (6, 6, 6)
+  assert lookup_free.split_bits(18, 9) == (9, 9)
+  assert lookup_free.split_bits(10, 9) == (5, 5)
+  assert lookup_free.split_bits(7, 3) == (3, 2, 2)
+
+
+def test_commitment_pulls_latents_to_their_codes():
+  latents = jnp.array([[0.5, -3.0]])
+  np.testing.assert_allclose(lookup_free.commitment(latents), (0.25 + 4.0) / 2)
+  gradient = jax.grad(lookup_free.commitment)(latents)
+  np.testing.assert_allclose(gradient, [[-0.5, -2.0]])

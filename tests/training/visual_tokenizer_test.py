@@ -1,0 +1,121 @@
+"""Tests of the visual tokenizer's training."""
+
+import dataclasses
+import functools
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from tests.tokenizers.magvit2 import configs
+from videopoet_jax.core import errors
+from videopoet_jax.training import visual_tokenizer
+
+
+def _batch():
+  rng = np.random.default_rng(0)
+  return {'video': rng.integers(0, 256, (2, 5, 16, 16, 3), np.uint8)}
+
+
+def _trainable(**settings):
+  return visual_tokenizer.VisualTokenizerTrainable(
+    configs.PATCH, visual_tokenizer.VisualTokenizerRecipe(**settings)
+  )
+
+
+@functools.cache
+def _params():
+  return nn.unbox(_trainable().init(jax.random.key(0), _batch()))
+
+
+def _loss(trainable, step, seed=1, batch=None):
+  return trainable.loss(
+    _params(),
+    _batch() if batch is None else batch,
+    jax.random.key(seed),
+    jnp.int32(step),
+    'clip',
+  )
+
+
+def test_loss_is_the_sum_of_its_weighted_terms():
+  trainable = _trainable(total_steps=100, bypass_until=0.0)
+  total, metrics = _loss(trainable, 0)
+  parts = [metrics[name] for name in ('mse', 'l1', 'commitment', 'entropy')]
+  np.testing.assert_allclose(total, sum(parts), rtol=1e-6)
+  doubled, _ = _loss(
+    _trainable(total_steps=100, bypass_until=0.0, mse_weight=40.0), 0
+  )
+  np.testing.assert_allclose(doubled - total, metrics['mse'], rtol=1e-4)
+
+
+def test_psnr_is_of_the_reconstruction():
+  trainable = _trainable(total_steps=100)
+  _, metrics = _loss(trainable, 100)
+  tokenizer = trainable.bundle(_params())
+  video = _batch()['video']
+  # Unclipped, as the loss sees it.
+  out, _ = tokenizer.module.apply(
+    {'params': _params()}, tokenizer.prepare(video)
+  )
+  error = (np.asarray(out) + 1) / 2 - video / 255
+  psnr = -10 * np.log10(np.mean(error**2, axis=(1, 2, 3, 4)))
+  np.testing.assert_allclose(metrics['psnr'], psnr.mean(), rtol=1e-4)
+
+
+def test_float_video_is_taken_as_it_is():
+  trainable = _trainable(total_steps=100)
+  floats = {'video': (_batch()['video'] / 127.5 - 1).astype(np.float32)}
+  np.testing.assert_allclose(
+    _loss(trainable, 100)[0], _loss(trainable, 100, batch=floats)[0], rtol=1e-5
+  )
+
+
+def test_schedules_follow_the_step():
+  trainable = _trainable(total_steps=100)
+  early, half, late = (_loss(trainable, step)[1] for step in (0, 30, 60))
+  np.testing.assert_allclose(half['entropy'], early['entropy'] / 2, rtol=1e-5)
+  assert late['entropy'] == 0.0
+  # The bypass is random early, and nothing is later.
+  assert _loss(trainable, 0, 1)[0] != _loss(trainable, 0, 2)[0]
+  assert _loss(trainable, 30, 1)[0] == _loss(trainable, 30, 2)[0]
+
+
+def test_a_few_steps_learn():
+  trainable = _trainable(total_steps=60)
+  optimizer = optax.adam(1e-2)
+  batch = {'video': np.full((2, 5, 16, 16, 3), 40, np.uint8)}
+  batch['video'][1] = 200
+
+  @jax.jit
+  def step(params, state, index):
+    (_, metrics), gradient = jax.value_and_grad(trainable.loss, has_aux=True)(
+      params, batch, jax.random.key(0), index
+    )
+    updates, state = optimizer.update(gradient, state)
+    return optax.apply_updates(params, updates), state, metrics
+
+  params, state = _params(), optimizer.init(_params())
+  for index in range(60):
+    params, state, metrics = step(params, state, jnp.int32(index))
+    if not index:
+      first = metrics['psnr']
+  assert metrics['psnr'] > first + 10.0
+
+
+def test_description_rebuilds_the_config():
+  description = _trainable().describe()
+  assert description['kind'] == 'visual_tokenizer'
+  assert description['config'] == dataclasses.asdict(configs.PATCH)
+
+
+def test_bad_settings_and_batches_are_refused():
+  with pytest.raises(errors.ConfigError, match='total_steps'):
+    visual_tokenizer.VisualTokenizerRecipe(total_steps=0)
+  with pytest.raises(errors.LayoutError, match='frames'):
+    _trainable().init(
+      jax.random.key(0), {'video': np.zeros((1, 4, 16, 16, 3), np.uint8)}
+    )
