@@ -65,8 +65,6 @@ def test_two_uninterrupted_runs_are_equal(tmp_path, finished):
   second = _run(tmp_path)
   _equal(finished[1].state, second.state)
   assert second.steps == 6
-  first_logged = metrics.read(tmp_path / 'metrics.jsonl')[0]
-  assert second.figures['loss'] < first_logged['loss']
 
 
 class _StopAt:
@@ -228,10 +226,8 @@ def test_steps_that_are_not_finite_change_nothing(tmp_path):
 
 def test_validation_by_unit_and_figures(tmp_path):
   pytest.importorskip('tensorboard')
-  config = dataclasses.replace(
-    CONFIG, validate_every=4, validation_batches=4, tensorboard=True
-  )
-  result = _run(tmp_path, config, validation=tiny.TinyBatches(seed=9))
+  config = dataclasses.replace(CONFIG, validate_every=4, tensorboard=True)
+  result = _run(tmp_path, config, validation=tiny.TinyValidation())
   figures = result.figures
   both = (figures['validation/loss/a'], figures['validation/loss/b'])
   assert figures['validation/loss'] == pytest.approx(np.mean(both))

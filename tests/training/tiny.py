@@ -64,3 +64,14 @@ class TinyBatches:
       inputs[0, 0] = np.nan
     weights = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32)
     return {'inputs': inputs, 'targets': inputs @ weights}
+
+
+class TinyValidation:
+  """Two batches of each unit."""
+
+  def units(self):
+    return ('a/small', 'b/large')
+
+  def batches(self, unit):
+    first = self.units().index(unit)
+    return [TinyBatches(seed=9).batch(step) for step in (first, first + 2)]

@@ -11,6 +11,7 @@ whole, so a step that a crash cut short is never taken for a finished one.
 """
 
 from collections.abc import Callable, Mapping
+import json
 import logging
 import os
 import pathlib
@@ -47,8 +48,6 @@ def differences(found: Any, expected: Any, name: str = '') -> list[str]:
       inner = f'{name}.{key}' if name else str(key)
       result += differences(found.get(key), expected.get(key), inner)
     return result
-  if isinstance(found, (list, tuple)) and isinstance(expected, (list, tuple)):
-    found, expected = list(found), list(expected)
   if found == expected:
     return []
   return [f'{name}: {_short(found)} and {_short(expected)}']
@@ -79,6 +78,7 @@ def check_description(
       message lists the first differences.
   """
   found = describe.read_description(directory, expected.get('kind'))
+  expected = json.loads(json.dumps(dict(expected)))  # Tuples become lists.
   wrong = []
   for key in keys:
     if key in expected and key in found:

@@ -78,7 +78,8 @@ def sizes(config: MeshConfig, num_devices: int) -> tuple[int, ...]:
   wild = [name for name, size in asked.items() if size == -1]
   if len(wild) > 1 or any(size < 1 and size != -1 for size in asked.values()):
     raise errors.MeshError(
-      f'MeshConfig({text}): sizes must be positive, and at most one -1; {remedy}'
+      f'MeshConfig({text}): sizes must be positive, and at most one -1; '
+      + remedy
     )
   known = math.prod(size for size in asked.values() if size != -1)
   if wild and num_devices % known == 0:

@@ -40,6 +40,7 @@ STANDARD: Rules = (
 
 
 def is_boxed(leaf: Any) -> bool:
+  """Whether a leaf carries the names of its dimensions."""
   return isinstance(leaf, meta.AxisMetadata)
 
 
@@ -103,6 +104,8 @@ def shardings(boxed: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
 
 
 def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
+  """A copy on every device."""
+  """A copy on every device."""
   return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 

@@ -4,8 +4,8 @@ Nothing is drawn from a stream, so a resumed run needs no iterator state and
 the next batch can be made ahead in a thread.
 """
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,3 +21,27 @@ class Batches(Protocol):
 
   def batch(self, step: int) -> Mapping[str, np.ndarray]:
     """The batch of a step: this host's rows of one global order."""
+
+
+class ValidationBatches(Protocol):
+  """A few batches of each unit, the same ones each time."""
+
+  def units(self) -> tuple[str, ...]:
+    """The compile units to score; those of training, or some of them."""
+
+  def batches(self, unit: str) -> Sequence[Mapping[str, np.ndarray]]:
+    """This host's rows of the batches of a unit."""
+
+
+def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
+  """Something with the shapes of a step's batch, to compile with.
+
+  Args:
+    batches: where they come from; those that would have to open a reader for
+      it have `shapes(unit)`, a mapping to `jax.ShapeDtypeStruct` or arrays.
+    unit: the step's unit.
+    step: a step of that unit.
+  """
+  if hasattr(batches, 'shapes'):
+    return batches.shapes(unit)
+  return batches.batch(step)

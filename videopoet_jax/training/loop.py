@@ -33,6 +33,10 @@ from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 
 
+_ADAMW = optimizers.OptimizerConfig()
+_ALL_DEVICES = mesh_lib.MeshConfig()
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
   """How long a run is and what it does on the way.
@@ -50,7 +54,6 @@ class LoopConfig:
     keep_every: checkpoints of multiples of this are kept for good; 0 none.
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
-    validation_batches: batches of one validation, over all units.
     max_skipped_in_a_row: steps that are not finite, one after the other, at
       which the run stops.
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
@@ -66,7 +69,6 @@ class LoopConfig:
   keep: int = 2
   keep_every: int = 0
   validate_every: int = 0
-  validation_batches: int = 16
   max_skipped_in_a_row: int = 20
   tensorboard: bool = True
   compile_ahead: bool = True
@@ -109,10 +111,10 @@ def run(
   run_dir: str | os.PathLike[str],
   *,
   config: LoopConfig = LoopConfig(),
-  optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig(),
-  mesh: mesh_lib.MeshConfig = mesh_lib.MeshConfig(),
+  optimizer: optimizers.OptimizerConfig = _ADAMW,
+  mesh: mesh_lib.MeshConfig = _ALL_DEVICES,
   rules: rules_lib.Rules = rules_lib.STANDARD,
-  validation: batches_lib.Batches | None = None,
+  validation: batches_lib.ValidationBatches | None = None,
   init_from: str | os.PathLike[str] | None = None,
   devices: Sequence[jax.Device] | None = None,
   say: Callable[[str], None] = print,
@@ -127,7 +129,7 @@ def run(
     optimizer: which, and its rates.
     mesh: devices along each axis.
     rules: logical to mesh axes.
-    validation: data whose first `validation_batches` batches are scored.
+    validation: data to score during training.
     init_from: checkpoint folder whose parameters a fresh run begins with
       (task adaptation: VideoPoet's second training stage).
     devices: to train on; all unless given.
@@ -178,7 +180,7 @@ class _Story:
     optimizer: optimizers.OptimizerConfig,
     mesh: jax.sharding.Mesh,
     rules: rules_lib.Rules,
-    validation: batches_lib.Batches | None,
+    validation: batches_lib.ValidationBatches | None,
     checkpoints: manager_lib.Manager,
     stop: signals.Stop,
     say: Callable[[str], None],
@@ -210,7 +212,7 @@ class _Story:
     train_programs = self._compile(first)
     validate = validation_lib.Validation(
       self.trainable, self.validation, self.place,
-      seed=config.seed, num_batches=config.validation_batches,
+      seed=config.seed,
     )  # fmt: skip
     writer = metrics_lib.Writer(
       self.run_dir,
@@ -294,6 +296,8 @@ class _Story:
       items, counters = restored
       state = state_lib.from_items(items, self.shapes)
       self.counts = dict(counters['batches'])
+      if counters.get('data') and hasattr(self.batches, 'restore'):
+        self.batches.restore(counters['data'])
       self.say(f'resuming {self.run_dir} after step {int(state.step)}')
       return state
     if init_from:
@@ -328,6 +332,14 @@ class _Story:
       for name, array in batch.items()
     }
 
+  def _place_shape(self, array: Any) -> jax.ShapeDtypeStruct:
+    """Shape of the global array that this host's part belongs to."""
+    return jax.ShapeDtypeStruct(
+      (array.shape[0] * jax.process_count(), *array.shape[1:]),
+      array.dtype,
+      sharding=self.batch_sharding,
+    )
+
   # Compile.
 
   def _compile(self, first: int) -> programs.Programs:
@@ -344,7 +356,8 @@ class _Story:
         ema_decay=self.config.ema_decay,
         accumulate=self.optimizer_config.accumulate,
       )
-      batch = self.place(self.batches.batch(steps[unit]))
+      example = batches_lib.example(self.batches, unit, steps[unit])
+      batch = jax.tree.map(self._place_shape, dict(example))
       # The context of the mesh belongs to a thread.
       with mesh_lib.use(self.mesh, self.rules):
         jitted = jax.jit(
@@ -391,17 +404,23 @@ class _Story:
   ) -> dict[str, float]:
     if scores:
       self.say(
-        f'step {done}: validation loss {scores["validation/loss"]:.4f} of '
-        f'{self.config.validation_batches} batches'
+        f'step {done}: validation loss {scores["validation/loss"]:.4f}'
       )
       writer.write(done, scores)
     return scores
 
   def _save(self, done: int, state: state_lib.TrainState) -> None:
+    data = self.batches
     self.checkpoints.save(
       done,
       state_lib.to_items(state),
-      {'step': done, 'seed': self.config.seed, 'batches': self.counts},
+      {
+        'step': done,
+        'seed': self.config.seed,
+        'batches': self.counts,
+        # What lets the data refuse to go on with other data.
+        'data': data.state() if hasattr(data, 'state') else None,
+      },
     )
 
 

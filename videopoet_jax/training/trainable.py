@@ -19,8 +19,12 @@ class Trainable(Protocol):
   name: str
 
   def describe(self) -> dict[str, Any]:
-    """JSON values for `checkpoint.json`: `kind`, `config`, and what else makes
-    a folder self-sufficient (vocabulary, layouts, fingerprints)."""
+    """JSON values for `checkpoint.json`.
+
+    Returns:
+      `kind`, `config`, and what else makes a folder self-sufficient:
+      vocabulary, layouts, fingerprints.
+    """
 
   def init(self, rng: jax.Array, batch: Batch) -> Any:
     """Parameters, boxed with logical axes; traced by `jax.jit`."""

@@ -18,27 +18,23 @@ class Validation:
   def __init__(
     self,
     trainable: trainable_lib.Trainable,
-    batches: batches_lib.Batches | None,
+    data: batches_lib.ValidationBatches | None,
     place: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
     *,
     seed: int,
-    num_batches: int,
   ) -> None:
     """Prepares nothing yet: programs are compiled at their first use.
 
     Args:
       trainable: the model and its loss.
-      batches: the data; None validates nothing. Its first `num_batches` steps
-        should visit every unit.
+      data: what to score; None validates nothing.
       place: puts a host batch on the devices.
       seed: of what is random in a loss.
-      num_batches: batches of one validation.
     """
     self._trainable = trainable
-    self._batches = batches
+    self._data = data
     self._place = place
     self._seed = seed
-    self._num_batches = num_batches
     self._programs: dict[str, Any] = {}
 
   def __call__(self, params: Any, step: int) -> dict[str, float]:
@@ -53,22 +49,20 @@ class Validation:
       likewise; `validation/loss/<task>` and `validation/loss/<unit>`, a task
       being what a unit's name begins with.
     """
-    if self._batches is None:
+    if self._data is None:
       return {}
     by_unit: dict[str, list[Mapping[str, jax.Array]]] = {}
-    for index in range(self._num_batches):
-      unit = self._batches.unit_at(index)
+    for unit in self._data.units():
       if unit not in self._programs:
         self._programs[unit] = jax.jit(
           step_lib.make_validation_step(self._trainable, unit, seed=self._seed)
         )
-      metrics = self._programs[unit](
-        params,
-        self._place(self._batches.batch(index)),
-        jnp.int32(index),
-        jnp.int32(step),
-      )
-      by_unit.setdefault(unit, []).append(metrics)
+      by_unit[unit] = [
+        self._programs[unit](
+          params, self._place(batch), jnp.int32(index), jnp.int32(step)
+        )
+        for index, batch in enumerate(self._data.batches(unit))
+      ]
     return summarize(by_unit)
 
 
