@@ -1,0 +1,203 @@
+"""Attention: one function that computes it, one module with its kernels."""
+
+from collections.abc import Callable
+import math
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import errors
+from videopoet_jax.layers import kv_cache
+from videopoet_jax.layers import masks
+from videopoet_jax.layers import norms
+from videopoet_jax.layers import partitioning
+from videopoet_jax.layers import positions
+
+_MASKED = -1e30  # finite, so that a row of it is uniform and not NaN.
+
+
+def _xla(
+  query_BNLD: jax.Array,
+  key_BKSD: jax.Array,
+  value_BKSD: jax.Array,
+  mask: masks.PrefixMask,
+  visible_BS: jax.Array,
+  bias_NLS: jax.Array | None,
+) -> jax.Array:
+  batch, num_heads, length, head_dim = query_BNLD.shape
+  num_kv_heads, num_keys = key_BKSD.shape[1:3]
+  group = num_heads // num_kv_heads
+  query_BKMD = query_BNLD.reshape(
+    batch, num_kv_heads, group * length, head_dim
+  )
+  logits_BKMS = jnp.einsum(
+    'bkmd,bksd->bkms',
+    query_BKMD * (1.0 / math.sqrt(head_dim)),
+    key_BKSD,
+    preferred_element_type=jnp.float32,
+  )
+  logits_BNLS = logits_BKMS.reshape(batch, num_heads, length, num_keys)
+  if bias_NLS is not None:
+    logits_BNLS += bias_NLS[None]
+  seen_B1LS = masks.attention_mask(mask, length, visible_BS)
+  logits_BNLS = jnp.where(seen_B1LS, logits_BNLS, _MASKED)
+  weights_BNLS = jax.nn.softmax(logits_BNLS, axis=-1).astype(value_BKSD.dtype)
+  out_BKMD = jnp.einsum(
+    'bkms,bksd->bkmd',
+    weights_BNLS.reshape(batch, num_kv_heads, group * length, num_keys),
+    value_BKSD,
+  )
+  return out_BKMD.reshape(query_BNLD.shape)
+
+
+# Name -> function of `attend`'s arguments. Fused kernels register here.
+IMPLEMENTATIONS: dict[str, Callable[..., jax.Array]] = {'xla': _xla}
+
+
+def attend(
+  query_BNLD: jax.Array,
+  key_BKSD: jax.Array,
+  value_BKSD: jax.Array,
+  mask: masks.PrefixMask,
+  visible_BS: jax.Array,
+  bias_NLS: jax.Array | None = None,
+  implementation: str = 'xla',
+) -> jax.Array:
+  """Softmax attention under a prefix mask.
+
+  Args:
+    query_BNLD: (B, query heads, L, head_dim), not yet scaled.
+    key_BKSD: (B, key heads, S, head_dim); query heads are a multiple of key
+      heads, and the n-th serves queries n * N / K and after.
+    value_BKSD: likewise.
+    mask: which keys a query may see.
+    visible_BS: bool (B, S), False for keys that are hidden from all.
+    bias_NLS: added to the logits, if given.
+    implementation: a key of `IMPLEMENTATIONS`.
+
+  Returns:
+    (B, query heads, L, head_dim).
+
+  Raises:
+    ConfigError: the implementation is not known.
+  """
+  if implementation not in IMPLEMENTATIONS:
+    hint = errors.near_names(implementation, IMPLEMENTATIONS)
+    raise errors.ConfigError(f'no attention {implementation!r}{hint}.')
+  return IMPLEMENTATIONS[implementation](
+    query_BNLD, key_BKSD, value_BKSD, mask, visible_BS, bias_NLS
+  )
+
+
+class Context(NamedTuple):
+  """What every layer's attention is given.
+
+  Attributes:
+    mask: the layout's, from the first query's position.
+    visible_BS: bool, keys that may be seen.
+    angles_LP: rotary angles of the queries, or None.
+    bias_NLS: relative bias, or None.
+  """
+
+  mask: masks.PrefixMask
+  visible_BS: jax.Array
+  angles_LP: jax.Array | None = None
+  bias_NLS: jax.Array | None = None
+
+
+class Attention(nn.Module):
+  """Multi-head attention, grouped where key heads are fewer.
+
+  Attributes:
+    num_heads: query heads.
+    num_kv_heads: key and value heads; divides `num_heads`.
+    head_dim: dimensions a head.
+    qk_norm: whether queries and keys are RMS-normalized (arXiv 2302.05442).
+    implementation: see `attend`.
+    dtype: what is computed in.
+    param_dtype: what kernels are stored in.
+    output_scale: variance of the initial output where the input's is one.
+  """
+
+  num_heads: int
+  num_kv_heads: int
+  head_dim: int
+  qk_norm: bool = True
+  implementation: str = 'xla'
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  output_scale: float = 1.0
+
+  def _project(
+    self, name: str, inputs_BLD: jax.Array, num_heads: int, axis: str
+  ) -> jax.Array:
+    kernel = partitioning.param(
+      self,
+      name,
+      partitioning.fan_in_init((0,), (1, 2)),
+      (inputs_BLD.shape[-1], num_heads, self.head_dim),
+      ('embed', axis, 'head_dim'),
+      self.param_dtype,
+    )
+    heads = jnp.einsum('bld,dnh->bnlh', inputs_BLD, kernel.astype(self.dtype))
+    return partitioning.constrain(
+      heads,
+      ('activation_batch', 'activation_heads', 'activation_length', None),
+    )
+
+  @nn.compact
+  def __call__(
+    self,
+    inputs_BLD: jax.Array,
+    context: Context,
+    cache: kv_cache.LayerCache | None = None,
+  ) -> tuple[jax.Array, kv_cache.LayerCache]:
+    """Attends within the inputs, or from the inputs to a cache.
+
+    Args:
+      inputs_BLD: (B, L, D).
+      context: see there.
+      cache: keys and values of earlier positions with room for these.
+
+    Returns:
+      (B, L, D), and the cache with these positions written, or just these
+      positions' keys and values where no cache was given.
+    """
+    query = self._project('query', inputs_BLD, self.num_heads, 'heads')
+    key = self._project('key', inputs_BLD, self.num_kv_heads, 'kv_heads')
+    value = self._project('value', inputs_BLD, self.num_kv_heads, 'kv_heads')
+    if self.qk_norm:
+      norm = {
+        'dtype': self.dtype,
+        'param_dtype': self.param_dtype,
+        'axis_name': 'head_dim',
+      }
+      query = norms.RMSNorm(name='query_norm', **norm)(query)
+      key = norms.RMSNorm(name='key_norm', **norm)(key)
+    if context.angles_LP is not None:
+      query = positions.rotate(query, context.angles_LP)
+      key = positions.rotate(key, context.angles_LP)
+    kept = kv_cache.LayerCache(key, value)
+    if cache is not None:
+      kept = kv_cache.write(cache, kept, context.mask.query_start)
+    heads_BNLH = attend(
+      query,
+      kept.key_BKSD,
+      kept.value_BKSD,
+      context.mask,
+      context.visible_BS,
+      context.bias_NLS,
+      self.implementation,
+    )
+    kernel = partitioning.param(
+      self,
+      'out',
+      partitioning.fan_in_init((0, 1), (2,), self.output_scale),
+      (self.num_heads, self.head_dim, inputs_BLD.shape[-1]),
+      ('heads', 'head_dim', 'embed'),
+      self.param_dtype,
+    )
+    out_BLD = jnp.einsum('bnlh,nhd->bld', heads_BNLH, kernel.astype(self.dtype))
+    return out_BLD, kept

@@ -1,0 +1,256 @@
+"""How ids and places become vectors of the model's width.
+
+Every modality has a table of its own (a slice of one big sharded table would
+straddle shards). Visual ids may enter by their bits instead: a look-up-free
+code *is* its bits, and few bits span all 2^18 codes.
+"""
+
+import dataclasses
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import types
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.layers import partitioning
+
+Modality = types.Modality
+MODALITIES = tuple(Modality)
+
+
+def num_bits(vocabulary: vocabulary_lib.Vocabulary) -> int:
+  """Bits of a visual id; the number of codes is a power of two."""
+  return (vocabulary.visual_size - 1).bit_length()
+
+
+def factor_bits(vocabulary: vocabulary_lib.Vocabulary) -> tuple[int, int]:
+  """Bits of a visual id's first (high) and second (low) factor."""
+  bits = num_bits(vocabulary)
+  return bits - bits // 2, bits // 2
+
+
+@dataclasses.dataclass(frozen=True)
+class EmbeddingConfig:
+  """What is embedded, and how.
+
+  Attributes:
+    vocabulary: the unified vocabulary.
+    width: of the model.
+    visual_input: 'table' or 'bits'.
+    text: 'tokens' (a table) or 'embeddings' (a projection of given ones).
+    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
+    dtype: of the result.
+    param_dtype: what tables are stored in.
+  """
+
+  vocabulary: vocabulary_lib.Vocabulary
+  width: int
+  visual_input: str = 'table'
+  text: str = 'tokens'
+  text_embedding_dim: int = 2048
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+
+
+class TokenEmbedding(nn.Module):
+  """Global ids to vectors, one table a modality.
+
+  Attributes:
+    config: see there.
+  """
+
+  config: EmbeddingConfig
+
+  def setup(self) -> None:
+    config = self.config
+    sizes = dict(config.vocabulary.table_sizes)
+    if config.visual_input == 'bits':
+      del sizes[Modality.VISUAL]
+      self.bits = VisualBits(config, name='visual_bits')
+    if config.text == 'embeddings':
+      del sizes[Modality.TEXT]
+      self.text_projection = partitioning.param(
+        self,
+        'text_projection',
+        partitioning.fan_in_init((0,), (1,)),
+        (config.text_embedding_dim, config.width),
+        (None, 'embed'),
+        config.param_dtype,
+      )
+    self.tables = {
+      modality.value: partitioning.param(
+        self,
+        f'{modality.value}_table',
+        nn.initializers.normal(1.0),
+        (size, config.width),
+        ('vocab', 'embed'),
+        config.param_dtype,
+      )
+      for modality, size in sizes.items()
+    }
+
+  def __call__(self, tokens: jax.Array, modality: Modality) -> jax.Array:
+    """Embeds ids of one modality.
+
+    Args:
+      tokens: int32 (...), global ids; those outside the modality's range give
+        an arbitrary vector.
+      modality: which.
+
+    Returns:
+      (..., width).
+    """
+    admitted = self.config.vocabulary.ranges[modality]
+    local = jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
+    if modality is Modality.VISUAL and self.config.visual_input == 'bits':
+      return self.bits(local)
+    table = self.tables[modality.value]
+    return jnp.take(table, local, axis=0).astype(self.config.dtype)
+
+  def project_text(self, embeddings_BSE: jax.Array) -> jax.Array:
+    """Text embeddings (B, S, text_embedding_dim) to (B, S, width)."""
+    dtype = self.config.dtype
+    return jnp.einsum(
+      'bse,ed->bsd',
+      embeddings_BSE.astype(dtype),
+      self.text_projection.astype(dtype),
+    )
+
+
+class VisualBits(nn.Module):
+  """Linear in an id's bits, plus a small table for each half of them.
+
+  The tables hold 2^(bits / 2) rows each (512 for 18 bits), so that pairs of
+  bits may count too.
+
+  Attributes:
+    config: see there.
+  """
+
+  config: EmbeddingConfig
+
+  @nn.compact
+  def __call__(self, local: jax.Array) -> jax.Array:
+    """Local visual ids (...) to (..., width)."""
+    config = self.config
+    bits = num_bits(config.vocabulary)
+    kernel = partitioning.param(
+      self,
+      'kernel',
+      partitioning.fan_in_init((0,), (1,)),
+      (bits, config.width),
+      (None, 'embed'),
+      config.param_dtype,
+    )
+    shifts = partitioning.spread(jnp.arange(bits), local.ndim + 1)
+    signs = ((local[..., None] >> shifts) & 1) * 2 - 1
+    total = signs.astype(config.dtype) @ kernel.astype(config.dtype)
+    high, low = factor_bits(config.vocabulary)
+    for name, part, size in (
+      ('high_table', local >> low, 2**high),
+      ('low_table', local & (2**low - 1), 2**low),
+    ):
+      table = partitioning.param(
+        self,
+        name,
+        nn.initializers.normal(0.5),
+        (size, config.width),
+        (None, 'embed'),
+        config.param_dtype,
+      )
+      total += jnp.take(table, part, axis=0).astype(config.dtype)
+    return total
+
+
+@dataclasses.dataclass(frozen=True)
+class PlaceLimits:
+  """The largest coordinates that learned positions have rows for.
+
+  Attributes:
+    visual: latent frames, rows and columns.
+    audio: latent frames and levels.
+    text: slots.
+  """
+
+  visual: tuple[int, int, int] = (16, 32, 32)
+  audio: tuple[int, int] = (256, 8)
+  text: int = 64
+
+  def of(self, modality: Modality) -> tuple[int, ...]:
+    if modality is Modality.VISUAL:
+      return tuple(self.visual)
+    if modality is Modality.AUDIO:
+      return tuple(self.audio)
+    return (self.text,) if modality is Modality.TEXT else ()
+
+  def misfit(self, layout: layout_lib.SequenceLayout) -> str:
+    """What of a layout has no row, '' if all has."""
+    for segment in layout.filled():
+      limits = self.of(segment.modality)
+      positions = layout.slices[segment.name]
+      largest = layout.coordinates_L3[positions].max(axis=0)[: len(limits)]
+      if any(place >= limit for place, limit in zip(largest, limits)):
+        return (
+          f'segment {segment.name!r} reaches '
+          f'{tuple(int(p) + 1 for p in largest)}, the limits of '
+          f'{segment.modality.value} positions are {limits}'
+        )
+    return ''
+
+
+class PlaceEmbedding(nn.Module):
+  """A layout's positions as vectors: what each holds, its role, its place.
+
+  Attributes:
+    width: of the model.
+    limits: rows of the tables.
+    learned: whether coordinates count, or modality and role alone.
+    dtype: of the result.
+    param_dtype: what tables are stored in.
+  """
+
+  width: int
+  limits: PlaceLimits
+  learned: bool = True
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+
+  @nn.compact
+  def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
+    """(L, width): the row of each position."""
+
+    def table(name: str, size: int) -> jax.Array:
+      return partitioning.param(
+        self,
+        name,
+        nn.initializers.normal(0.5),
+        (size, self.width),
+        (None, 'embed'),
+        self.param_dtype,
+      )
+
+    # Declared for every modality, so that all layouts share one tree.
+    kinds = table('kind', 2 * len(MODALITIES))
+    axes = {
+      modality: [
+        table(f'{modality.value}_{axis}', size)
+        for axis, size in enumerate(self.limits.of(modality))
+      ]
+      for modality in MODALITIES
+      if self.learned
+    }
+    pieces = []
+    for segment in layout.segments:
+      positions = layout.slices[segment.name]
+      is_target = segment.role is types.Role.TARGET
+      kind = 2 * MODALITIES.index(segment.modality) + is_target
+      piece = jnp.broadcast_to(kinds[kind][None], (segment.size, self.width))
+      coordinates = np.asarray(layout.coordinates_L3[positions])
+      for axis, rows in enumerate(axes.get(segment.modality, ())):
+        piece = piece + rows[coordinates[:, axis]]
+      pieces.append(piece)
+    return jnp.concatenate(pieces).astype(self.dtype)

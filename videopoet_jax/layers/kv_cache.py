@@ -1,0 +1,49 @@
+"""Keys and values of the positions seen so far, one pair of arrays a layer."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class LayerCache(NamedTuple):
+  """One layer's keys and values.
+
+  Heads come before positions: what a decoding step reads is then contiguous.
+
+  Attributes:
+    key_BKSD: (B, key heads, positions, head_dim).
+    value_BKSD: likewise.
+  """
+
+  key_BKSD: jax.Array
+  value_BKSD: jax.Array
+
+
+def extend(cache: LayerCache, length: int) -> LayerCache:
+  """Makes room for `length` positions in all, the new ones zero."""
+
+  def pad(array: jax.Array) -> jax.Array:
+    room = length - array.shape[2]
+    return jnp.pad(array, ((0, 0), (0, 0), (0, room), (0, 0)))
+
+  return LayerCache(*map(pad, cache))
+
+
+def write(
+  cache: LayerCache, new: LayerCache, position: jax.Array
+) -> LayerCache:
+  """Puts new keys and values at `position` and after.
+
+  Args:
+    cache: with room for them.
+    new: the same shapes but for the number of positions.
+    position: int32 scalar, of the first new one.
+  """
+
+  def put(old: jax.Array, update: jax.Array) -> jax.Array:
+    return jax.lax.dynamic_update_slice_in_dim(
+      old, update.astype(old.dtype), position, axis=2
+    )
+
+  return LayerCache(*map(put, cache, new))

@@ -1,0 +1,61 @@
+"""Who may attend to whom: the prefix both ways, the target backwards.
+
+The mask is a pair of numbers, not an array, so that fused kernels can be told
+of it in their own words; `dense` spells it out for the reference.
+"""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+
+
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=['query_start'],
+  meta_fields=['prefix_length'],
+)
+@dataclasses.dataclass(frozen=True)
+class PrefixMask:
+  """Attention of a prefix language model over part of a sequence.
+
+  A pytree whose `prefix_length` is static.
+
+  Attributes:
+    prefix_length: positions every query sees; a very large number makes
+      attention bidirectional, 0 makes it causal.
+    query_start: position of the first query, static or traced (decoding).
+  """
+
+  prefix_length: int
+  query_start: int | jax.Array = 0
+
+  def dense(self, num_queries: int, num_keys: int) -> jax.Array:
+    """bool (queries, keys), True where a query may see a key.
+
+    Keys start at position 0 whatever `query_start` is.
+    """
+    query_L1 = self.query_start + jnp.arange(num_queries)[:, None]
+    key_1S = jnp.arange(num_keys)[None, :]
+    return (key_1S <= query_L1) | (key_1S < self.prefix_length)
+
+
+BIDIRECTIONAL = PrefixMask(prefix_length=2**30)
+
+
+def attention_mask(
+  mask: PrefixMask, num_queries: int, visible_BS: jax.Array
+) -> jax.Array:
+  """Joins the static mask with hidden keys.
+
+  Args:
+    mask: the layout's.
+    num_queries: L.
+    visible_BS: bool (B, keys), False for keys nobody may see.
+
+  Returns:
+    bool (B, 1, L, keys).
+  """
+  dense_LS = mask.dense(num_queries, visible_BS.shape[1])
+  return dense_LS[None, None] & visible_BS[:, None, None, :]

@@ -1,0 +1,42 @@
+"""Root-mean-square normalization (arXiv 1910.07467), without a bias."""
+
+from typing import Any
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.layers import partitioning
+
+
+class RMSNorm(nn.Module):
+  """Divides by the root mean square over the last axis, then scales.
+
+  Attributes:
+    dtype: of the result; the mean is float32 always.
+    param_dtype: what the scale is stored in.
+    epsilon: added to the mean square.
+    axis_name: logical name of the last axis.
+  """
+
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  epsilon: float = 1e-6
+  axis_name: str = 'embed'
+
+  @nn.compact
+  def __call__(self, inputs: jax.Array) -> jax.Array:
+    """Any shape to the same shape."""
+    scale = partitioning.param(
+      self,
+      'scale',
+      nn.initializers.ones,
+      (inputs.shape[-1],),
+      (self.axis_name,),
+      self.param_dtype,
+    )
+    wide = inputs.astype(jnp.float32)
+    square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    normal = wide * jax.lax.rsqrt(square + self.epsilon)
+    wide_scale = partitioning.spread(scale.astype(jnp.float32), inputs.ndim)
+    return (normal * wide_scale).astype(self.dtype)

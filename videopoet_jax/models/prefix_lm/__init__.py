@@ -1,0 +1,1 @@
+"""VideoPoet's backbone: a decoder-only prefix language model."""

@@ -1,0 +1,181 @@
+"""What a prefix language model is made of."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.layers import attention
+from videopoet_jax.layers import cells
+from videopoet_jax.layers import embeddings
+from videopoet_jax.layers import transformer
+
+_CHOICES = {
+  'visual_input': ('table', 'bits'),
+  'visual_output': ('softmax', 'factors'),
+  'loss_vocabulary': ('full', 'segment'),
+  'text': ('tokens', 'embeddings'),
+  'positions': ('learned_3d', 'rotary', 't5_buckets'),
+  'activation': ('gelu', 'silu', 'relu'),
+  'remat': transformer.REMAT_POLICIES,
+  'dtype': ('float32', 'bfloat16'),
+  'param_dtype': ('float32', 'bfloat16'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PrefixLMConfig:
+  """Sizes and choices; sizes by name are in `presets`.
+
+  Attributes:
+    num_layers: transformer blocks.
+    width: of the residual stream.
+    num_heads: query heads.
+    num_kv_heads: key and value heads; divides `num_heads`.
+    head_dim: dimensions a head.
+    mlp_dim: width within the gated MLP.
+    activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
+    qk_norm: whether queries and keys are RMS-normalized.
+    positions: 'learned_3d' (a table for each of time, row and column),
+      'rotary' (angles of the same three) or 't5_buckets' (relative, along the
+      sequence).
+    place_limits: rows of the learned tables.
+    lookahead: with 'learned_3d', whether a position also learns the place of
+      the token that it is to predict.
+    cell_inputs: extra inputs, any of 'previous_frame' and 'condition': the
+      token at the cell to be predicted in the latent frame before, or in a
+      visual condition. Not in the paper; they help small models.
+    visual_input: visual ids enter by a 'table' or by their 'bits'.
+    visual_output: they leave by one 'softmax' (the paper's) or by two
+      'factors' of half the bits each, the second given the first.
+    loss_vocabulary: 'full' takes the softmax over all ids (the paper's),
+      'segment' over those that the layout admits at the position.
+    text: 'tokens' (a table learned with the model) or 'embeddings' (a linear
+      projection of a frozen encoder's, the paper's).
+    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
+    text_encoder_layers: bidirectional blocks over the text alone before it
+      joins the sequence: a small encoder, trained with the model.
+    soft_cap: bound of the output logits; 0 leaves them.
+    z_loss: weight of the squared logarithm of the softmax's denominator.
+    loss_chunk: positions whose logits exist at one time; 0 for all.
+    attention: implementation, a key of `layers.attention.IMPLEMENTATIONS`.
+    scan_layers: one compiled body for all layers.
+    remat: what the backward pass keeps, one of
+      `layers.transformer.REMAT_POLICIES`.
+    dtype: what is computed in.
+    param_dtype: what parameters are stored in.
+  """
+
+  num_layers: int = 6
+  width: int = 128
+  num_heads: int = 4
+  num_kv_heads: int = 4
+  head_dim: int = 32
+  mlp_dim: int = 384
+  activation: str = 'gelu'
+  qk_norm: bool = True
+  positions: str = 'learned_3d'
+  place_limits: embeddings.PlaceLimits = embeddings.PlaceLimits()
+  lookahead: bool = True
+  cell_inputs: tuple[str, ...] = ()
+  visual_input: str = 'table'
+  visual_output: str = 'softmax'
+  loss_vocabulary: str = 'segment'
+  text: str = 'tokens'
+  text_embedding_dim: int = 2048
+  text_encoder_layers: int = 0
+  soft_cap: float = 0.0
+  z_loss: float = 1e-4
+  loss_chunk: int = 0
+  attention: str = 'xla'
+  scan_layers: bool = True
+  remat: str = 'none'
+  dtype: str = 'float32'
+  param_dtype: str = 'float32'
+
+  def __post_init__(self) -> None:
+    # JSON and gin hand over lists and dicts.
+    object.__setattr__(self, 'cell_inputs', tuple(self.cell_inputs))
+    if isinstance(self.place_limits, Mapping):
+      limits = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in self.place_limits.items()
+      }
+      object.__setattr__(
+        self, 'place_limits', embeddings.PlaceLimits(**limits)
+      )
+    for name, known in _CHOICES.items():
+      self._choose(name, getattr(self, name), known)
+    for name in self.cell_inputs:
+      self._choose('cell_inputs', name, tuple(cells.SOURCES))
+    self._choose('attention', self.attention, tuple(attention.IMPLEMENTATIONS))
+    for name in (
+      'num_layers', 'width', 'num_heads', 'num_kv_heads', 'head_dim', 'mlp_dim'
+    ):
+      if getattr(self, name) < 1:
+        self._refuse(name, 'it must be at least 1')
+    if self.num_heads % self.num_kv_heads:
+      self._refuse('num_kv_heads', f'it must divide num_heads={self.num_heads}')
+    if self.positions == 'rotary' and self.head_dim % 2:
+      self._refuse('head_dim', 'it must be even for rotary positions')
+    if self.visual_output == 'factors' and self.loss_vocabulary == 'full':
+      self._refuse(
+        'loss_vocabulary',
+        "factor heads do not make one softmax over all ids; use 'segment'",
+      )
+
+  def _refuse(self, name: str, why: str) -> None:
+    raise errors.ConfigError(
+      f'PrefixLMConfig.{name} is {getattr(self, name)!r}: {why}.'
+    )
+
+  def _choose(self, name: str, value: Any, known: tuple[str, ...]) -> None:
+    if value not in known:
+      raise errors.ConfigError(
+        f'PrefixLMConfig.{name} is {value!r}{errors.near_names(value, known)}.'
+      )
+
+  def check(
+    self,
+    vocabulary: vocabulary_lib.Vocabulary,
+    layouts: tuple[layout_lib.SequenceLayout, ...] = (),
+  ) -> None:
+    """Checks that a vocabulary and layouts go with this config.
+
+    Raises:
+      ConfigError: they do not; the message says which setting to change.
+    """
+    size = vocabulary.visual_size
+    if size & (size - 1) and 'table softmax' != (
+      f'{self.visual_input} {self.visual_output}'
+    ):
+      raise errors.ConfigError(
+        f'Vocabulary.visual_size={size} is not a power of two, so visual ids '
+        "have no bits; set PrefixLMConfig.visual_input='table' and "
+        "visual_output='softmax'."
+      )
+    if self.positions == 'learned_3d':
+      for layout in layouts:
+        misfit = self.place_limits.misfit(layout)
+        if misfit:
+          raise errors.ConfigError(
+            f'{layout.name}: {misfit}; raise PrefixLMConfig.place_limits.'
+          )
+
+
+def from_description(description: Mapping[str, Any]) -> PrefixLMConfig:
+  """The config that `dataclasses.asdict` described.
+
+  Raises:
+    CheckpointError: a field is not known to this version.
+  """
+  known = {field.name for field in dataclasses.fields(PrefixLMConfig)}
+  unknown = sorted(set(description) - known)
+  if unknown:
+    raise errors.CheckpointError(
+      f'the model was written with unknown settings {unknown}; it needs a '
+      'newer version of videopoet_jax.'
+    )
+  return PrefixLMConfig(**description)

@@ -1,0 +1,376 @@
+"""The prefix language model: layouts in, losses or hidden states out."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import types
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.layers import attention
+from videopoet_jax.layers import cells
+from videopoet_jax.layers import embeddings
+from videopoet_jax.layers import kv_cache
+from videopoet_jax.layers import masks
+from videopoet_jax.layers import norms
+from videopoet_jax.layers import partitioning
+from videopoet_jax.layers import positions
+from videopoet_jax.layers import transformer
+from videopoet_jax.losses import cross_entropy
+from videopoet_jax.models.prefix_lm import config as config_lib
+from videopoet_jax.models.prefix_lm import heads as heads_lib
+
+Modality = types.Modality
+
+
+class Places(NamedTuple):
+  """What a layout says of every position, computed once a call.
+
+  Attributes:
+    embedding_LD: added to the tokens' embeddings.
+    angles_LP: rotary angles, or None.
+    bias_NLL: relative bias, or None.
+    sources: by cell input, int32 (L,) position of the token to take.
+  """
+
+  embedding_LD: jax.Array
+  angles_LP: jax.Array | None
+  bias_NLL: jax.Array | None
+  sources: Mapping[str, jax.Array]
+
+
+class PrefixLM(nn.Module):
+  """Decoder-only transformer over the sequence of a layout.
+
+  Attributes:
+    config: sizes and choices.
+    vocabulary: the unified vocabulary.
+  """
+
+  config: config_lib.PrefixLMConfig
+  vocabulary: vocabulary_lib.Vocabulary
+
+  @property
+  def types(self) -> dict[str, Any]:
+    """Keyword arguments that every submodule takes."""
+    return {
+      'dtype': jnp.dtype(self.config.dtype),
+      'param_dtype': jnp.dtype(self.config.param_dtype),
+    }
+
+  def block_config(self, num_layers: int) -> transformer.BlockConfig:
+    """Sizes of one block of a stack of so many."""
+    config = self.config
+    return transformer.BlockConfig(
+      num_heads=config.num_heads,
+      num_kv_heads=config.num_kv_heads,
+      head_dim=config.head_dim,
+      mlp_dim=config.mlp_dim,
+      num_layers=num_layers,
+      activation=config.activation,
+      qk_norm=config.qk_norm,
+      attention=config.attention,
+      **self.types,
+    )
+
+  def setup(self) -> None:
+    config = self.config
+    self.embedding = embeddings.TokenEmbedding(
+      embeddings.EmbeddingConfig(
+        vocabulary=self.vocabulary,
+        width=config.width,
+        visual_input=config.visual_input,
+        text=config.text,
+        text_embedding_dim=config.text_embedding_dim,
+        **self.types,
+      )
+    )
+    learned = config.positions == 'learned_3d'
+
+    def place(learned: bool) -> embeddings.PlaceEmbedding:
+      return embeddings.PlaceEmbedding(
+        config.width, config.place_limits, learned, **self.types
+      )
+
+    self.place = place(learned)
+    if learned and config.lookahead:
+      self.next_place = place(True)
+    if config.positions == 't5_buckets':
+      self.relative_bias = positions.RelativeBias(
+        config.num_heads, param_dtype=self.types['param_dtype']
+      )
+    if config.text_encoder_layers:
+      self.text_encoder = transformer.Stack(
+        self.block_config(config.text_encoder_layers), scan=False
+      )
+    self.cell_kernels = {
+      name: partitioning.param(
+        self,
+        f'cell_{name}',
+        partitioning.fan_in_init((0,), (1,)),
+        (config.width, config.width),
+        ('embed', None),
+        self.types['param_dtype'],
+      )
+      for name in config.cell_inputs
+    }
+    self.stack = transformer.Stack(
+      self.block_config(config.num_layers), config.scan_layers, config.remat
+    )
+    self.final_norm = norms.RMSNorm(**self.types)
+    self.heads = heads_lib.Heads(config, self.vocabulary, **self.types)
+
+  def places(self, layout: layout_lib.SequenceLayout) -> Places:
+    """What the layout says of its positions."""
+    config = self.config
+    place_LD = self.place(layout)
+    if config.positions == 'learned_3d' and config.lookahead:
+      next_LD = self.next_place(layout)
+      place_LD = place_LD + jnp.roll(next_LD, -1, axis=0)
+    angles_LP, bias_NLL = None, None
+    if config.positions == 'rotary':
+      angles_LP = jnp.asarray(
+        positions.rotary_angles(layout.coordinates_L3, config.head_dim)
+      )
+    if config.positions == 't5_buckets':
+      bias_NLL = self.relative_bias(layout.length)
+    sources = {
+      name: jnp.asarray(cells.SOURCES[name](layout))
+      for name in config.cell_inputs
+    }
+    return Places(place_LD, angles_LP, bias_NLL, sources)
+
+  def _cell(
+    self,
+    name: str,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    source_P: jax.Array,
+  ) -> jax.Array:
+    """(B, P, D): the token that each of P positions takes from elsewhere."""
+    taken_BP = jnp.take(tokens_BL, jnp.maximum(source_P, 0), axis=1)
+    seen_BP = jnp.take(visible_BL, jnp.maximum(source_P, 0), axis=1)
+    seen_BP &= (source_P >= 0)[None]
+    vectors_BPD = self.embedding(taken_BP, Modality.VISUAL)
+    vectors_BPD = vectors_BPD @ self.cell_kernels[name].astype(
+      vectors_BPD.dtype
+    )
+    return jnp.where(seen_BP[..., None], vectors_BPD, 0)
+
+  def _embed(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    places: Places,
+    length: int,
+    text_embeddings_BSE: jax.Array | None,
+  ) -> jax.Array:
+    """(B, length, D): the first positions' vectors."""
+    pieces = []
+    for segment in layout.segments:
+      part = layout.slices[segment.name]
+      if part.start >= length:
+        break
+      tokens = tokens_BL[:, part.start : min(part.stop, length)]
+      is_text = segment.modality is Modality.TEXT
+      if is_text and self.config.text == 'embeddings':
+        vectors = self.embedding.project_text(text_embeddings_BSE)
+      else:
+        vectors = self.embedding(tokens, segment.modality)
+      vectors += places.embedding_LD[None, part.start : part.start + tokens.shape[1]]
+      if is_text and self.config.text_encoder_layers:
+        context = attention.Context(masks.BIDIRECTIONAL, visible_BL[:, part])
+        vectors, _ = self.text_encoder(vectors, context)
+      pieces.append(vectors)
+    stream_BLD = jnp.concatenate(pieces, axis=1)
+    for name, source_L in places.sources.items():
+      stream_BLD += self._cell(name, tokens_BL, visible_BL, source_L[:length])
+    return partitioning.constrain(
+      stream_BLD, ('activation_batch', 'activation_length', 'activation_embed')
+    )
+
+  def _run(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    length: int,
+    text_embeddings_BSE: jax.Array | None,
+    keep: bool = False,
+  ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
+    """(B, length, D) of the last block, and the caches if `keep`."""
+    places = self.places(layout)
+    stream_BLD = self._embed(
+      tokens_BL, visible_BL, layout, places, length, text_embeddings_BSE
+    )
+    angles_LP, bias_NLL = places.angles_LP, places.bias_NLL
+    context = attention.Context(
+      masks.PrefixMask(layout.prefix_length),
+      visible_BL[:, :length],
+      None if angles_LP is None else angles_LP[:length],
+      None if bias_NLL is None else bias_NLL[:, :length, :length],
+    )
+    return self.stack(stream_BLD, context, keep)
+
+  def hidden(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    text_embeddings_BSE: jax.Array | None = None,
+  ) -> jax.Array:
+    """Runs the model where it predicts, every earlier token given.
+
+    Args:
+      tokens_BL: int32 (B, L) global ids.
+      visible_BL: bool (B, L), False for positions nobody attends to.
+      layout: of the sequences.
+      text_embeddings_BSE: (B, text slots, text_embedding_dim), with
+        `text='embeddings'`.
+
+    Returns:
+      (B, target_length, D): normalized, the i-th predicts position
+      `prefix_length + i`.
+    """
+    stream_BLD, _ = self._run(
+      tokens_BL, visible_BL, layout, layout.input_length, text_embeddings_BSE
+    )
+    return self.final_norm(stream_BLD[:, layout.prefix_length - 1 :])
+
+  def losses(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    text_embeddings_BSE: jax.Array | None = None,
+  ) -> dict[layout_lib.Run, cross_entropy.Result]:
+    """Loss of every run that carries one; arguments as for `hidden`.
+
+    Returns:
+      By run, arrays of (B * run's positions,).
+    """
+    hidden_BTD = self.hidden(
+      tokens_BL, visible_BL, layout, text_embeddings_BSE
+    )
+    results = {}
+    for run in heads_lib.predicted(self.config, layout):
+      part = slice(
+        run.start - layout.prefix_length, run.stop - layout.prefix_length
+      )
+      results[run] = self.heads.loss(
+        hidden_BTD[:, part].reshape(-1, self.config.width),
+        tokens_BL[:, run.start : run.stop].reshape(-1),
+        run,
+      )
+    return results
+
+  __call__ = losses
+
+  def prefill(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    text_embeddings_BSE: jax.Array | None = None,
+  ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
+    """Runs the prefix; arguments as for `hidden`.
+
+    Returns:
+      (B, D) normalized, which predicts the first target position, and each
+      layer's keys and values of the prefix.
+    """
+    stream_BPD, caches = self._run(
+      tokens_BL,
+      visible_BL,
+      layout,
+      layout.prefix_length,
+      text_embeddings_BSE,
+      keep=True,
+    )
+    return self.final_norm(stream_BPD[:, -1]), caches
+
+  def embed_position(
+    self,
+    tokens_BL: jax.Array,
+    visible_BL: jax.Array,
+    layout: layout_lib.SequenceLayout,
+    places: Places,
+    position: jax.Array,
+  ) -> jax.Array:
+    """(B, 1, D): the vector of one target position, traced."""
+    tokens_B1 = jax.lax.dynamic_slice_in_dim(tokens_BL, position, 1, axis=1)
+    kinds_L = jnp.asarray(layout.modality_L)
+    vectors_B1D = None
+    for kind in sorted(set(layout.modality_L[layout.prefix_length :].tolist())):
+      found_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[kind])
+      if vectors_B1D is None:
+        vectors_B1D = found_B1D
+      else:
+        vectors_B1D = jnp.where(
+          kinds_L[position] == kind, found_B1D, vectors_B1D
+        )
+    vectors_B1D += jax.lax.dynamic_slice_in_dim(
+      places.embedding_LD, position, 1
+    )[None]
+    for name, source_L in places.sources.items():
+      source_1 = jax.lax.dynamic_slice_in_dim(source_L, position, 1)
+      vectors_B1D += self._cell(name, tokens_BL, visible_BL, source_1)
+    return vectors_B1D
+
+  def normalize(self, stream: jax.Array) -> jax.Array:
+    """The final norm, before the heads."""
+    return self.final_norm(stream)
+
+  def logits(self, hidden_ND: jax.Array, run: layout_lib.Run) -> jax.Array:
+    """See `Heads.logits`."""
+    return self.heads.logits(hidden_ND, run)
+
+  def first_factor(self, hidden_ND: jax.Array) -> jax.Array:
+    """See `Heads.first_factor`."""
+    return self.heads.first_factor(hidden_ND)
+
+  def second_factor(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
+    """See `Heads.second_factor`."""
+    return self.heads.second_factor(hidden_ND, first_N)
+
+  def declare(self) -> jax.Array:
+    """Touches every parameter once, whatever layouts a run has.
+
+    To be used as `init`'s method: a layout alone leaves out what it does not
+    use, and all layouts share one tree.
+    """
+    config = self.config
+    zeros_11 = jnp.zeros((1, 1), jnp.int32)
+    visible_11 = jnp.ones((1, 1), bool)
+    total = jnp.zeros((1, 1, config.width), self.types['dtype'])
+    for modality in Modality:
+      if modality is not Modality.TEXT or config.text == 'tokens':
+        total += self.embedding(zeros_11, modality)
+    if config.text == 'embeddings':
+      total += self.embedding.project_text(
+        jnp.zeros((1, 1, config.text_embedding_dim))
+      )
+    layout = layout_lib.SequenceLayout(
+      'none',
+      (
+        layout_lib.Segment(
+          'first', Modality.SPECIAL, types.Role.PREFIX, (1,), token='<bos>'
+        ),
+        layout_lib.Segment(
+          'second', Modality.SPECIAL, types.Role.TARGET, (1,), token='<eos>'
+        ),
+      ),
+      self.vocabulary,
+    )
+    self.places(layout)
+    context = attention.Context(masks.BIDIRECTIONAL, visible_11)
+    if config.text_encoder_layers:
+      total, _ = self.text_encoder(total, context)
+    total, _ = self.stack(total, context)
+    hidden_1D = self.final_norm(total)[0]
+    self.heads.touch(hidden_1D)
+    return hidden_1D

@@ -1,0 +1,80 @@
+"""Sizes by name; the name counts the parameters without embeddings.
+
+VideoPoet (section 5.2) has models of 300M, 1B and 8B; their shapes are not
+given, so these are ours. The `ul2` variants follow UL2 (arXiv 2205.05131), its
+stated starting point: T5's relative position buckets, a SiLU-gated MLP, and no
+normalization of queries and keys.
+"""
+
+import dataclasses
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.models.prefix_lm import config as config_lib
+
+_LARGE: dict[str, Any] = {
+  'head_dim': 128,
+  'text': 'embeddings',
+  'visual_input': 'bits',
+  'loss_vocabulary': 'full',
+  'loss_chunk': 1024,
+  'remat': 'full',
+  'dtype': 'bfloat16',
+}
+_UL2: dict[str, Any] = {
+  'positions': 't5_buckets',
+  'activation': 'silu',
+  'qk_norm': False,
+}
+
+
+def _heads(number: int) -> dict[str, int]:
+  return {'num_heads': number, 'num_kv_heads': number}
+
+
+_PRESETS: dict[str, dict[str, Any]] = {
+  'tiny': {
+    'num_layers': 6,
+    'width': 128,
+    **_heads(4),
+    'head_dim': 32,
+    'mlp_dim': 384,
+    'visual_input': 'bits',
+    'visual_output': 'factors',
+    'cell_inputs': ('previous_frame', 'condition'),
+    'text_encoder_layers': 1,
+  },
+  '300m': {
+    'num_layers': 24, 'width': 1024, **_heads(8), 'mlp_dim': 2816, **_LARGE
+  },
+  '1b': {
+    'num_layers': 20, 'width': 2048, **_heads(16), 'mlp_dim': 5632, **_LARGE
+  },
+  '8b': {
+    'num_layers': 33, 'width': 4096, **_heads(32), 'mlp_dim': 14336, **_LARGE
+  },
+}
+NAMES = tuple(_PRESETS) + tuple(f'{name}_ul2' for name in _PRESETS)
+
+
+def preset(name: str = 'tiny', **changes: Any) -> config_lib.PrefixLMConfig:
+  """The config of a name, single settings changed.
+
+  Args:
+    name: one of `NAMES`.
+    **changes: fields of `PrefixLMConfig`.
+
+  Raises:
+    ConfigError: the name or a field is not known.
+  """
+  if name not in NAMES:
+    hint = errors.near_names(name, NAMES)
+    raise errors.ConfigError(f'no model preset {name!r}{hint}.')
+  fields = [field.name for field in dataclasses.fields(config_lib.PrefixLMConfig)]
+  for field in changes:
+    if field not in fields:
+      hint = errors.near_names(field, fields)
+      raise errors.ConfigError(f'PrefixLMConfig has no field {field!r}{hint}.')
+  base = name.removesuffix('_ul2')
+  variant = _UL2 if base != name else {}
+  return config_lib.PrefixLMConfig(**{**_PRESETS[base], **variant, **changes})
