@@ -1,0 +1,1 @@
+"""Generation: sampling, decoding loops and chains of tasks."""

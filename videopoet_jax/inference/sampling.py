@@ -1,0 +1,111 @@
+"""From logits to ids: temperature, top-k, top-p and guidance."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import errors
+
+_NEVER = -1e30
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+  """How ids are drawn.
+
+  With factor heads, top-k and top-p are taken of each factor.
+
+  Attributes:
+    temperature: divides the logits; 0 takes the likeliest id.
+    top_k: only so many likeliest ids may be drawn; 0 for all.
+    top_p: only the likeliest ids that make up this probability; 1 for all.
+    guidance: weight of classifier-free guidance (arXiv 2207.12598): logits
+      are `without + guidance * (with - without)`; 1 is none, and costs
+      nothing, any other value doubles the batch.
+  """
+
+  temperature: float = 1.0
+  top_k: int = 0
+  top_p: float = 1.0
+  guidance: float = 1.0
+
+  def __post_init__(self) -> None:
+    for name, good, wish in (
+      ('temperature', self.temperature >= 0, 'at least 0'),
+      ('top_k', self.top_k >= 0, 'at least 0'),
+      ('top_p', 0 < self.top_p <= 1, 'above 0 and at most 1'),
+      ('guidance', self.guidance >= 0, 'at least 0'),
+    ):
+      if not good:
+        raise errors.ConfigError(
+          f'{name} is {getattr(self, name)}; it must be {wish}.'
+        )
+
+  @property
+  def is_guided(self) -> bool:
+    return self.guidance != 1.0
+
+
+def restrict(logits_BV: jax.Array, config: SamplingConfig) -> jax.Array:
+  """Rules out what top-k and top-p do not admit.
+
+  Args:
+    logits_BV: float32, temperature applied.
+    config: see there.
+
+  Returns:
+    float32 (B, V), very low where an id may not be drawn; the likeliest id is
+    always left.
+  """
+  if config.top_k and config.top_k < logits_BV.shape[-1]:
+    lowest_B1 = jax.lax.top_k(logits_BV, config.top_k)[0][:, -1:]
+    logits_BV = jnp.where(logits_BV < lowest_B1, _NEVER, logits_BV)
+  if config.top_p < 1.0:
+    sorted_BV = -jnp.sort(-logits_BV, axis=-1)
+    share_BV = jax.nn.softmax(sorted_BV, axis=-1)
+    before_BV = jnp.cumsum(share_BV, axis=-1) - share_BV
+    kept_BV = jnp.where(before_BV < config.top_p, sorted_BV, jnp.inf)
+    lowest_B1 = jnp.min(kept_BV, axis=-1, keepdims=True)
+    logits_BV = jnp.where(logits_BV < lowest_B1, _NEVER, logits_BV)
+  return logits_BV
+
+
+def guide(
+  logits_BV: jax.Array, guidance: jax.Array | float, is_guided: bool
+) -> jax.Array:
+  """Joins the two halves of a guided batch.
+
+  Args:
+    logits_BV: with the condition, then without; (2 B, V) where guided.
+    guidance: weight.
+    is_guided: whether there are two halves.
+
+  Returns:
+    (B, V).
+  """
+  if not is_guided:
+    return logits_BV
+  given_BV, free_BV = jnp.split(logits_BV, 2)
+  return free_BV + guidance * (given_BV - free_BV)
+
+
+def draw(
+  logits_BV: jax.Array, keys_B: jax.Array, config: SamplingConfig
+) -> jax.Array:
+  """Draws one id from each row.
+
+  Args:
+    logits_BV: float32, guidance applied.
+    keys_B: a key for each row, so that a sample does not depend on its batch.
+    config: see there.
+
+  Returns:
+    int32 (B,).
+  """
+  if config.temperature == 0.0:
+    return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
+  restricted_BV = restrict(logits_BV / config.temperature, config)
+  return jax.vmap(jax.random.categorical)(keys_B, restricted_BV).astype(
+    jnp.int32
+  )
