@@ -1,0 +1,147 @@
+"""Tests of writing a data set: what is read back, and nothing half written."""
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from videopoet_jax.core import errors
+from videopoet_jax.data.media import clips
+from videopoet_jax.data.media import writer as writer_lib
+
+_CONFIG = clips.ClipConfig(num_frames=5, height=4, width=6)
+
+
+def _clip(source: str, index: int) -> clips.Clip:
+  rng = np.random.default_rng([index, len(source)])
+  shape = (_CONFIG.num_frames, _CONFIG.height, _CONFIG.width, 3)
+  return clips.Clip(
+    clip_id=f'{source}#{index:05d}',
+    source=source,
+    start=index * _CONFIG.seconds,
+    end=(index + 1) * _CONFIG.seconds,
+    video_THWC=rng.integers(0, 255, shape, np.uint8),
+    audio_T=rng.integers(-99, 99, _CONFIG.num_samples, np.int16),
+    has_audio=bool(index % 2),
+  )
+
+
+def _examples(source: str, count: int):
+  for index in range(count):
+    yield writer_lib.example(_clip(source, index), f'caption {index}')
+
+
+def _writer(output, overwrite=False):
+  metadata = {'frame_rate': 8.0, 'sampling_rate': 16_000}
+  return writer_lib.DatasetWriter(
+    output, writer_lib.features(_CONFIG), metadata, overwrite
+  )
+
+
+def _write(output, overwrite=False):
+  with _writer(output, overwrite) as writer:
+    assert writer.add('a.mp4', _examples('a.mp4', 4)) == 4
+    assert writer.add('bb.mp4', _examples('bb.mp4', 2)) == 2
+    writer.finish(
+      {
+        'a.mp4': ['train', 'train', None, 'validation'],
+        'bb.mp4': ['train', 'train'],
+      }
+    )
+
+
+def test_what_is_read_back(tmp_path):
+  output = tmp_path / 'deep' / 'set'
+  _write(output)
+  builder = tfds.builder_from_directory(str(output))
+  assert builder.info.metadata['frame_rate'] == 8.0
+  assert builder.info.metadata['sampling_rate'] == 16_000
+  train = builder.as_data_source('train')
+  ids = [example['clip_id'].decode() for example in train]
+  assert ids == ['a.mp4#00000', 'a.mp4#00001', 'bb.mp4#00000', 'bb.mp4#00001']
+  found, clip = train[3], _clip('bb.mp4', 1)
+  np.testing.assert_array_equal(found['video'], clip.video_THWC)
+  np.testing.assert_array_equal(found['audio'], clip.audio_T)
+  assert found['video'].dtype == np.uint8
+  assert found['audio'].dtype == np.int16
+  assert found['has_audio']
+  assert found['caption'] == b'caption 1'
+  assert found['source'] == b'bb.mp4'
+  assert found['start'] == np.float32(0.625)
+  assert found['end'] == np.float32(1.25)
+  assert len(builder.as_data_source('validation')) == 1
+
+
+def test_several_shards(tmp_path, monkeypatch):
+  monkeypatch.setattr(writer_lib, '_SHARD_BYTES', 2**16)
+  with _writer(tmp_path / 'set') as writer:
+    writer.add('a', _examples('a', 20))
+    writer.finish({'a': ['train'] * 20})
+  builder = tfds.builder_from_directory(str(tmp_path / 'set'))
+  assert builder.info.splits['train'].num_shards > 1
+  ids = [e['clip_id'].decode() for e in builder.as_data_source('train')]
+  assert ids == [f'a#{i:05d}' for i in range(20)]
+
+
+def test_a_source_that_fails_halfway_leaves_nothing(tmp_path):
+  def failing():
+    yield from _examples('bad', 3)
+    raise errors.DataError('damaged')
+
+  with _writer(tmp_path / 'set') as writer:
+    writer.add('a', _examples('a', 2))
+    with pytest.raises(errors.DataError, match='damaged'):
+      writer.add('bad', failing())
+    writer.add('c', _examples('c', 1))
+    writer.finish({'a': ['train'] * 2, 'c': ['train']})
+  source = tfds.builder_from_directory(str(tmp_path / 'set')).as_data_source()
+  assert [e['source'] for e in source['train']] == [b'a', b'a', b'c']
+
+
+@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
+def test_an_error_removes_everything(tmp_path, error):
+  with pytest.raises(error), _writer(tmp_path / 'set') as writer:
+    writer.add('a', _examples('a', 2))
+    raise error
+  assert not list(tmp_path.iterdir())
+
+
+def test_existing_set_is_replaced_only_when_asked(tmp_path):
+  output = tmp_path / 'set'
+  _write(output)
+  with pytest.raises(errors.DataError, match='--overwrite'):
+    _writer(output)
+  with pytest.raises(ValueError, match='stop'):
+    with _writer(output, overwrite=True):
+      raise ValueError('stop')
+  assert (output / 'dataset_info.json').is_file()  # The old one is still there.
+  _write(output, overwrite=True)
+  assert [p.name for p in tmp_path.iterdir()] == ['set']
+
+
+def test_other_things_are_never_replaced(tmp_path):
+  (tmp_path / 'photos').mkdir()
+  (tmp_path / 'photos' / 'a.jpg').touch()
+  with pytest.raises(errors.DataError, match='not a data set'):
+    _writer(tmp_path / 'photos', overwrite=True)
+  (tmp_path / 'file').touch()
+  with pytest.raises(errors.DataError, match='is a file'):
+    _writer(tmp_path / 'file')
+
+
+def test_place_that_cannot_be_written(tmp_path):
+  (tmp_path / 'file').touch()
+  with pytest.raises(errors.DataError, match='cannot be written'):
+    _writer(tmp_path / 'file' / 'set')
+
+
+def test_full_disk(tmp_path, monkeypatch):
+  def full(*args):
+    raise OSError(28, 'No space left on device')
+
+  with _writer(tmp_path / 'set') as writer:
+    monkeypatch.setattr(
+      writer_lib.array_record_module, 'ArrayRecordWriter', full
+    )
+    with pytest.raises(errors.DataError, match='No space left'):
+      writer.add('a', _examples('a', 2))
+  assert not list(tmp_path.iterdir())
