@@ -17,23 +17,33 @@ from videopoet_jax.tokenizers.magvit2 import model as model_lib
 
 @functools.cache
 def _tokenizer(name):
-  """A tokenizer whose norms and biases are off their neutral values."""
+  """A tokenizer of random weights; no norm or bias is at a neutral value."""
   config = configs.BOTH[name]
-  params = nn.unbox(
-    jax.jit(functools.partial(bundle.init_params, config))(jax.random.key(0))
+  shapes = nn.unbox(
+    jax.eval_shape(
+      lambda rng: bundle.init_params(config, rng), jax.random.key(0)
+    )
   )
-  leaves, structure = jax.tree.flatten(params)
   rng = np.random.default_rng(0)
-  leaves = [
-    leaf + 0.1 * rng.normal(size=leaf.shape).astype(np.float32)
-    for leaf in leaves
-  ]
-  return bundle.VisualTokenizer(config, jax.tree.unflatten(structure, leaves))
+
+  def draw(path, leaf):
+    if leaf.ndim > 1:
+      scale, middle = np.prod(leaf.shape[:-1]) ** -0.5, 0.0
+    else:
+      scale, middle = 0.1, float("'scale'" in jax.tree_util.keystr(path[-1:]))
+    return rng.normal(middle, scale, leaf.shape).astype(np.float32)
+
+  params = jax.tree_util.tree_map_with_path(draw, shapes)
+  return bundle.VisualTokenizer(config, params)
 
 
 def _video(frames=17, batch=2, height=32, width=32):
+  """Patches of random colours: noise would be the same wherever one looks."""
   rng = np.random.default_rng(1)
-  return rng.integers(0, 256, (batch, frames, height, width, 3), np.uint8)
+  patches = rng.integers(
+    0, 256, (batch, frames, height // 8, width // 8, 3), np.uint8
+  )
+  return patches.repeat(8, axis=2).repeat(8, axis=3)
 
 
 @pytest.mark.parametrize('name', configs.BOTH)
@@ -42,7 +52,7 @@ def test_first_ids_are_those_of_the_first_frames(name):
   whole = tokenizer.encode(_video())
   assert whole.shape == (2, 5, 4, 4)
   assert len(np.unique(whole)) > 20
-  for latent_frames in (1, 2, 3):
+  for latent_frames in (1, 3):
     frames = 1 + 4 * (latent_frames - 1)
     first = tokenizer.encode(_video()[:, :frames])
     np.testing.assert_array_equal(first, whole[:, :latent_frames])
