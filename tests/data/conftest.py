@@ -18,6 +18,35 @@ GRID = (3, 2, 2)  # Latent frames, rows, columns of 9 frames of 16 x 16.
 TRAIN_SIZE = 50
 
 
+MODULE = """
+import tensorflow as tf
+
+from videopoet_jax.data import preprocessors
+
+
+@preprocessors.map_examples
+def swap_colours(example):
+  tokens = example['video_tokens']
+  return {**example, 'video_tokens': 63 - tokens}
+
+
+def bad_ones(dataset):
+  return dataset.filter(lambda e: e['quality'] > 0.5)
+
+
+def keep_odd(example):
+  return int(example['clip_id'].split(b'-')[1]) % 2 == 1
+"""
+
+OWN_TASK = """
+last_frames/Task.task_token = 'video'
+last_frames/Task.prefix = ['text', 'visual:structure_tokens[:1]']
+last_frames/Task.target = ['video_tokens[1:]']
+last_frames/Task.preprocessors = ['my_steps_{n}.swap_colours']
+last_frames/Task.predicate = 'my_steps_{n}.keep_odd'
+"""
+
+
 def token_example(index: int) -> dict:
   """The example of an index: ids that tell where they come from."""
   draw = np.random.default_rng(index)
@@ -28,7 +57,7 @@ def token_example(index: int) -> dict:
   }
   example['video_tokens'][0, 0, 0] = index % 64
   example['audio_tokens'] = draw.integers(0, 16, (2, 11), dtype=np.int32)
-  example['text'] = 'abc'[: index % 4]
+  example['text'] = 'abc'[: index % 3]
   example['clip_id'] = f'clip-{index}'
   example['quality'] = np.float32(index / TRAIN_SIZE)
   return example
@@ -88,6 +117,11 @@ class TaskFolder:
   def write(self, name: str, text: str) -> str:
     (self.path / name).write_text(text)
     return os.fspath(self.path / name)
+
+  def own_task(self, number: int) -> str:
+    """A task file, and beside it a module of a name used nowhere else."""
+    self.write(f'my_steps_{number}.py', MODULE)
+    return self.write('last_frames.gin', OWN_TASK.format(n=number))
 
 
 @pytest.fixture

@@ -27,14 +27,15 @@ def _convert(layout, example, **options):
 def _numeric(example):
   example = dict(example)
   ids = np.zeros(4, np.int32)
-  ids[: len(example['text'])] = [3 + b for b in example['text'].encode()]
+  pieces = [3 + byte for byte in example['text'].encode()] + [1]
+  ids[: len(pieces)] = pieces
   return {**example, 'text': ids}
 
 
 def test_equals_encode_for_every_layout(space, example_at):
   names = space.standard_names(9, 16, 16)
   assert len(names) >= 13
-  example = _numeric(example_at(6))
+  example = _numeric(example_at(4))
   for layout in space.layouts(names):
     got = _convert(layout, example)
     np.testing.assert_array_equal(got['tokens'], layout.encode(example))
@@ -52,7 +53,11 @@ def test_dropping_hides_only_the_condition_named(space, example_at):
   hidden = np.flatnonzero(~got['visible'])
   slots = layout.slices['structure_tokens_i']
   text = layout.slices['text_i']
-  assert hidden.tolist() == [text.stop - 1, *range(slots.start, slots.stop)]
+  assert hidden.tolist() == [
+    text.stop - 2,
+    text.stop - 1,
+    *range(slots.start, slots.stop),
+  ]
   # A target is never hidden, even where it comes from a dropped feature.
   got = _convert(layout, example, drop={'video_tokens': 1.0})
   assert got['visible'][layout.slices['video_tokens_o']].all()

@@ -18,6 +18,7 @@ from videopoet_jax.core import types
 
 _KINDS = ('constant', 'two_stage')
 _CHUNK = 1 << 18
+_CACHED = 4096
 
 
 @gin.configurable
@@ -112,7 +113,7 @@ class Mixture:
         f'{dict(weights)}.'
       )
     self.layouts = tuple(layouts)
-    self._schedule = schedule
+    self._chunk: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
     self._keys = [permutation.fold(seed, k) for k in ('group', 'layout')]
     images = np.array([is_image(layout) for layout in layouts])
     self._stages = _stages(base / base.sum(), images, schedule)
@@ -130,6 +131,14 @@ class Mixture:
   def shares(self, step: int) -> np.ndarray:
     """Float (layouts,): the share of each layout at a step."""
     return self._stages[0 if step < self._first else 1]
+
+  def at(self, step: int) -> int:
+    """Index of the layout of one step; quick for steps in a row."""
+    number, place = divmod(step, _CACHED)
+    if self._chunk[0] != number:
+      first = number * _CACHED
+      self._chunk = (number, self.draw(np.arange(first, first + _CACHED)))
+    return int(self._chunk[1][place])
 
   def draw(self, steps: np.ndarray) -> np.ndarray:
     """Index of the layout of each step.

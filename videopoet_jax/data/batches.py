@@ -1,6 +1,6 @@
 """Batches of tokens for the language model, as pure functions of the step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import threading
 from typing import Any
@@ -37,6 +37,22 @@ class Host:
 
   index: int = 0
   count: int = 1
+
+
+SINGLE_HOST = Host()
+
+
+def shard(host: Host) -> seqio.ShardInfo:
+  """The same, as SeqIO calls it."""
+  return seqio.ShardInfo(index=host.index, num_shards=host.count)
+
+
+def reading_options() -> tf.data.Options:
+  """Few threads and no tuning: a run reads many streams, one at a time."""
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  options.threading.private_threadpool_size = 2
+  return options
 
 
 class LayoutReader:
@@ -100,6 +116,7 @@ class LayoutReader:
     self._high_L = np.repeat([r.stop for r in ranges], sizes)
     self._next = -1
     self._iterator: Any = None
+    self._recent: dict[int, Batch] = {}
     records = records_lib.open_records(directory)
     records.size(split)
     self._features: tuple[str, ...] | None = None
@@ -130,7 +147,7 @@ class LayoutReader:
       dataset_split=self._split,
       shuffle=self._shuffle,
       seed=self._seed,
-      shard_info=seqio.ShardInfo(self._host.index, self._host.count),
+      shard_info=shard(self._host),
       trim_output_features=False,
       verbose=False,
     )
@@ -139,11 +156,13 @@ class LayoutReader:
     dataset = self.dataset(batch)
     part = self.batch_size // self._host.count
     dataset = dataset.batch(part, drop_remainder=True).prefetch(2)
-    options = tf.data.Options()
-    options.autotune.enabled = False  # Layouts are many, threads are few.
-    options.threading.private_threadpool_size = 2
-    self._iterator = dataset.with_options(options).as_numpy_iterator()
+    dataset = dataset.with_options(reading_options())
+    self._iterator = dataset.as_numpy_iterator()
     self._next = batch
+
+  def close(self) -> None:
+    """Lets go of the open stream; a later `read` opens another."""
+    self._iterator, self._next = None, -1
 
   def read(self, batch: int) -> Batch:
     """This host's part of a global batch.
@@ -159,6 +178,9 @@ class LayoutReader:
       DataError: a record is damaged, an id does not fit the layout, or a
         preprocessor is not one-to-one.
     """
+    if batch in self._recent:
+      # Asked for twice: to compile a program and then to train on it.
+      return dict(self._recent[batch])
     if batch != self._next:
       self._open(batch)
     try:
@@ -171,7 +193,8 @@ class LayoutReader:
       ) from error
     self._next = batch + 1
     self._check(arrays, batch)
-    return arrays
+    self._recent = {**dict(list(self._recent.items())[-1:]), batch: arrays}
+    return dict(arrays)
 
   def _check(self, arrays: Batch, batch: int) -> None:
     positions = arrays.pop(source_lib.POSITION)
@@ -191,9 +214,9 @@ class LayoutReader:
       row, position = np.argwhere(outside)[0]
       run = next(r for r in self.layout.runs if r.start <= position < r.stop)
       raise errors.DataError(
-        f'{self.layout.name}: local id {tokens[row, position] - run.range.start}'
-        f' in segment {run.segment!r} of {self._directory}; the vocabulary '
-        f'admits 0 to {run.range.size - 1}.'
+        f'{self.layout.name}: segment {run.segment!r} holds local id '
+        f'{tokens[row, position] - run.range.start} in {self._directory}; the '
+        f'vocabulary admits 0 to {run.range.size - 1}.'
       )
 
 
@@ -216,7 +239,7 @@ class TokenBatches:
     seed: int = 0,
     text: str = preprocessors_lib.BYTES,
     weights: Mapping[str, float] | None = None,
-    host: Host = Host(),
+    host: Host = SINGLE_HOST,
     multiple: int = 1,
     text_embeddings: bool = False,
   ) -> None:
@@ -246,9 +269,7 @@ class TokenBatches:
       tasks,
       layouts,
       directory,
-      batch_size=lambda layout: layout_lib.examples_per_batch(
-        layout, tokens_per_batch, int(np.lcm(multiple, host.count))
-      ),
+      batch_size=_sizing(tokens_per_batch, multiple, host),
       split=TRAIN,
       shuffle=True,
       seed=seed,
@@ -271,7 +292,7 @@ class TokenBatches:
 
   def unit_at(self, step: int) -> str:
     """Name of the layout that a step trains."""
-    return self.units()[int(self._mixture.draw(np.array([step]))[0])]
+    return self._mixture.layouts[self._mixture.at(step)].name
 
   def batch_sizes(self) -> dict[str, int]:
     """Examples of a global batch of each layout."""
@@ -292,7 +313,7 @@ class TokenBatches:
     """
     with self._lock:
       self._count_to(step)
-      index = int(self._mixture.draw(np.array([step]))[0])
+      index = self._mixture.at(step)
       return self._readers[index].read(int(self._counts[index]))
 
   def _count_to(self, step: int) -> None:
@@ -341,7 +362,7 @@ class ValidationBatches:
     batches: int = 1,
     split: str = VALIDATION,
     text: str = preprocessors_lib.BYTES,
-    host: Host = Host(),
+    host: Host = SINGLE_HOST,
     text_embeddings: bool = False,
   ) -> None:
     """See `TokenBatches`; nothing is dropped from conditions here.
@@ -357,7 +378,7 @@ class ValidationBatches:
       host: whose part is read.
       text_embeddings: whether batches carry stored text embeddings.
     """
-    self._batches = batches
+    self._number = batches
     self._readers = _readers(
       tasks,
       layouts,
@@ -384,8 +405,18 @@ class ValidationBatches:
         hint = errors.near_names(unit, names)
         raise errors.ConfigError(f'no validation layout {unit!r}{hint}.')
       reader = self._readers[names.index(unit)]
-      self._kept[unit] = tuple(reader.read(n) for n in range(self._batches))
+      self._kept[unit] = tuple(reader.read(n) for n in range(self._number))
+      reader.close()
     return self._kept[unit]
+
+
+def _sizing(
+  tokens_per_batch: int, multiple: int, host: Host
+) -> Callable[[layout_lib.SequenceLayout], int]:
+  """Examples of a global batch of a layout."""
+  return lambda layout: layout_lib.examples_per_batch(
+    layout, tokens_per_batch, int(np.lcm(multiple, host.count))
+  )
 
 
 def layout_weights(
@@ -421,7 +452,7 @@ def _readers(
   layouts: Sequence[layout_lib.SequenceLayout],
   directory: str,
   *,
-  batch_size: Any,
+  batch_size: Callable[[layout_lib.SequenceLayout], int],
   split: str,
   shuffle: bool,
   seed: int,

@@ -72,31 +72,29 @@ def map_examples(
 
 
 def tokenize_text(
-  vocabulary: seqio.Vocabulary,
-  slots: int,
-  *,
-  feature: str = 'text',
-  end: bool = False,
+  vocabulary: seqio.Vocabulary, slots: int, *, feature: str = 'text'
 ) -> Preprocessor:
-  """Text to the local ids of its slots: cut off, or filled up with 0.
+  """Text to the local ids of its slots, ended by the end-of-text id.
+
+  A text that is too long loses its last pieces, never its end; the rest of the
+  slots holds 0. Generation encodes texts alike, without TensorFlow.
 
   Args:
     vocabulary: see `text_vocabulary`.
     slots: ids of the result.
     feature: the string feature that becomes int32 (slots,). One that holds
       ids already is left as it is.
-    end: whether the end-of-text id follows the text (within the slots).
   """
 
   def tokenize(example: Example) -> Example:
     text = example[feature]
     if text.dtype != tf.string:
       return example
-    ids = tf.cast(vocabulary.encode_tf(text), tf.int32)
-    if end:
-      ids = tf.concat([ids[: slots - 1], [vocabulary.eos_id]], 0)
-    ids = ids[:slots]
-    ids = tf.pad(ids, [[0, slots - tf.shape(ids)[0]]])
+    ids = tf.cast(vocabulary.encode_tf(text), tf.int32)[: slots - 1]
+    end = tf.constant([vocabulary.eos_id], tf.int32)
+    ids = tf.concat(
+      [ids, end, tf.zeros([slots - 1 - tf.size(ids)], tf.int32)], 0
+    )
     return {**example, feature: tf.ensure_shape(ids, (slots,))}
 
   def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:

@@ -42,9 +42,14 @@ _REGISTERED: dict[str, tuple[Any, ...]] = {}
 # Task files.
 
 
-@gin.configurable(allowlist=['tasks'])
+@gin.configurable('load_tasks')
+def _listed(tasks: Sequence[str] = ()) -> tuple[str, ...]:
+  """What gin lists. Apart, since gin adds lines to the errors of its calls."""
+  return tuple(tasks)
+
+
 def load_tasks(
-  task_files: Iterable[str] = (), tasks: Sequence[str] = ()
+  task_files: Iterable[str] = (), tasks: Sequence[str] | None = None
 ) -> tuple[Task, ...]:
   """The tasks of a run, in the order listed, each name once.
 
@@ -54,7 +59,7 @@ def load_tasks(
   Args:
     task_files: names of shipped tasks (`text_to_video`), include strings or
       paths; the `--task_file` flags.
-    tasks: likewise; a run's gin file binds it.
+    tasks: likewise; `load_tasks.tasks` of gin if not given.
 
   Returns:
     The tasks.
@@ -64,13 +69,14 @@ def load_tasks(
       already.
   """
   loaded: dict[str, tuple[Task, pathlib.Path]] = {}
+  tasks = _listed() if tasks is None else tasks
   for listed in (*tasks, *task_files):
     path = _task_file(str(listed))
     for name in _read(path):
       if name in loaded:
         raise errors.ConfigError(
-          f'task {name!r} is defined twice: in {loaded[name][1]} and in {path}; '
-          'rename one (its scope), or list it once.'
+          f'task {name!r} is defined twice: in {loaded[name][1]} and in '
+          f'{path}; rename one (its scope), or list it once.'
         )
       loaded[name] = (_instantiate(name, path), path)
   return tuple(task for task, _ in loaded.values())
@@ -138,6 +144,9 @@ def _instantiate(name: str, path: pathlib.Path) -> Task:
   with gin.config_scope(name):
     try:
       return Task(name=name, folder=str(path.parent.absolute()))
+    except errors.UserError as error:
+      # gin appends lines about its own call.
+      raise errors.ConfigError(str(error).split('\n')[0]) from None
     except (TypeError, ValueError, AttributeError) as error:
       reason = ' '.join(str(error).split())
       raise errors.ConfigError(f'task {name!r} of {path}: {reason}') from error

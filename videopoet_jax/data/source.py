@@ -13,6 +13,7 @@ same for any number of hosts.
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 import seqio
@@ -229,12 +230,6 @@ class IndexedSource(seqio.DataSource):
         yield records.read(split, indices), positions, order.seeds(positions)
         batch += 1
 
-    def parse(
-      record: tf.Tensor, position: tf.Tensor, example_seed: tf.Tensor
-    ) -> Mapping[str, tf.Tensor]:
-      example = dict(schema.deserialize_example(record))
-      return {**example, POSITION: position, SEED: example_seed}
-
     dataset = tf.data.Dataset.from_generator(
       blocks,
       output_signature=(
@@ -243,23 +238,27 @@ class IndexedSource(seqio.DataSource):
         tf.TensorSpec((None, 2), tf.int32),
       ),
     )
+
+    def parse(
+      record: tf.Tensor, position: tf.Tensor, example_seed: tf.Tensor
+    ) -> Mapping[str, tf.Tensor]:
+      example = dict(schema.deserialize_example(record))
+      return {**example, POSITION: position, SEED: example_seed}
+
     return dataset.unbatch().map(parse, num_parallel_calls=2)
 
-  def replace(
-    self,
-    *,
-    directory: str,
-    features: Sequence[str] | None,
-    stream: str,
-    batch_size: int,
-    start: int,
-  ) -> 'IndexedSource':
-    """The same selection of records as another stream."""
-    return IndexedSource(
-      directory,
-      features=features,
-      stream=stream,
-      batch_size=batch_size,
-      start=start,
-      selection=self._selection,
-    )
+  def replace(self, **changes: Any) -> 'IndexedSource':
+    """The same selection of records as another stream.
+
+    Args:
+      **changes: any of the constructor's arguments.
+    """
+    arguments = {
+      'directory': self.directory,
+      'features': self._features,
+      'stream': self._stream,
+      'batch_size': self._batch_size,
+      'start': self._start,
+      'selection': self._selection,
+    }
+    return IndexedSource(**{**arguments, **changes})

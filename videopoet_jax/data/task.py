@@ -80,9 +80,9 @@ class Task:
         object.__setattr__(self, field, tuple(value))
     own = self.task_token or self.prefix is not None or self.target is not None
     if bool(self.template) == bool(own):
-      what = 'both' if own else 'neither'
+      what = 'both a template and' if own else 'neither a template nor'
       raise errors.ConfigError(
-        f'task {self.name!r} has {what} a template and a definition of its '
+        f'task {self.name!r} has {what} a definition of its '
         f'own: bind {self.name}/Task.template to a built-in one, or '
         f'{self.name}/Task.task_token, prefix and target.'
       )

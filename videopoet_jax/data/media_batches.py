@@ -1,0 +1,188 @@
+"""Batches of clips for the tokenizers, as pure functions of the step."""
+
+from collections.abc import Mapping
+import dataclasses
+import threading
+from typing import Any
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import masking
+from videopoet_jax.core import permutation
+from videopoet_jax.data import batches as batches_lib
+from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import source as source_lib
+
+CLIP = 'clip'
+IMAGE = 'image'
+VIDEO = 'video'
+AUDIO = 'audio'
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class ClipMixture:
+  """What a visual tokenizer sees besides plain clips.
+
+  The conditions of in- and outpainting and of stylization are encoded by the
+  same tokenizer, so it is trained on some of them.
+
+  Attributes:
+    masked_share: share of the clips with hidden pixels, half of them those of
+      inpainting, half those of outpainting.
+    structure_share: share of the clips that show flow and depth instead.
+    image_share: share of the batches that hold single frames, as many as a
+      batch of clips has frames.
+  """
+
+  masked_share: float = 0.0
+  structure_share: float = 0.0
+  image_share: float = 0.0
+
+  def __post_init__(self) -> None:
+    """Raises errors.ConfigError where a value is no share."""
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if not 0 <= value <= 1:
+        raise errors.ConfigError(
+          f'ClipMixture.{field.name} is {value}; expected a share from 0 to 1.'
+        )
+    if self.masked_share + self.structure_share > 1:
+      raise errors.ConfigError(
+        'ClipMixture.masked_share and structure_share add up to more than 1.'
+      )
+
+
+class MediaBatches:
+  """Clips or their sound from a media data set, for the one training loop.
+
+  A batch has `video`, uint8 (B, T, H, W, 3), or `audio`, int16 (B, samples).
+  """
+
+  def __init__(
+    self,
+    directory: str,
+    feature: str,
+    *,
+    batch_size: int,
+    split: str = batches_lib.TRAIN,
+    seed: int = 0,
+    mixture: ClipMixture = ClipMixture(),
+    host: batches_lib.Host = batches_lib.SINGLE_HOST,
+    shuffle: bool = True,
+  ) -> None:
+    """Opens the data set.
+
+    Args:
+      directory: of the media data set.
+      feature: `video` or `audio`.
+      batch_size: clips of a global batch.
+      split: of the data set.
+      seed: of the order and the mixture.
+      mixture: of the clips; sound is always as it is.
+      host: whose part is read.
+      shuffle: False for validation: the order on disk.
+
+    Raises:
+      DataError: the data set, the split or a feature is missing.
+    """
+    self._seed = permutation.fold(seed, 'media')
+    self._feature = feature
+    self._mixture = mixture if feature == VIDEO else ClipMixture()
+    self._host = host
+    self._batch_size = batch_size
+    features = [feature]
+    if self._mixture.structure_share:
+      features += ['flow', 'depth']
+    self._records = records_lib.open_records(directory)
+    schema = self._records.schema(features)
+    selection = source_lib.Selection()
+    if feature == AUDIO and 'has_audio' in self._records.features:
+      # Clips without sound hold zeros in its place.
+      selection = source_lib.Selection(minimum=(('has_audio', 1),))
+    self._source = source_lib.IndexedSource(
+      directory,
+      features=list(schema),
+      stream=feature,
+      batch_size=batch_size,
+      selection=selection,
+    )
+    self._order = (split, seed, shuffle)
+    self._source.order(split, seed, shuffle)
+    self._next = -1
+    self._iterator: Any = None
+    self._recent: dict[int, Mapping[str, np.ndarray]] = {}
+    self._lock = threading.Lock()
+
+  def units(self) -> tuple[str, ...]:
+    return (CLIP, IMAGE) if self._mixture.image_share else (CLIP,)
+
+  def unit_at(self, step: int) -> str:
+    """`image` or `clip`: they differ in shape, so each is compiled once."""
+    key = permutation.fold(self._seed, 'unit')
+    drawn = permutation.uniform(key, np.array([step]))[0]
+    return IMAGE if drawn < self._mixture.image_share else CLIP
+
+  def batch(self, step: int) -> Mapping[str, np.ndarray]:
+    """This host's part of the batch of a step; steps in a row are read ahead.
+
+    Raises:
+      DataError: a record cannot be read.
+    """
+    with self._lock:
+      if step not in self._recent:
+        made = self._make(step, self._read(step))
+        self._recent = {**dict(list(self._recent.items())[-1:]), step: made}
+      return self._recent[step]
+
+  def _read(self, step: int) -> dict[str, np.ndarray]:
+    if step != self._next:
+      split, seed, shuffle = self._order
+      part = self._batch_size // self._host.count
+      source = self._source.replace(start=step)
+      shard = batches_lib.shard(self._host)
+      dataset = source.get_dataset(split, shuffle, seed, shard)
+      dataset = dataset.batch(part, drop_remainder=True).prefetch(2)
+      dataset = dataset.with_options(batches_lib.reading_options())
+      self._iterator = dataset.as_numpy_iterator()
+    try:
+      arrays = dict(next(self._iterator))
+    except (tf.errors.OpError, StopIteration) as error:
+      self._next = -1
+      reason = ' '.join(str(error).split())[:400]
+      raise errors.DataError(
+        f'reading {self._records.directory} failed: {reason}'
+      ) from error
+    self._next = step + 1
+    return arrays
+
+  def _make(
+    self, step: int, arrays: dict[str, np.ndarray]
+  ) -> dict[str, np.ndarray]:
+    if self._feature != VIDEO:
+      return {self._feature: arrays[self._feature]}
+    video = arrays[VIDEO]
+    # One number for each place of each clip in the stream.
+    places = arrays[source_lib.POSITION]
+    chance = permutation.uniform(permutation.fold(self._seed, 'kind'), places)
+    hidden = self._mixture.masked_share
+    structure = hidden + self._mixture.structure_share
+    for row in np.flatnonzero(chance < structure):
+      if chance[row] >= hidden:
+        video[row] = masking.structure_from(
+          arrays['flow'][row], arrays['depth'][row]
+        )
+        continue
+      size = video.shape[1:4]
+      if chance[row] < hidden / 2:
+        mask = masking.inpainting_mask(*size)
+      else:
+        mask = masking.outpainting_mask(*size)
+      video[row] = masking.hide(video[row], mask)
+    if self.unit_at(step) == IMAGE:
+      # (B, T, H, W, C) -> (B T, 1, H, W, C): every frame is a picture.
+      video = video.reshape(-1, 1, *video.shape[2:])
+    return {VIDEO: video}
