@@ -1,0 +1,52 @@
+"""The TFDS builder of shapes in motion."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from videopoet_jax.data.shapes import caption
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.data.shapes import render
+
+tfds = pytest.importorskip('tensorflow_datasets')
+builder = pytest.importorskip('videopoet_jax.data.shapes.builder')
+
+
+@pytest.mark.parametrize('processes', [1, 2])
+def test_what_is_read_is_what_was_drawn(tmp_path, processes):
+  shapes = dataclasses.replace(
+    shapes_config.ShapesConfig(), frames=5, height=16, width=16
+  )
+  sizes = {'train': 260 if processes > 1 else 6, 'validation': 3}
+  folder = builder.build(
+    str(tmp_path),
+    builder.ShapesBuilderConfig(
+      name='tiny',
+      shapes=shapes,
+      test_held_out=2,
+      processes=processes,
+      **sizes,
+    ),
+  )
+  read = tfds.builder_from_directory(folder)
+  assert read.info.metadata['frame_rate'] == 8
+  assert read.info.metadata['sampling_rate'] == 16_000
+  for split, count in (*sizes.items(), ('test_held_out', 2)):
+    source = read.as_data_source(split)
+    assert len(source) == count
+    for index in (0, count - 1):
+      example, clip = source[index], render.clip(shapes, split, index)
+      np.testing.assert_array_equal(example['video'], clip.video_THW3)
+      np.testing.assert_array_equal(example['audio'], clip.audio_T)
+      np.testing.assert_array_equal(example['flow'], clip.flow_THW2)
+      np.testing.assert_array_equal(example['depth'], clip.depth_THW1)
+      text = example['caption']
+      text = text.decode() if isinstance(text, bytes) else text
+      (said,) = caption.parse(text)
+      labels = ('kind', 'colour', 'direction', 'speed')
+      assert [example[name] for name in labels] == [
+        getattr(said, name) for name in labels
+      ]
+      heard = tuple(example['bounce_times'][example['bounce_times'] >= 0])
+      assert heard == pytest.approx(clip.scene.bounces(shapes), abs=1e-5)
