@@ -53,6 +53,13 @@ def test_one_clip_of_a_file(tmp_path):
   assert found.of(_clip('c.webm', 2)) == 'the third'
 
 
+def test_a_caption_of_two_lines(tmp_path):
+  path = tmp_path / 'c.csv'
+  path.write_text('clip,caption\nc.webm,"one\ntwo"\n')
+  found = captions.read_captions(path, _SOURCES)
+  assert found.of(_clip('c.webm')) == 'one\ntwo'
+
+
 @pytest.mark.parametrize(
   ('name', 'text', 'message'),
   [

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 import csv
 import dataclasses
+import io
 import json
 import pathlib
+from typing import Any
 
 from videopoet_jax.core import errors
 from videopoet_jax.data.media import clips
@@ -76,17 +78,19 @@ def _read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
   except (OSError, UnicodeDecodeError) as error:
     raise errors.DataError(f'{path}: cannot be read: {error}') from error
   kind = path.suffix.lower()
+  rows: list[Any]
   if kind == '.txt':
-    lines = [line for line in text.splitlines() if line.strip()]
-    pairs = [line.split('\t', 1) for line in lines]
-    for line, pair in zip(lines, pairs):
-      if len(pair) != 2:
+    rows = []
+    for line in text.splitlines():
+      name, tab, caption = line.partition('\t')
+      if tab:
+        rows.append({'clip': name, 'caption': caption})
+      elif line.strip():
         raise errors.DataError(
           f'{path}: {line!r} has no tab between the clip and its caption'
         )
-    return [(name.strip(), caption.strip()) for name, caption in pairs]
-  if kind == '.csv':
-    rows = list(csv.DictReader(text.splitlines()))
+  elif kind == '.csv':
+    rows = list(csv.DictReader(io.StringIO(text, newline='')))
   elif kind == '.json':
     try:
       loaded = json.loads(text)

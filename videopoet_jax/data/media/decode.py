@@ -108,7 +108,8 @@ def probe(path: pathlib.Path) -> MediaInfo:
   with _open(path) as container:
     video = container.streams.video[0]
     streams = [video, *container.streams.audio[:1]]
-    begins, ends = {}, {}
+    begins: dict[int, float] = {}
+    ends: dict[int, float] = {}
     for packet in container.demux(streams):
       if packet.pts is None or packet.time_base is None:
         continue
