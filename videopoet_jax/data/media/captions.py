@@ -82,9 +82,9 @@ def _read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
   if kind == '.txt':
     rows = []
     for line in text.splitlines():
-      name, tab, caption = line.partition('\t')
+      name, tab, rest = line.partition('\t')
       if tab:
-        rows.append({'clip': name, 'caption': caption})
+        rows.append({'clip': name, 'caption': rest})
       elif line.strip():
         raise errors.DataError(
           f'{path}: {line!r} has no tab between the clip and its caption'
@@ -106,11 +106,11 @@ def _read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
   pairs = []
   for row in rows:
     entry = row if isinstance(row, dict) else {}
-    name, caption = entry.get('clip'), entry.get('caption')
-    if not isinstance(name, str) or not isinstance(caption, str):
+    clip, caption = entry.get('clip'), entry.get('caption')
+    if not isinstance(clip, str) or not isinstance(caption, str):
       raise errors.DataError(
         f'{path}: each entry needs a "clip" and a "caption", both text; found '
         f'{row!r}'
       )
-    pairs.append((name.strip(), caption.strip()))
+    pairs.append((clip.strip(), caption.strip()))
   return pairs
