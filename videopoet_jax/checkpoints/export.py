@@ -45,9 +45,9 @@ def load_params(
   description = describe.read_description(directory, kind)
   if expected:
     manager.check_description(directory, expected, tuple(expected))
-  if (directory / PARAMS).is_dir():
-    return description, read_arrays(directory / PARAMS)
   steps = manager.complete_steps(directory)
+  if not steps and (directory / PARAMS).is_dir():
+    return description, read_arrays(directory / PARAMS)
   if not steps:
     state = 'half written' if manager.unfinished_steps(directory) else 'empty'
     raise errors.CheckpointError(

@@ -45,3 +45,28 @@ def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
   if hasattr(batches, 'shapes'):
     return batches.shapes(unit)
   return batches.batch(step)
+
+
+class First:
+  """The first batches of training-like batches, as validation data."""
+
+  def __init__(self, batches: Batches, number: int) -> None:
+    """Takes the first `number` steps; reads them when first asked for."""
+    self._batches = batches
+    self._number = number
+    self._kept: dict[str, list[Mapping[str, np.ndarray]]] = {}
+
+  def units(self) -> tuple[str, ...]:
+    """The units that occur in those steps."""
+    names = [self._batches.unit_at(step) for step in range(self._number)]
+    return tuple(dict.fromkeys(names))
+
+  def batches(self, unit: str) -> Sequence[Mapping[str, np.ndarray]]:
+    """This host's rows of the batches of a unit, kept in memory."""
+    if unit not in self._kept:
+      self._kept[unit] = [
+        self._batches.batch(step)
+        for step in range(self._number)
+        if self._batches.unit_at(step) == unit
+      ]
+    return self._kept[unit]

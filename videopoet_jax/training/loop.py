@@ -32,7 +32,6 @@ from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 
-
 _ADAMW = optimizers.OptimizerConfig()
 _ALL_DEVICES = mesh_lib.MeshConfig()
 
@@ -227,7 +226,10 @@ class _Story:
       for step in range(first, config.total_steps):
         unit = self.batches.unit_at(step)
         host_batch = feed.batch(step)
-        state, metrics = train_programs.get(unit)(state, self.place(host_batch))
+        asked = time.monotonic()
+        program = train_programs.get(unit)
+        window.leave_out(time.monotonic() - asked)
+        state, metrics = program(state, self.place(host_batch))
         self.counts[unit] = self.counts.get(unit, 0) + 1
         window.add(unit, metrics, host_batch)
 
@@ -237,9 +239,10 @@ class _Story:
         if done % config.log_every == 0 or is_last or stopping:
           figures |= self._log(window, writer, done, unit, host_batch)
         if _is_due(done, config.validate_every, is_last):
+          asked = time.monotonic()
           scores = validate(state_lib.inference_params(state), done)
           figures |= self._report(scores, writer, done)
-          window.restart_clock()
+          window.leave_out(time.monotonic() - asked)
         if done % config.save_every == 0 or is_last or stopping:
           self._save(done, state)
         if stopping:
@@ -447,9 +450,9 @@ class _Window:
   def last(self, name: str) -> float:
     return float(self._steps[-1][1][name])
 
-  def restart_clock(self) -> None:
-    """Leaves what was just done, a validation, out of the rate."""
-    self._start = time.monotonic()
+  def leave_out(self, seconds: float) -> None:
+    """Keeps time that is not a step's, such as compiling, out of the rate."""
+    self._start += seconds
 
   def summary(self, done: int) -> tuple[str, dict[str, float]]:
     """A line for the screen and the figures; begins a new window."""

@@ -35,7 +35,8 @@ class OptimizerConfig:
     learning_rate: peak, for Muon that of matrices and convolutions.
     adam_learning_rate: Muon: peak for all other parameters.
     schedule: shape of both over the run.
-    beta1: decay of the first moment (Muon: momentum of its matrices).
+    beta1: decay of the first moment.
+    momentum: Muon: of its matrices.
     beta2: decay of the second moment of Adam.
     adafactor_decay: exponent of Adafactor's second moment decay.
     epsilon: added to the root of the second moment.
@@ -54,6 +55,7 @@ class OptimizerConfig:
   adam_learning_rate: float = 2e-3
   schedule: schedules.ScheduleConfig = schedules.ScheduleConfig()
   beta1: float = 0.9
+  momentum: float = 0.95
   beta2: float = 0.99
   adafactor_decay: float = 0.8
   epsilon: float = 1e-8
@@ -227,7 +229,7 @@ def create(
     chain.append(
       optax.contrib.muon(
         schedule,
-        beta=config.beta1,
+        beta=config.momentum,
         weight_decay=config.weight_decay,
         weight_decay_mask=_masked(decay, muon_dimensions(config, axes)),
         adam_b1=config.beta1,

@@ -1,0 +1,276 @@
+"""Runs that train the prefix language model on a token data set."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import pathlib
+from typing import Any
+
+import gin
+import jax
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.data import agd
+from videopoet_jax.data import batches as data_batches
+from videopoet_jax.data import registry
+from videopoet_jax.data import tokens as tokens_lib
+from videopoet_jax.jobs.factories import parts
+from videopoet_jax.jobs.factories import tokenizers
+from videopoet_jax.models.prefix_lm import config as config_lib
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers import text as text_lib
+from videopoet_jax.training import prefix_lm as prefix_lm_lib
+
+VISUAL_FOLDER = 'visual_tokenizer'
+AUDIO_FOLDER = 'audio_tokenizer'
+TEXT_FOLDER = 'text'
+
+
+class LanguageBatches:
+  """`data.batches.TokenBatches` with the shapes to compile for."""
+
+  def __init__(
+    self,
+    batches: data_batches.TokenBatches,
+    lengths: Mapping[str, int],
+    hosts: int,
+    embeddings: tuple[int, int] | None = None,
+  ) -> None:
+    """Wraps batches.
+
+    Args:
+      batches: of tokens.
+      lengths: positions of each layout.
+      hosts: number of hosts.
+      embeddings: text slots and width where batches carry text embeddings.
+    """
+    self._batches = batches
+    self._lengths = lengths
+    self._hosts = hosts
+    self._embeddings = embeddings
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(self._batches, name)
+
+  def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
+    """This host's part of a batch of a layout."""
+    rows = self._batches.batch_sizes()[unit] // self._hosts
+    shape = (rows, self._lengths[unit])
+    found = {
+      'tokens': jax.ShapeDtypeStruct(shape, np.int32),
+      'visible': jax.ShapeDtypeStruct(shape, np.bool_),
+    }
+    if self._embeddings:
+      found['text_embeddings'] = jax.ShapeDtypeStruct(
+        (rows, *self._embeddings), np.float32
+      )
+    return found
+
+
+def make_space(
+  info: tokens_lib.TokenInfo,
+  tasks: Sequence[registry.Task],
+  *,
+  text_size: int,
+  text_slots: int,
+) -> tasks_lib.LayoutSpace:
+  """Vocabulary and grids of a run from its tokens.
+
+  Args:
+    info: of the token data set.
+    tasks: of the run; task tokens of their own join the vocabulary.
+    text_size: ids of the text tokenizer.
+    text_slots: positions reserved for text.
+  """
+  visual = info.visual or specs.VisualSpec()
+  audio = info.audio or specs.AudioSpec()
+  own = dict.fromkeys(
+    template.task_token
+    for template in (task.layout_template() for task in tasks)
+    if template.task_token not in vocabulary_lib.TASK_TOKENS
+  )
+  vocabulary = vocabulary_lib.Vocabulary(
+    visual_size=visual.codebook_size,
+    audio_levels=audio.levels,
+    audio_codes=audio.codes,
+    text_size=text_size,
+    extra_special=tuple(f'<task:{token}>' for token in own),
+  )
+  space = tasks_lib.LayoutSpace(vocabulary, visual, audio, text_slots)
+  return registry.space_for(tasks, space)
+
+
+@gin.configurable
+def prefix_lm(
+  *,
+  config: config_lib.PrefixLMConfig = gin.REQUIRED,
+  tokens: str = gin.REQUIRED,
+  visual_tokenizer: str = '',
+  audio_tokenizer: str = '',
+  text: str = 'bytes',
+  text_slots: int = 64,
+  text_embeddings: bool = False,
+  clip: tuple[int, int, int] | None = None,
+  layouts: Sequence[str] = (),
+  tasks: Callable[..., tuple[registry.Task, ...]] = registry.load_tasks,
+  task_files: Sequence[str] = (),
+  tokens_per_batch: int = gin.REQUIRED,
+  mixture: agd.MixtureSchedule = gin.REQUIRED,
+  weights: Mapping[str, float] | None = None,
+  seed: int = 0,
+  validation_batch_size: int = 16,
+  validation_batches: int = 1,
+) -> parts.Parts:
+  """The prefix language model, and tokens of the run's tasks.
+
+  Args:
+    config: the model's sizes and choices.
+    tokens: directory of a token data set.
+    visual_tokenizer: folder of the tokenizer that made them; it travels with
+      the checkpoint, so that generation needs nothing else.
+    audio_tokenizer: likewise.
+    text: the text tokenizer: 'bytes', or the path of a SentencePiece model.
+    text_slots: positions reserved for text (64 in the paper).
+    text_embeddings: whether the tokens come with embeddings of their text by
+      a frozen encoder (`videopoet embed_text`).
+    clip: frames, height and width; those of the data set unless given.
+    layouts: names of the layouts to train; all of the tasks unless given.
+    tasks: lists the run's tasks; see `load_tasks`.
+    task_files: more tasks; `--task_file` adds to them.
+    tokens_per_batch: positions of a global batch, the same for all layouts.
+    mixture: how often images and videos are drawn during the run.
+    weights: by layout or task name, in place of the tasks' rates.
+    seed: of the data order.
+    validation_batch_size: examples of a global validation batch.
+    validation_batches: batches of each layout in a validation; 0 for none.
+
+  Raises:
+    UserError: parts do not go together.
+  """
+  run_tasks = tasks(task_files)
+  info = tokens_lib.read_info(tokens)
+  text_tokenizer = _text_tokenizer(text)
+  space = make_space(
+    info,
+    run_tasks,
+    text_size=text_tokenizer.vocab_size,
+    text_slots=text_slots,
+  )
+  folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
+  data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
+  size = clip or info.clip
+  if size is None and not layouts:
+    raise errors.ConfigError(
+      f'{tokens} does not say the size of its clips; bind prefix_lm.clip = '
+      '(frames, height, width)'
+    )
+  names = tuple(layouts) or registry.layout_names(run_tasks, space, *size)
+  built = space.layouts(names)
+  host = tokenizers.host()
+  shared: dict[str, Any] = {
+    'text': text,
+    'host': host,
+    'text_embeddings': text_embeddings,
+  }
+  batches = data_batches.TokenBatches(
+    run_tasks,
+    built,
+    tokens,
+    tokens_per_batch=tokens_per_batch,
+    schedule=mixture,
+    seed=seed,
+    weights=weights,
+    multiple=jax.device_count(),
+    **shared,
+  )
+  validation = None
+  if validation_batches:
+    validation = data_batches.ValidationBatches(
+      run_tasks,
+      built,
+      tokens,
+      batch_size=validation_batch_size,
+      batches=validation_batches,
+      **shared,
+    )
+  trainable = LanguageTrainable(
+    prefix_lm_lib.PrefixLMTrainable(
+      # The data drop conditions, as their tasks say.
+      config,
+      space,
+      names,
+      drop_rates=(),
+    ),
+    {
+      'text_tokenizer': text_tokenizer.fingerprint,
+      'fingerprints': fingerprints
+      or {'visual': info.visual_fingerprint, 'audio': info.audio_fingerprint},
+    },
+  )
+  embeddings = (text_slots, config.text_embedding_dim)
+  return parts.Parts(
+    trainable,
+    LanguageBatches(
+      batches,
+      {layout.name: layout.length for layout in built},
+      host.count,
+      embeddings if text_embeddings else None,
+    ),
+    validation,
+    folders | {TEXT_FOLDER: text_tokenizer},
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageTrainable:
+  """The language model, described together with what made its tokens.
+
+  Attributes:
+    inner: the model.
+    origin: JSON values: the text tokenizer's fingerprint and the others'.
+  """
+
+  inner: prefix_lm_lib.PrefixLMTrainable
+  origin: Mapping[str, Any]
+
+  @property
+  def name(self) -> str:
+    """What runs and checkpoints call it."""
+    return self.inner.name
+
+  def describe(self) -> dict[str, Any]:
+    """JSON for the checkpoint."""
+    return {**self.inner.describe(), **self.origin}
+
+  def init(self, rng: jax.Array, batch: Any) -> Any:
+    """See `Trainable`."""
+    return self.inner.init(rng, batch)
+
+  def loss(self, *args: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """See `Trainable`."""
+    return self.inner.loss(*args)
+
+
+def _text_tokenizer(text: str) -> text_lib.TextTokenizer:
+  if text == 'bytes':
+    return text_lib.ByteTokenizer()
+  return text_lib.load_sentencepiece(text)
+
+
+def _tokenizers(
+  visual: str, audio: str
+) -> tuple[dict[str, Any], dict[str, str]]:
+  """Folders to copy, and the tokenizers' fingerprints."""
+  folders: dict[str, Any] = {}
+  fingerprints = {}
+  for name, folder, kind in (
+    ('visual', visual, VISUAL_FOLDER),
+    ('audio', audio, AUDIO_FOLDER),
+  ):
+    if folder:
+      fingerprints[name] = interface.load(folder, kind).fingerprint
+      folders[kind] = pathlib.Path(folder)
+  return folders, fingerprints

@@ -1,0 +1,66 @@
+"""The parts of a run, and the configs that every run may bind."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import pathlib
+from typing import Any
+
+import gin
+
+from videopoet_jax.layers import embeddings
+from videopoet_jax.models.prefix_lm import config as prefix_lm_config
+from videopoet_jax.models.prefix_lm import presets
+from videopoet_jax.parallel import mesh
+from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
+from videopoet_jax.tokenizers.soundstream import config as soundstream_config
+from videopoet_jax.training import audio_tokenizer
+from videopoet_jax.training import batches
+from videopoet_jax.training import loop
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import schedules
+from videopoet_jax.training import trainable
+from videopoet_jax.training import visual_tokenizer
+
+# The classes themselves stay free of gin; their fields are what gin binds.
+MeshConfig = gin.external_configurable(mesh.MeshConfig)
+ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
+OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
+LoopConfig = gin.external_configurable(loop.LoopConfig)
+VisualTokenizerConfig = gin.external_configurable(
+  magvit2_config.VisualTokenizerConfig
+)
+VisualTokenizerRecipe = gin.external_configurable(
+  visual_tokenizer.VisualTokenizerRecipe
+)
+SoundStreamConfig = gin.external_configurable(
+  soundstream_config.SoundStreamConfig
+)
+AudioLossConfig = gin.external_configurable(audio_tokenizer.AudioLossConfig)
+PrefixLMConfig = gin.external_configurable(prefix_lm_config.PrefixLMConfig)
+prefix_lm_preset = gin.external_configurable(presets.preset, 'prefix_lm_preset')
+audio_tokenizer_tiny = gin.external_configurable(
+  soundstream_config.tiny, 'audio_tokenizer_tiny'
+)
+PlaceLimits = gin.external_configurable(embeddings.PlaceLimits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What one run trains, and on what.
+
+  Attributes:
+    trainable: the model and its loss.
+    batches: the training data.
+    validation: data to score during training, None for none.
+    folders: folders to copy beside the checkpoints by name, so that a
+      checkpoint needs nothing else to be used; or objects with
+      `save(directory)`.
+    finish: takes the parameters to use the model with and the run's folder,
+      once the run is over: tokenizers become loadable from it.
+  """
+
+  trainable: trainable.Trainable
+  batches: batches.Batches
+  validation: batches.ValidationBatches | None = None
+  folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  finish: Callable[[Any, pathlib.Path], None] | None = None

@@ -1,0 +1,114 @@
+"""Runs that train a tokenizer on a media data set."""
+
+import gin
+import jax
+
+from videopoet_jax.data import batches as data_batches
+from videopoet_jax.data import media_batches
+from videopoet_jax.jobs.factories import parts
+from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
+from videopoet_jax.tokenizers.soundstream import bundle as soundstream_bundle
+from videopoet_jax.tokenizers.soundstream import config as soundstream_config
+from videopoet_jax.training import audio_tokenizer as audio_lib
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import visual_tokenizer as visual_lib
+
+_PLAIN = media_batches.ClipMixture()
+
+
+def host() -> data_batches.Host:
+  """Which part of every batch this host reads."""
+  return data_batches.Host(jax.process_index(), jax.process_count())
+
+
+@gin.configurable
+def visual_tokenizer(
+  *,
+  config: magvit2_config.VisualTokenizerConfig = gin.REQUIRED,
+  recipe: visual_lib.VisualTokenizerRecipe = gin.REQUIRED,
+  media: str = gin.REQUIRED,
+  batch_size: int = 8,
+  mixture: media_batches.ClipMixture = _PLAIN,
+  seed: int = 0,
+  validation_batches: int = 8,
+) -> parts.Parts:
+  """A visual tokenizer (MAGVIT-v2) and clips to train it on.
+
+  Args:
+    config: the tokenizer's sizes.
+    recipe: weights and schedules of its losses.
+    media: directory of a media data set.
+    batch_size: clips of a global batch.
+    mixture: what is seen besides plain clips.
+    seed: of the data order.
+    validation_batches: batches of one validation; 0 for none.
+  """
+  batches = media_batches.MediaBatches(
+    media,
+    media_batches.VIDEO,
+    batch_size=batch_size,
+    seed=seed,
+    mixture=mixture,
+    host=host(),
+  )
+  trainable = visual_lib.VisualTokenizerTrainable(config, recipe)
+  return parts.Parts(
+    trainable,
+    batches,
+    _validation(media, media_batches.VIDEO, batch_size, validation_batches),
+    finish=lambda params, run_dir: trainable.bundle(params).save(run_dir),
+  )
+
+
+@gin.configurable
+def audio_tokenizer(
+  *,
+  config: soundstream_config.SoundStreamConfig = gin.REQUIRED,
+  losses: audio_lib.AudioLossConfig = gin.REQUIRED,
+  media: str = gin.REQUIRED,
+  batch_size: int = 16,
+  seed: int = 0,
+  validation_batches: int = 8,
+) -> parts.Parts:
+  """An audio tokenizer (SoundStream) and sound to train it on.
+
+  Args:
+    config: the tokenizer's sizes.
+    losses: weights of its losses.
+    media: directory of a media data set whose clips have sound.
+    batch_size: clips of a global batch.
+    seed: of the data order.
+    validation_batches: batches of one validation; 0 for none.
+  """
+  batches = media_batches.MediaBatches(
+    media,
+    media_batches.AUDIO,
+    batch_size=batch_size,
+    seed=seed,
+    host=host(),
+  )
+  trainable = audio_lib.AudioTokenizerTrainable(config, losses)
+  return parts.Parts(
+    trainable,
+    batches,
+    _validation(media, media_batches.AUDIO, batch_size, validation_batches),
+    finish=lambda params, run_dir: soundstream_bundle.AudioTokenizer(
+      config, params
+    ).save(run_dir),
+  )
+
+
+def _validation(
+  media: str, feature: str, batch_size: int, number: int
+) -> batches_lib.First | None:
+  if not number:
+    return None
+  batches = media_batches.MediaBatches(
+    media,
+    feature,
+    batch_size=batch_size,
+    split=data_batches.VALIDATION,
+    host=host(),
+    shuffle=False,
+  )
+  return batches_lib.First(batches, number)

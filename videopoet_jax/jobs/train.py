@@ -1,0 +1,220 @@
+"""`videopoet train`: trains a tokenizer or the language model.
+
+  videopoet train --gin_file gin/runs/shapes_visual_tokenizer.gin \
+    --gin.MEDIA="'data/shapes'" --run_dir runs/visual
+
+Started again with the same --run_dir it goes on after the newest checkpoint.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+import os
+import pathlib
+import shutil
+import sys
+from typing import Any
+
+import gin
+import jax
+
+from videopoet_jax.core import config as config_lib
+from videopoet_jax.core import errors
+from videopoet_jax.jobs import cli
+from videopoet_jax.jobs.factories import language
+from videopoet_jax.jobs.factories import parts as parts_lib
+from videopoet_jax.jobs.factories import tokenizers
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.parallel import start
+from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import optimizers
+
+# Imported for what they register with gin.
+FACTORIES = (
+  tokenizers.visual_tokenizer,
+  tokenizers.audio_tokenizer,
+  language.prefix_lm,
+)
+CONFIG_FILE = 'config.gin'
+
+
+def train(
+  *,
+  parts: parts_lib.Parts,
+  run_dir: str | os.PathLike[str],
+  loop: loop_lib.LoopConfig,
+  optimizer: optimizers.OptimizerConfig,
+  mesh: mesh_lib.MeshConfig | None = None,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
+  init_from: str | os.PathLike[str] | None = None,
+  say: Callable[[str], None] = print,
+) -> loop_lib.Result:
+  """Trains; needs no gin.
+
+  Args:
+    parts: what to train, and on what.
+    run_dir: the run's folder; holds a usable checkpoint after the first save.
+    loop: length, saving and logging.
+    optimizer: which, and its rates.
+    mesh: devices along each axis; all of them for data unless given.
+    rules: logical to mesh axes.
+    init_from: checkpoint folder whose parameters a fresh run begins with.
+    say: takes lines for the screen.
+
+  Returns:
+    State and figures of the last step done.
+
+  Raises:
+    UserError: something does not fit, or the folder cannot be written.
+  """
+  run_dir = pathlib.Path(run_dir)
+  copy_folders(parts.folders, run_dir)
+  result = loop_lib.run(
+    parts.trainable,
+    parts.batches,
+    run_dir,
+    config=loop,
+    optimizer=optimizer,
+    mesh=mesh or mesh_lib.MeshConfig(),
+    rules=rules,
+    validation=parts.validation,
+    init_from=init_from,
+    say=say,
+  )
+  if parts.finish is not None and result.steps >= loop.total_steps:
+    parts.finish(jax.device_get(result.params), run_dir)
+  return result
+
+
+def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
+  """Puts tokenizers beside the checkpoints.
+
+  Args:
+    folders: by name, folders to copy or objects with `save(directory)`.
+    run_dir: where to.
+
+  Raises:
+    CheckpointError: it cannot be written.
+  """
+  try:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name, origin in folders.items():
+      if hasattr(origin, 'save'):
+        origin.save(run_dir / name)
+      elif pathlib.Path(origin).resolve() != (run_dir / name).resolve():
+        shutil.copytree(origin, run_dir / name, dirs_exist_ok=True)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write the run folder {run_dir}: {error.strerror or error}; give '
+      'a --run_dir that can be written'
+    ) from error
+
+
+@gin.configurable('train')
+def _train(
+  *,
+  run_dir: str,
+  init_from: str | os.PathLike[str] | None,
+  say: Callable[[str], None],
+  parts: parts_lib.Parts = gin.REQUIRED,
+  loop: loop_lib.LoopConfig = gin.REQUIRED,
+  optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
+  mesh: mesh_lib.MeshConfig | None = None,
+  rules: Any = rules_lib.STANDARD,
+) -> loop_lib.Result:
+  # The configuration travels with the run, to be read and to be repeated.
+  pathlib.Path(run_dir, CONFIG_FILE).write_text(config_lib.text())
+  return train(
+    parts=parts,
+    run_dir=run_dir,
+    loop=loop,
+    optimizer=optimizer,
+    mesh=mesh,
+    rules=rules,
+    init_from=init_from,
+    say=say,
+  )
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet train',
+    description='Trains a tokenizer or the prefix language model. Bindings are '
+    'changed with --gin.NAME=VALUE, for example --gin.STEPS=100 or '
+    '--gin.OptimizerConfig.learning_rate=1e-3.',
+  )
+  add = parser.add_argument
+  add(
+    '--gin_file',
+    action='append',
+    required=True,
+    help='a path, or a shipped file such as gin/runs/shapes_prefix_lm.gin; '
+    'repeatable, later ones win (gin/local_tiny.gin shrinks any run)',
+  )
+  add(
+    '--task_file',
+    action='append',
+    default=[],
+    help='a task of your own beside those of the run; repeatable',
+  )
+  add('--run_dir', required=True, help='folder of the checkpoints and figures')
+  add('--init_from', help="begin with another run's parameters (adaptation)")
+  return parser
+
+
+def from_gin(
+  gin_files: Sequence[str],
+  run_dir: str | os.PathLike[str],
+  *,
+  bindings: Sequence[str] = (),
+  task_files: Sequence[str] = (),
+  init_from: str | os.PathLike[str] | None = None,
+  say: Callable[[str], None] = print,
+) -> loop_lib.Result:
+  """What the command does, for other jobs.
+
+  Args:
+    gin_files: paths or shipped files, later ones win.
+    run_dir: the run's folder.
+    bindings: `NAME = VALUE` each, after the files.
+    task_files: tasks beside those of the run.
+    init_from: see `train`.
+    say: takes lines for the screen.
+
+  Returns:
+    State and figures of the last step done.
+
+  Raises:
+    UserError: a name, a value or a folder is wrong.
+  """
+  config_lib.parse(gin_files, bindings, task_files)
+  if task_files:
+    with gin.unlock_config():
+      gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
+  copy_folders({}, pathlib.Path(run_dir))
+  return config_lib.call(
+    _train, run_dir=str(run_dir), init_from=init_from, say=say
+  )
+
+
+def main(argv: Sequence[str]) -> int:
+  """Reads the flags and trains; 128 + signal if one ended the run."""
+  bindings, rest = config_lib.split_arguments(argv)
+  flags = _parser().parse_args(rest)
+  start.initialize(start.from_environment())
+  try:
+    result = from_gin(
+      flags.gin_file,
+      flags.run_dir,
+      bindings=bindings,
+      task_files=flags.task_file,
+      init_from=flags.init_from,
+    )
+  except FloatingPointError as error:
+    print(f'training stopped: {error}', file=sys.stderr)
+    return 1
+  return 128 + result.signal if result.signal else 0
+
+
+if __name__ == '__main__':
+  sys.exit(cli.run(main, sys.argv[1:]))
