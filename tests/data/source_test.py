@@ -78,6 +78,17 @@ def test_minimum_keeps_the_order_a_function_of_position(token_set):
   assert later == clips[16:24]
 
 
+def test_a_minimum_that_is_asked_only_where_it_can_be(token_set):
+  absent = source.Selection(minimum=(('has_audio?', 1),))
+  assert _clips(token_set, 8, selection=absent) == _clips(token_set, 8)
+  present = source.Selection(minimum=(('quality?', 0.5),))
+  assert _clips(token_set, 8, selection=present) != _clips(token_set, 8)
+  with pytest.raises(errors.DataError, match="no feature 'has_audio'"):
+    _clips(
+      token_set, 1, selection=source.Selection(minimum=(('has_audio', 1),))
+    )
+
+
 def test_predicate_is_evaluated_once(token_set):
   seen = []
 

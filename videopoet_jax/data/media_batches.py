@@ -100,9 +100,9 @@ class MediaBatches:
     self._records = records_lib.open_records(directory)
     schema = self._records.schema(features)
     selection = source_lib.Selection()
-    if feature == AUDIO and 'has_audio' in self._records.features:
+    if feature == AUDIO:
       # Clips without sound hold zeros in its place.
-      selection = source_lib.Selection(minimum=(('has_audio', 1),))
+      selection = source_lib.Selection(minimum=(('has_audio?', 1),))
     self._source = source_lib.IndexedSource(
       directory,
       features=list(schema),
@@ -164,7 +164,7 @@ class MediaBatches:
   ) -> dict[str, np.ndarray]:
     if self._feature != VIDEO:
       return {self._feature: arrays[self._feature]}
-    video = arrays[VIDEO]
+    video = arrays[VIDEO].copy()  # TensorFlow lends its memory to read only.
     # One number for each place of each clip in the stream.
     places = arrays[source_lib.POSITION]
     chance = permutation.uniform(permutation.fold(self._seed, 'kind'), places)

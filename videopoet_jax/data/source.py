@@ -95,7 +95,8 @@ class Selection:
   """Which records of a split belong to a task.
 
   Attributes:
-    minimum: (feature, least value) pairs over scalar features.
+    minimum: (feature, least value) pairs over scalar features; a feature
+      with a question mark behind it is asked of only where the data have it.
     predicate: takes an example of numpy arrays; evaluated once per record.
   """
 
@@ -180,10 +181,15 @@ class IndexedSource(seqio.DataSource):
     return Order(size, key, shuffle)
 
   def _kept(self, split: str) -> np.ndarray | None:
-    chosen = self._selection
-    if not chosen.minimum and chosen.predicate is None:
+    records, predicate = self.records, self._selection.predicate
+    minimum = {
+      name.removesuffix('?'): least
+      for name, least in self._selection.minimum
+      if not name.endswith('?') or name[:-1] in records.features
+    }
+    if not minimum and predicate is None:
       return None
-    return self.records.select(split, dict(chosen.minimum), chosen.predicate)
+    return records.select(split, minimum, predicate)
 
   def get_dataset(
     self,

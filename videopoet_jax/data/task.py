@@ -38,7 +38,8 @@ class Task:
       `LayoutSpace.standard_names`.
     preprocessors: import paths (`my_module.my_function`) or functions, each
       from a `tf.data.Dataset` to one of as many examples in the same order.
-    minimum: least values of scalar features; other examples are left out.
+    minimum: least values of scalar features; other examples are left out. A
+      question mark behind a name: only where the data have that feature.
     predicate: import path or function of an example (numpy arrays) that says
       whether to keep it; evaluated once per example, before the run.
     drop: by feature, the share of examples that do not see that condition, so

@@ -1,0 +1,170 @@
+"""`videopoet tokenize`: clips to tokens that say whose they are."""
+
+import json
+
+from flax import linen as nn
+import jax
+import numpy as np
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import masking
+from videopoet_jax.data import records
+from videopoet_jax.data import tokens
+from videopoet_jax.data.shapes import builder
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import tokenize_media
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers.magvit2 import bundle as visual_lib
+from videopoet_jax.tokenizers.magvit2 import config as visual_config
+from videopoet_jax.tokenizers.soundstream import bundle as audio_lib
+from videopoet_jax.tokenizers.soundstream import config as audio_config
+from videopoet_jax.tokenizers.soundstream import model as audio_model
+
+VISUAL = visual_config.VisualTokenizerConfig(
+  architecture='patch',
+  num_bits=6,
+  patch_hidden_dim=16,
+  patch_dim=8,
+  latent_dim=8,
+  output_hidden_dim=16,
+)
+AUDIO = audio_config.SoundStreamConfig(
+  architecture='patch',
+  sampling_rate=1600,
+  strides=(4, 4, 10),
+  num_levels=2,
+  codebook_size=16,
+  latent_width=4,
+  window=32,
+  hidden_width=8,
+)
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+  """A media data set of five and two clips, and two untrained tokenizers."""
+  root = tmp_path_factory.mktemp('tokenize')
+  shapes = shapes_config.ShapesConfig(
+    frames=9, height=16, width=16, sampling_rate=1600
+  )
+  media = builder.build(
+    str(root / 'media'),
+    builder.ShapesBuilderConfig(
+      name='tiny',
+      shapes=shapes,
+      train=5,
+      validation=2,
+      test_held_out=0,
+      processes=1,
+    ),
+  )
+  visual = nn.unbox(visual_lib.init_params(VISUAL, jax.random.key(0)))
+  visual_lib.VisualTokenizer(VISUAL, visual).save(root / 'visual')
+  audio = audio_model.SoundStream(AUDIO).init(
+    jax.random.key(1), np.zeros((1, 1600), np.float32)
+  )
+  params = nn.unbox(audio['params'])
+  audio_lib.AudioTokenizer(AUDIO, params).save(root / 'audio')
+  return {
+    'media': media,
+    'visual_tokenizer': str(root / 'visual'),
+    'audio_tokenizer': str(root / 'audio'),
+  }
+
+
+@pytest.fixture(scope='module')
+def written(folders, tmp_path_factory):
+  output = tmp_path_factory.mktemp('out') / 'tokens'
+  flags = [f'--{name}={value}' for name, value in folders.items()]
+  argv = [*flags, f'--output={output}', '--batch=4']
+  assert cli.run(tokenize_media.main, argv) == 0
+  return output
+
+
+def _examples(directory, split, names=None):
+  opened = records.open_records(directory)
+  return list(opened.examples(split, names).as_numpy_iterator())
+
+
+def test_examples_are_the_encoded_clips_with_their_labels(folders, written):
+  clips = _examples(folders['media'], 'train')
+  found = _examples(written, 'train')
+  assert len(found) == len(clips) == 5
+  visual = interface.load(folders['visual_tokenizer'])
+  audio = interface.load(folders['audio_tokenizer'])
+  hole = masking.inpainting_mask(9, 16, 16)
+  sides = masking.outpainting_mask(9, 16, 16)
+  for clip, example in zip(clips, found):
+    video = clip['video']
+    expected = {
+      'video_tokens': visual.encode(video[None])[0],
+      'inpainting_tokens': visual.encode(masking.hide(video, hole)[None])[0],
+      'outpainting_tokens': visual.encode(masking.hide(video, sides)[None])[0],
+      'structure_tokens': visual.encode(
+        masking.structure_from(clip['flow'], clip['depth'])[None]
+      )[0],
+      'audio_tokens': audio.encode(clip['audio'][None])[0],
+      'text': clip['caption'],
+      'clip_id': clip['clip_id'],
+      'kind': clip['kind'],
+      'direction': clip['direction'],
+      'bounce_times': clip['bounce_times'],
+    }
+    for name, value in expected.items():
+      np.testing.assert_array_equal(example[name], value, name)
+    assert example['video_tokens'].shape == (3, 2, 2)
+    assert example['video_tokens'].dtype == np.int32
+
+
+def test_the_set_says_whose_tokens_it_holds(folders, written):
+  info = tokens.read_info(written)
+  visual = interface.load(folders['visual_tokenizer'])
+  assert info.visual == visual.spec
+  assert info.visual_fingerprint == visual.fingerprint
+  assert info.audio == AUDIO.spec
+  assert info.clip == (9, 16, 16)
+  assert records.open_records(written).metadata['frame_rate'] == 8
+  json.loads((written / tokens.INFO_FILE).read_text())
+
+
+def test_only_what_is_asked_for(folders, tmp_path):
+  summary = tokenize_media.tokenize(
+    media=folders['media'],
+    visual_tokenizer=folders['visual_tokenizer'],
+    output=str(tmp_path / 'some'),
+    splits=['validation'],
+    conditions=['structure'],
+    batch=2,
+  )
+  assert summary.clips == {'validation': 2}
+  made = {name for name in summary.features if name.endswith('_tokens')}
+  assert made == {'video_tokens', 'structure_tokens'}
+  assert tokens.read_info(tmp_path / 'some').audio is None
+
+
+@pytest.mark.parametrize(
+  'change, message',
+  [
+    ({'media': '/nowhere'}, 'does not exist'),
+    ({'visual_tokenizer': '/nowhere'}, 'nowhere'),
+    ({'splits': 'tran'}, "did you mean 'train'"),
+    ({'conditions': 'inpaint'}, "did you mean 'inpainting'"),
+    ({'batch': '0'}, 'at least 1'),
+    ({'output': '/proc/none/tokens'}, 'cannot be written'),
+  ],
+)
+def test_mistakes_end_in_one_line(folders, tmp_path, capsys, change, message):
+  flags = {**folders, 'output': str(tmp_path / 'out'), **change}
+  argv = [f'--{name}={value}' for name, value in flags.items()]
+  assert cli.run(tokenize_media.main, argv) == 2
+  error = capsys.readouterr().err.strip()
+  assert message in error and '\n' not in error
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_tokens_are_not_overwritten_unasked(folders, written):
+  arguments = {**folders, 'output': str(written)}
+  with pytest.raises(errors.DataError, match='exists already'):
+    tokenize_media.tokenize(**arguments)

@@ -1,0 +1,254 @@
+"""`videopoet tokenize`: encodes a data set of clips into tokens.
+
+  videopoet tokenize --media DIR --visual_tokenizer DIR \
+    --audio_tokenizer DIR --output DIR
+
+Each clip is encoded as it is, with the holes of inpainting and outpainting,
+and, where the data set has flow and depth, as its structure; its sound
+likewise. Captions and labels are passed on.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import pathlib
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import masking
+from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import tokens as tokens_lib
+from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import progress
+from videopoet_jax.tokenizers import interface
+
+_SIGNALS = ('video', 'audio', 'flow', 'depth')
+_MOST_LABEL_VALUES = 64  # A larger array is a signal, not a label.
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """What was written.
+
+  Attributes:
+    clips: number of clips by split.
+    features: names of the features.
+    seconds: the time it took.
+  """
+
+  clips: dict[str, int]
+  features: tuple[str, ...]
+  seconds: float
+
+
+def tokenize(
+  *,
+  media: str,
+  visual_tokenizer: str,
+  output: str,
+  audio_tokenizer: str = '',
+  splits: Sequence[str] = (),
+  batch: int = 64,
+  conditions: Sequence[str] = ('inpainting', 'outpainting', 'structure'),
+  overwrite: bool = False,
+  meter: Callable[[float, str], progress.Meter] = progress.Meter,
+) -> Summary:
+  """Writes a token data set.
+
+  Args:
+    media: directory of a media data set.
+    visual_tokenizer: folder of the visual tokenizer.
+    output: directory to write; it appears when it is complete.
+    audio_tokenizer: folder of the audio tokenizer; without it, or without
+      sound in the data set, there are no audio tokens.
+    splits: of the data set, all by default.
+    batch: clips encoded at a time.
+    conditions: which conditions to encode besides the clip; structure only
+      where the data set has flow and depth.
+    overwrite: whether a token data set that is there is replaced.
+    meter: makes what shows the progress.
+
+  Returns:
+    A summary.
+
+  Raises:
+    UserError: the media data set or a tokenizer cannot be read, they do not
+      go together, or the output cannot be written.
+  """
+  started = time.monotonic()
+  records = records_lib.open_records(media)
+  splits = tuple(splits) or records.splits
+  counts = {split: records.size(split) for split in splits}
+  visual = interface.load(visual_tokenizer, 'visual_tokenizer')
+  audio = None
+  if audio_tokenizer and 'audio' in records.features:
+    audio = interface.load(audio_tokenizer, 'audio_tokenizer')
+  encoder = Encoder(records, visual, audio, conditions, batch)
+  info = tokens_lib.TokenInfo(
+    visual=visual.spec,
+    audio=audio.spec if audio else None,
+    visual_fingerprint=visual.fingerprint,
+    audio_fingerprint=audio.fingerprint if audio else '',
+    clip=encoder.clip,
+  )
+  shown = meter(sum(counts.values()), 'clips')
+  features: tuple[str, ...] = ()
+  with tokens_lib.TokenWriter(
+    output, info, metadata=records.metadata, overwrite=overwrite
+  ) as writer:
+    for split in splits:
+      for example in encoder.examples(split):
+        writer.write(split, example)
+        features = tuple(example)
+        shown.advance(1, split)
+  shown.finish()
+  return Summary(counts, features, time.monotonic() - started)
+
+
+class Encoder:
+  """Turns batches of a media data set into examples of tokens.
+
+  Attributes:
+    clip: frames, height and width of the clips.
+  """
+
+  def __init__(
+    self,
+    records: records_lib.Records,
+    visual: interface.TokenizerBundle,
+    audio: interface.TokenizerBundle | None,
+    conditions: Sequence[str],
+    batch: int,
+  ) -> None:
+    """Checks that clips and tokenizers go together.
+
+    Args:
+      records: the media data set.
+      visual: the visual tokenizer.
+      audio: the audio tokenizer, if sound is to be encoded.
+      conditions: see `tokenize`.
+      batch: clips encoded at a time.
+
+    Raises:
+      UserError: they do not.
+    """
+    known = ('inpainting', 'outpainting', 'structure')
+    for name in conditions:
+      if name not in known:
+        hint = errors.near_names(name, known)
+        raise errors.ConfigError(f'there is no condition {name!r}{hint}.')
+    if batch < 1:
+      raise errors.ConfigError(f'--batch is {batch}; expected at least 1.')
+    records.schema(['video'])
+    self._records = records
+    self._visual = visual
+    self._audio = audio
+    self._batch = visual.batch_size = batch
+    if audio:
+      audio.batch_size = batch
+    shape = records.shape('video')
+    self.clip = (int(shape[0]), int(shape[1]), int(shape[2]))
+    visual.spec.latent_shape(*self.clip)
+    self._check_rate('frame_rate', visual.spec.frame_rate)
+    if audio:
+      self._check_rate('sampling_rate', audio.spec.sampling_rate)
+    has_structure = {'flow', 'depth'} <= set(records.features)
+    self._conditions = tuple(
+      c for c in conditions if c != 'structure' or has_structure
+    )
+    self._masks = {
+      'inpainting': masking.inpainting_mask(*self.clip),
+      'outpainting': masking.outpainting_mask(*self.clip),
+    }
+    wanted = ['video']
+    wanted += ['audio'] if audio else []
+    wanted += ['flow', 'depth'] if 'structure' in self._conditions else []
+    self._labels = [n for n in records.features if self._is_label(n)]
+    self._names = [*wanted, *self._labels]
+
+  def _check_rate(self, name: str, expected: float) -> None:
+    found = self._records.metadata.get(name)
+    if found is not None and float(found) != float(expected):
+      raise errors.DataError(
+        f'{self._records.directory} has {name} {found}, the tokenizer was made '
+        f'for {expected}; prepare the clips again with --{name} {expected}.'
+      )
+
+  def _is_label(self, name: str) -> bool:
+    if name in _SIGNALS:
+      return False
+    shape = self._records.shape(name)
+    return None not in shape and np.prod(shape, initial=1) <= _MOST_LABEL_VALUES
+
+  def examples(self, split: str) -> Iterator[Mapping[str, Any]]:
+    """The examples of a split, in the order on disk."""
+    dataset = self._records.examples(split, self._names)
+    for arrays in dataset.batch(self._batch).prefetch(2).as_numpy_iterator():
+      yield from self._encode(dict(arrays))
+
+  def _encode(self, arrays: Arrays) -> list[dict[str, Any]]:
+    count = len(arrays['video'])
+    if count < self._batch:
+      # Filled up, so that the last batch does not compile a second program.
+      repeats = np.minimum(np.arange(self._batch), count - 1)
+      arrays = {name: array[repeats] for name, array in arrays.items()}
+    video = arrays['video']
+    columns: Arrays = {'video_tokens': self._visual.encode(video)}
+    for name in self._conditions:
+      if name == 'structure':
+        shown = masking.structure_from(arrays['flow'], arrays['depth'])
+      else:
+        shown = masking.hide(video, self._masks[name])
+      columns[f'{name}_tokens'] = self._visual.encode(shown)
+    if self._audio:
+      columns['audio_tokens'] = self._audio.encode(arrays['audio'])
+    for name in self._labels:
+      columns['text' if name == 'caption' else name] = arrays[name]
+    return [
+      {name: column[row] for name, column in columns.items()}
+      for row in range(count)
+    ]
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet tokenize',
+    description='Encodes a data set of clips into tokens.',
+  )
+  add = parser.add_argument
+  add('--media', required=True, help='data set folder of the clips')
+  add('--visual_tokenizer', required=True, help='folder of the tokenizer')
+  add('--audio_tokenizer', default='', help='folder; without it, no sound')
+  add('--output', required=True, type=pathlib.Path, help='data set folder')
+  add('--splits', nargs='*', default=(), help='of the clips (all)')
+  add('--batch', type=int, default=64, help='clips encoded at a time (64)')
+  add(
+    '--conditions',
+    nargs='*',
+    default=('inpainting', 'outpainting', 'structure'),
+    help='inpainting, outpainting and structure (all there are)',
+  )
+  add('--overwrite', action='store_true', help='replace a data set there')
+  return parser
+
+
+def main(argv: Sequence[str]) -> int:
+  """Reads the flags, encodes, and prints a summary."""
+  flags = vars(_parser().parse_args(list(argv)))
+  summary = tokenize(**flags)
+  shares = ', '.join(f'{count} {name}' for name, count in summary.clips.items())
+  print(
+    f'{flags["output"]}: {shares} clips as {", ".join(summary.features)} in '
+    f'{summary.seconds:.0f} s'
+  )
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(cli.run(main, sys.argv[1:]))
