@@ -1,5 +1,6 @@
 """Tests of the visual tokenizer's network, both architectures."""
 
+import dataclasses
 import functools
 
 from flax import linen as nn
@@ -170,3 +171,17 @@ def test_pixels_survive_the_model_range():
   values = bundle.from_pixels(pixels)
   assert (values.min(), values.max()) == (-1.0, 1.0)
   np.testing.assert_array_equal(bundle.to_pixels(values), pixels)
+
+
+def test_normalized_latents_keep_every_id():
+  plain = _tokenizer('patch')
+  config = dataclasses.replace(configs.PATCH, normalize_latents=True)
+  normal = bundle.VisualTokenizer(config, plain.params)
+  video = _video(frames=5)
+  np.testing.assert_array_equal(normal.encode(video), plain.encode(video))
+  latents = normal.module.apply(
+    {'params': normal.params}, bundle.from_pixels(video), method='latents'
+  )
+  np.testing.assert_allclose(
+    np.mean(np.square(latents), axis=-1), 1.0, rtol=1e-4
+  )

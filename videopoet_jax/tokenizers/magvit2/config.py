@@ -25,6 +25,9 @@ class VisualTokenizerConfig:
     spatial_stride: pixels a latent cell covers along height and width (8).
     temporal_stride: frames a latent frame covers after the first (4).
     frame_rate: frames a second of the clips it is trained on.
+    normalize_latents: divide each latent vector by its root mean square before
+      quantization. It moves no sign, so no id; it keeps latents where the
+      entropy terms and the straight-through gradient act.
     channels: magvit2: channels at full resolution (128).
     channel_multipliers: magvit2: channels of each resolution, from full to
       latent, in units of `channels`; one more than the spatial halvings.
@@ -48,6 +51,7 @@ class VisualTokenizerConfig:
   spatial_stride: int = 8
   temporal_stride: int = 4
   frame_rate: float = 8.0
+  normalize_latents: bool = False
   channels: int = 128
   channel_multipliers: tuple[int, ...] = (1, 2, 2, 4)
   num_residual_blocks: int = 4

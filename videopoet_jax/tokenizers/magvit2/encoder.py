@@ -61,9 +61,7 @@ class ConvEncoder(nn.Module):
         name=f'last_block_{index}',
       )(hidden)
     hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
-    return blocks.Dense(config.num_bits, name='latents')(
-      hidden.astype(jnp.float32)
-    )
+    return _latents(config, hidden)
 
 
 class PatchEncoder(nn.Module):
@@ -100,6 +98,16 @@ class PatchEncoder(nn.Module):
         (3, 3, 3), config.convolution, name=f'latent_block_{index}'
       )(hidden)
     hidden = blocks.ChannelRMSNorm(name='norm')(hidden)
-    return blocks.Dense(config.num_bits, name='latents')(
-      hidden.astype(jnp.float32)
-    )
+    return _latents(config, hidden)
+
+
+def _latents(
+  config: config_lib.VisualTokenizerConfig, hidden: jax.Array
+) -> jax.Array:
+  latents = blocks.Dense(config.num_bits, name='latents')(
+    hidden.astype(jnp.float32)
+  )
+  if config.normalize_latents:
+    mean_square = jnp.mean(jnp.square(latents), axis=-1, keepdims=True)
+    latents = latents * jax.lax.rsqrt(mean_square + 1e-6)
+  return latents
