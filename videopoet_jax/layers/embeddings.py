@@ -223,34 +223,34 @@ class PlaceEmbedding(nn.Module):
   def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
     """(L, width): the row of each position."""
 
-    def table(name: str, size: int) -> jax.Array:
-      return partitioning.param(
-        self,
-        name,
-        nn.initializers.normal(0.5),
-        (size, self.width),
-        (None, 'embed'),
-        self.param_dtype,
-      )
-
-    # Declared for every modality, so that all layouts share one tree.
-    kinds = table('kind', 2 * len(MODALITIES))
-    axes = {
-      modality: [
-        table(f'{modality.value}_{axis}', size)
-        for axis, size in enumerate(self.limits.of(modality))
-      ]
-      for modality in MODALITIES
-      if self.learned
-    }
-    pieces = []
+    # One table for all modalities and axes, so that all layouts share it.
+    starts, rows = {}, 2 * len(MODALITIES)
+    for modality in MODALITIES if self.learned else ():
+      for axis, size in enumerate(self.limits.of(modality)):
+        starts[modality, axis] = rows
+        rows += size
+    table = partitioning.param(
+      self,
+      'table',
+      nn.initializers.normal(0.5),
+      (rows, self.width),
+      (None, 'embed'),
+      self.param_dtype,
+    ).astype(self.dtype)
+    # Row of each position on each axis; those without an axis take row 0's
+    # weight of zero.
+    rows_LA = np.zeros((layout.length, 4), np.int32)
+    counts_LA = np.zeros((layout.length, 4), np.float32)
     for segment in layout.segments:
-      positions = layout.slices[segment.name]
+      part = layout.slices[segment.name]
       is_target = segment.role is types.Role.TARGET
-      kind = 2 * MODALITIES.index(segment.modality) + is_target
-      piece = jnp.broadcast_to(kinds[kind][None], (segment.size, self.width))
-      coordinates = np.asarray(layout.coordinates_L3[positions])
-      for axis, rows in enumerate(axes.get(segment.modality, ())):
-        piece = piece + rows[coordinates[:, axis]]
-      pieces.append(piece)
-    return jnp.concatenate(pieces).astype(self.dtype)
+      rows_LA[part, 0] = 2 * MODALITIES.index(segment.modality) + is_target
+      counts_LA[part, 0] = 1.0
+      for axis in range(3):
+        if (segment.modality, axis) in starts:
+          place = layout.coordinates_L3[part, axis]
+          rows_LA[part, 1 + axis] = starts[segment.modality, axis] + place
+          counts_LA[part, 1 + axis] = 1.0
+    return jnp.einsum(
+      'lad,la->ld', table[rows_LA], jnp.asarray(counts_LA, self.dtype)
+    )
