@@ -134,6 +134,8 @@ class Manager:
     if jax.process_index() == 0:
       describe.write_description(self._directory, description)
       self._check_writable()
+    for name in unfinished_steps(self._directory):
+      say(f'removing {name}: its saving was cut short')
     self._manager = ocp.CheckpointManager(
       self._directory / STEPS_FOLDER,
       options=ocp.CheckpointManagerOptions(
@@ -200,8 +202,6 @@ class Manager:
         of other shapes than the target.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
-    for name in unfinished_steps(self._directory):
-      self._say(f'skipping {name}: its saving was cut short')
     for step in steps:
       folder = self._directory / STEPS_FOLDER / str(step)
       missing = [
@@ -244,7 +244,7 @@ class Manager:
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
       }
       wrong = differences(saved, wanted, name)
-      if wrong:
+      if wrong and saved:  # Nothing is known of a damaged one.
         raise errors.CheckpointError(
           f'{folder} is of another model or optimizer; saved and wanted '
           f'shapes: {"; ".join(wrong[:3])}. Give the settings it was trained '

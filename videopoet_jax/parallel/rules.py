@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import math
 from typing import Any
 
-import flax.linen as nn
 from flax.core import meta
+import flax.linen as nn
 import jax
 
 from videopoet_jax.core import errors

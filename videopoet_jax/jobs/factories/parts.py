@@ -35,7 +35,9 @@ VisualTokenizerRecipe = gin.external_configurable(
 SoundStreamConfig = gin.external_configurable(
   soundstream_config.SoundStreamConfig
 )
-AudioLossConfig = gin.external_configurable(audio_tokenizer.AudioLossConfig)
+AudioTokenizerRecipe = gin.external_configurable(
+  audio_tokenizer.AudioTokenizerRecipe
+)
 PrefixLMConfig = gin.external_configurable(prefix_lm_config.PrefixLMConfig)
 prefix_lm_preset = gin.external_configurable(presets.preset, 'prefix_lm_preset')
 audio_tokenizer_tiny = gin.external_configurable(

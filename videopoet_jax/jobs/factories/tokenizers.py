@@ -64,7 +64,7 @@ def visual_tokenizer(
 def audio_tokenizer(
   *,
   config: soundstream_config.SoundStreamConfig = gin.REQUIRED,
-  losses: audio_lib.AudioLossConfig = gin.REQUIRED,
+  recipe: audio_lib.AudioTokenizerRecipe = gin.REQUIRED,
   media: str = gin.REQUIRED,
   batch_size: int = 16,
   seed: int = 0,
@@ -74,7 +74,7 @@ def audio_tokenizer(
 
   Args:
     config: the tokenizer's sizes.
-    losses: weights of its losses.
+    recipe: weights and schedules of its losses.
     media: directory of a media data set whose clips have sound.
     batch_size: clips of a global batch.
     seed: of the data order.
@@ -87,7 +87,7 @@ def audio_tokenizer(
     seed=seed,
     host=host(),
   )
-  trainable = audio_lib.AudioTokenizerTrainable(config, losses)
+  trainable = audio_lib.AudioTokenizerTrainable(config, recipe)
   return parts.Parts(
     trainable,
     batches,

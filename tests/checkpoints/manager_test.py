@@ -1,0 +1,172 @@
+"""Half-written and damaged steps are named and skipped."""
+
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.core import errors
+
+DESCRIPTION = {
+  'kind': 'toy',
+  'config': {'sizes': (1, 2)},
+  'vocabulary': {'visual_size': 64},
+  'layouts': ['a/1x8x8'],
+}
+
+
+def _tree(value):
+  return {'layer': {'kernel': jnp.full((2, 3), value), 'bias': jnp.ones(3)}}
+
+
+def _items(value):
+  return {'params': _tree(value), 'ema': _tree(value + 0.5)}
+
+
+def _target():
+  sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+    _items(0.0),
+  )
+
+
+@pytest.fixture(scope='module', name='written')
+def _written(tmp_path_factory):
+  directory = tmp_path_factory.mktemp('run')
+  checkpoints = manager.Manager(directory, DESCRIPTION, keep=3)
+  for step in (1, 2, 3):
+    checkpoints.save(step, _items(float(step)), {'step': step})
+  checkpoints.close()
+  return directory
+
+
+@pytest.fixture(name='run')
+def _run(written, tmp_path):
+  return shutil.copytree(written, tmp_path / 'run')
+
+
+def _restore(directory, said, description=DESCRIPTION):
+  checkpoints = manager.Manager(directory, description, say=said.append)
+  try:
+    return checkpoints.restore(_target())
+  finally:
+    checkpoints.close()
+
+
+def test_the_newest_step_is_restored(run):
+  items, counters = _restore(run, [])
+  assert counters == {'step': 3}
+  np.testing.assert_array_equal(items['params']['layer']['kernel'], 3.0)
+  np.testing.assert_array_equal(items['ema']['layer']['kernel'], 3.5)
+
+
+def test_a_damaged_step_is_named_and_skipped(run):
+  for path in (run / 'steps/3').rglob('*'):
+    if path.is_file() and path.stat().st_size > 0 and 'd' in path.parts:
+      path.write_bytes(path.read_bytes()[:10])
+  shutil.rmtree(run / 'steps/2/params')
+  said = []
+  items, counters = _restore(run, said)
+  assert counters == {'step': 1}
+  np.testing.assert_array_equal(items['params']['layer']['kernel'], 1.0)
+  assert 'steps/3' in said[0]
+  assert 'damaged' in said[0]
+  assert 'steps/2' in said[1]
+  assert manager.complete_steps(run) == [1]
+
+
+def test_a_half_written_step_is_no_step(run):
+  unfinished = run / 'steps/4.orbax-checkpoint-tmp'
+  shutil.move(run / 'steps/3', unfinished)
+  assert manager.complete_steps(run) == [1, 2]
+  assert manager.unfinished_steps(run) == [unfinished.name]
+  said = []
+  _, counters = _restore(run, said)
+  assert counters == {'step': 2}
+  assert unfinished.name in said[0]
+  assert not unfinished.exists()
+
+
+def test_nothing_readable_is_an_error_not_a_fresh_start(run):
+  for step in (1, 2, 3):
+    shutil.rmtree(run / f'steps/{step}/ema')
+  with pytest.raises(errors.CheckpointError, match='tried 3, 2, 1'):
+    _restore(run, [])
+
+
+def test_a_fresh_folder_restores_nothing(tmp_path):
+  said = []
+  assert _restore(tmp_path / 'new', said) is None
+  assert not said
+
+
+def test_folders_of_others_are_refused(run, tmp_path):
+  wrong = {**DESCRIPTION, 'vocabulary': {'visual_size': 128}}
+  with pytest.raises(errors.CheckpointError, match='visual_size: 64 and 128'):
+    _restore(run, [], wrong)
+  wrong = {**DESCRIPTION, 'layouts': ['b/1x8x8']}
+  with pytest.raises(errors.CheckpointError, match='layouts'):
+    _restore(run, [], wrong)
+  (run / 'checkpoint.json').unlink()
+  with pytest.raises(errors.CheckpointError, match=r'no checkpoint\.json'):
+    _restore(run, [])
+
+
+def test_old_steps_go_but_for_those_kept_for_good(tmp_path):
+  checkpoints = manager.Manager(tmp_path, DESCRIPTION, keep=1, keep_every=2)
+  for step in (1, 2, 3, 4, 5):
+    checkpoints.save(step, {'params': _tree(1.0)}, {})
+  checkpoints.close()
+  assert manager.complete_steps(tmp_path) == [2, 4, 5]
+
+
+def test_load_params_takes_the_average(run):
+  description, params = export.load_params(run, 'toy', DESCRIPTION)
+  assert description['layouts'] == ['a/1x8x8']
+  assert isinstance(params['layer']['kernel'], np.ndarray)
+  np.testing.assert_array_equal(params['layer']['kernel'], 3.5)
+  shutil.rmtree(run / 'steps/3/ema/d')
+  np.testing.assert_array_equal(
+    export.load_params(run)[1]['layer']['kernel'], 2.5
+  )
+
+
+def test_load_params_says_what_is_wrong(run, tmp_path):
+  empty = tmp_path / 'empty'
+  empty.mkdir()
+  with pytest.raises(errors.CheckpointError, match='is empty'):
+    export.load_params(empty)
+  with pytest.raises(errors.CheckpointError, match='not a folder'):
+    export.load_params(tmp_path / 'none')
+  with pytest.raises(errors.CheckpointError, match="'toy'.*'prefix_lm'"):
+    export.load_params(run, 'prefix_lm')
+  with pytest.raises(errors.CheckpointError, match='layouts'):
+    export.load_params(run, expected={'layouts': ['c/1x8x8']})
+  for step in (1, 2):
+    shutil.rmtree(run / f'steps/{step}')
+  shutil.move(run / 'steps/3', run / 'steps/3.orbax-checkpoint-tmp')
+  with pytest.raises(errors.CheckpointError, match='half written'):
+    export.load_params(run)
+  shutil.rmtree(run / 'steps')
+  with pytest.raises(errors.CheckpointError, match='no finished step'):
+    export.load_params(run)
+
+
+def test_export_takes_what_stands_beside(run, tmp_path):
+  beside = run / 'text'
+  beside.mkdir()
+  (beside / 'checkpoint.json').write_text(json.dumps({'kind': 'x'}))
+  out = export.export_params(run, tmp_path / 'out')
+  assert (out / 'text/checkpoint.json').exists()
+  np.testing.assert_array_equal(
+    export.load_params(out, 'toy')[1]['layer']['kernel'], 3.5
+  )
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.CheckpointError, match='cannot write'):
+    export.export_params(run, tmp_path / 'file/out')

@@ -1,0 +1,192 @@
+"""Optimizers see each layer of a scan by itself; schedules end where meant."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import schedules
+
+P = jax.sharding.PartitionSpec
+CONFIG = optimizers.OptimizerConfig(
+  learning_rate=0.1,
+  schedule=schedules.ScheduleConfig(name='constant', warmup_steps=0),
+  clip_norm=0.0,
+)
+
+
+def _updates(config, axes, params, grads, steps=2):
+  optimizer = optimizers.create(config, 10, axes)
+  state = optimizer.init(params)
+  update = jax.jit(optimizer.update)
+  for _ in range(steps):
+    updates, state = update(grads, state, params)
+    params = optax.apply_updates(params, updates)
+  return updates
+
+
+def _normal(*shape):
+  return jnp.asarray(
+    np.random.default_rng(sum(shape)).normal(size=shape), jnp.float32
+  )
+
+
+# A scan over three layers: the layer axis first, or as flax stacks it.
+_AXES = {
+  'kernel': ('embed', 'mlp'),
+  'query': ('embed', 'heads', 'head_dim'),
+  'out': ('heads', 'head_dim', 'embed'),
+  'scale': ('embed',),
+}
+_SHAPES = {
+  'kernel': (144, 130),
+  'query': (12, 2, 4),
+  'out': (2, 4, 12),
+  'scale': (12,),
+}
+
+
+@pytest.mark.parametrize(
+  ('name', 'axis'),
+  [('adafactor', 0), ('adafactor', 1), ('muon', 0), ('muon', 1), ('adamw', 0)],
+)
+def test_a_scan_over_layers_is_updated_layer_by_layer(name, axis):
+  config = dataclasses.replace(CONFIG, name=name)
+  single_axes = {k: P(*v) for k, v in _AXES.items()}
+  stacked_axes, params, grads = {}, {}, {}
+  for key, names in _AXES.items():
+    names = list(names)
+    names.insert(axis, 'layers')
+    stacked_axes[key] = P(*names)
+    shape = list(_SHAPES[key])
+    shape.insert(axis, 3)
+    params[key] = _normal(*shape)
+    grads[key] = 7.0 * _normal(*shape[::-1]).reshape(shape)
+  stacked = _updates(config, stacked_axes, params, grads)
+  for layer in range(3):
+    take = lambda x, layer=layer: jnp.take(x, layer, axis=axis)
+    single = _updates(
+      config,
+      single_axes,
+      jax.tree.map(take, params),
+      jax.tree.map(take, grads),
+    )
+    jax.tree.map(
+      lambda a, b, take=take: np.testing.assert_allclose(
+        take(a), b, rtol=2e-4, atol=2e-5
+      ),
+      stacked,
+      single,
+    )
+
+
+def test_adafactor_keeps_factors_only():
+  optimizer = optimizers.create(
+    dataclasses.replace(CONFIG, name='adafactor'),
+    10,
+    {'kernel': P('layers', 'embed', 'mlp')},
+  )
+  state = optimizer.init({'kernel': jnp.zeros((3, 256, 128))})
+  sizes = [leaf.size for leaf in jax.tree.leaves(state)]
+  assert max(sizes) == 3 * 256
+
+
+def test_muon_turns_matrices_into_orthogonal_updates():
+  axes = {
+    'conv': P('conv_time', 'conv_height', 'conv_width', 'conv_in', 'conv_out'),
+    'query': P('layers', 'embed', 'heads', 'head_dim'),
+    'embedding': P('vocab', 'embed'),
+    'bias': P('conv_out'),
+  }
+  dimensions = optimizers.muon_dimensions(CONFIG, axes)
+  assert dimensions['conv'] == ((0, 1, 2, 3), (4,))
+  assert dimensions['query'] == ((1,), (2, 3))
+  assert dimensions['embedding'] is None
+  assert dimensions['bias'] is None
+  config = dataclasses.replace(CONFIG, name='muon')
+  shapes = {
+    'conv': (2, 2, 2, 4, 8),
+    'query': (3, 16, 2, 4),
+    'embedding': (9, 4),
+    'bias': (8,),
+  }
+  params = {k: _normal(*v) for k, v in shapes.items()}
+  updates = _updates(config, axes, params, params, steps=1)
+  matrix = np.asarray(updates['conv']).reshape(32, 8) / 0.1
+  values = np.linalg.svd(matrix, compute_uv=False)
+  assert 0.6 < values.min()
+  assert values.max() < 1.4
+  # Adam's first step, with Nesterov's momentum, is of one size everywhere.
+  sizes = np.abs(updates['embedding']) / config.adam_learning_rate
+  np.testing.assert_allclose(sizes, sizes[0, 0], rtol=1e-3)
+  assert 1.0 <= sizes[0, 0] < 1.6
+
+
+def test_decay_spares_vectors_and_tables():
+  axes = {
+    'kernel': P('layers', 'embed', 'mlp'),
+    'scale': P('layers', 'embed'),
+    'embedding': P('vocab', 'embed'),
+  }
+  assert optimizers.decay_mask(CONFIG, axes) == {
+    'kernel': True,
+    'scale': False,
+    'embedding': False,
+  }
+  for name in optimizers.OPTIMIZERS:
+    config = dataclasses.replace(CONFIG, name=name, weight_decay=0.5)
+    params = {
+      'kernel': jnp.ones((2, 4, 4)),
+      'scale': jnp.ones((2, 4)),
+      'embedding': jnp.ones((4, 4)),
+    }
+    zero = jax.tree.map(jnp.zeros_like, params)
+    updates = _updates(config, axes, params, zero, steps=1)
+    np.testing.assert_allclose(updates['kernel'], -0.05, rtol=1e-5)
+    np.testing.assert_allclose(updates['scale'], 0.0, atol=1e-6)
+    np.testing.assert_allclose(updates['embedding'], 0.0, atol=1e-6)
+
+
+def test_the_gradient_norm_is_clipped():
+  config = dataclasses.replace(CONFIG, clip_norm=1.0, epsilon=1.0)
+  axes = {'kernel': P('embed', 'mlp')}
+  params = {'kernel': jnp.zeros((2, 2))}
+  large = {'kernel': 100.0 * jnp.ones((2, 2))}
+  huge = jax.tree.map(lambda x: 10.0 * x, large)
+  a = _updates(config, axes, params, large)
+  b = _updates(config, axes, params, huge)
+  np.testing.assert_allclose(a['kernel'], b['kernel'], rtol=1e-5)
+
+
+def _curve(total=100, **options):
+  schedule = schedules.create(schedules.ScheduleConfig(**options), 2.0, total)
+  return np.asarray(jax.vmap(schedule)(jnp.arange(total)))
+
+
+def test_schedules():
+  cosine = _curve(name='cosine', warmup_steps=10, final=0.1)
+  assert cosine[0] == pytest.approx(0.2)
+  assert cosine[9] == pytest.approx(2.0)
+  assert cosine[55] == pytest.approx(1.1, abs=0.02)
+  assert cosine[-1] == pytest.approx(0.2, abs=0.01)
+  wsd = _curve(name='wsd', warmup_steps=10, decay_share=0.2)
+  assert (wsd[10:80] == 2.0).all()
+  assert wsd[90] == pytest.approx(1.0)
+  assert wsd[-1] == pytest.approx(0.1)
+  root = _curve(name='inverse_sqrt', warmup_steps=4)
+  assert root[15] == pytest.approx(1.0)
+  assert (_curve(name='constant', warmup_steps=0) == 2.0).all()
+  # A run shorter than its warm-up still trains.
+  assert _curve(total=3, name='cosine', warmup_steps=50).max() == 2.0
+
+
+def test_unknown_names():
+  with pytest.raises(errors.ConfigError, match="'muon'"):
+    optimizers.OptimizerConfig(name='mun')
+  with pytest.raises(errors.ConfigError, match="'cosine'"):
+    schedules.ScheduleConfig(name='cos')
