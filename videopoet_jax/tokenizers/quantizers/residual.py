@@ -1,0 +1,243 @@
+"""Residual vector quantization: each level codes what the last one left.
+
+The codebooks are ordinary parameters, so a training step stays a pure function
+of them and any optimizer, average or checkpoint applies. Two terms of the loss
+do what the moving averages and counters of SoundStream (arXiv 2107.03312,
+section III-C) do:
+
+- the codebook term pulls a chosen code to the latents that chose it;
+- the revival term pulls a code that no latent of the batch chose to the latent
+  nearest to it. Its weight is small, but an optimizer that divides by the
+  history of the gradient (Adam) makes it felt only by codes that have been
+  idle for long: a code in use has a large history, an idle one has none.
+
+Parameters are one array (levels, codes, width): rank 3 on purpose, which keeps
+optimizers for matrices (Muon) away from what is a set of points, not a map.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from flax import linen as nn
+from flax import struct
+import jax
+import jax.numpy as jnp
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualQuantizerConfig:
+  """Size of the quantizer.
+
+  Attributes:
+    num_levels: codebooks, coarse to fine (VideoPoet: 4).
+    codebook_size: codes a level (VideoPoet: 1,024).
+    width: channels of the latents that are quantized.
+    dropout: share of the clips that are trained with a number of levels drawn
+      from 1 to `num_levels`, so that the first levels alone are usable.
+  """
+
+  num_levels: int = 4
+  codebook_size: int = 1024
+  width: int = 128
+  dropout: float = 0.5
+
+
+@struct.dataclass
+class Quantized:
+  """What quantization gives a training step.
+
+  Attributes:
+    latents_BFD: quantized latents; their gradient is that of the latents.
+    ids_BKF: int32 codes of every level.
+    codebook_loss: scalar, moves codes to latents.
+    commitment_loss: scalar, moves latents to codes.
+    revival_loss: scalar, moves idle codes to latents.
+    usage_K: share of each level's codes that the batch uses.
+  """
+
+  latents_BFD: jax.Array
+  ids_BKF: jax.Array
+  codebook_loss: jax.Array
+  commitment_loss: jax.Array
+  revival_loss: jax.Array
+  usage_K: jax.Array
+
+
+def distances(points_ND: jax.Array, codebook_VD: jax.Array) -> jax.Array:
+  """Squared distances less the points' own norms, (points, codes)."""
+  dot_NV = jnp.einsum('nd,vd->nv', points_ND, codebook_VD)
+  return jnp.sum(jnp.square(codebook_VD), axis=-1)[None] - 2.0 * dot_NV
+
+
+def encode(latents_BFD: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
+  """Codes of latents.
+
+  Args:
+    latents_BFD: (batch, frames, width).
+    codebooks_KVD: (levels, codes, width).
+
+  Returns:
+    int32 (batch, levels, frames).
+  """
+  batch, frames, width = latents_BFD.shape
+  residual_ND = latents_BFD.reshape(-1, width)
+  ids = []
+  for codebook_VD in codebooks_KVD:
+    ids_N = jnp.argmin(distances(residual_ND, codebook_VD), axis=-1)
+    residual_ND = residual_ND - codebook_VD[ids_N]
+    ids.append(ids_N.reshape(batch, frames))
+  return jnp.stack(ids, axis=1).astype(jnp.int32)
+
+
+def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
+  """Sum of the codes' vectors.
+
+  Args:
+    ids_BKF: int32 (batch, levels, frames); the first levels alone will do.
+    codebooks_KVD: (levels, codes, width).
+
+  Returns:
+    (batch, frames, width).
+  """
+  num_levels = ids_BKF.shape[1]
+  levels = [codebooks_KVD[k][ids_BKF[:, k]] for k in range(num_levels)]
+  return sum(levels[1:], start=levels[0])
+
+
+def codebooks_from_data(
+  rng: jax.Array,
+  latents_BFD: jax.Array,
+  num_levels: int,
+  codebook_size: int,
+  iterations: int = 4,
+) -> jax.Array:
+  """Codebooks that fit a batch of latents: a few steps of k-means a level.
+
+  Args:
+    rng: key that picks the first centres.
+    latents_BFD: (batch, frames, width).
+    num_levels: codebooks.
+    codebook_size: codes a level; may exceed the number of latents, then codes
+      start as jittered copies.
+    iterations: rounds of k-means.
+
+  Returns:
+    (levels, codes, width).
+  """
+  width = latents_BFD.shape[-1]
+  residual_ND = latents_BFD.reshape(-1, width)
+  count = residual_ND.shape[0]
+  codebooks = []
+  for key in jax.random.split(rng, num_levels):
+    pick_key, jitter_key = jax.random.split(key)
+    repeats = -(-codebook_size // count)
+    order = jnp.tile(jax.random.permutation(pick_key, count), repeats)
+    centres_VD = residual_ND[order[:codebook_size]]
+    spread = jnp.std(residual_ND) + 1e-6
+    noise_VD = jax.random.normal(jitter_key, centres_VD.shape)
+    centres_VD = centres_VD + 0.05 * spread * noise_VD
+    for _ in range(iterations):
+      nearest_N = jnp.argmin(distances(residual_ND, centres_VD), axis=-1)
+      member_NV = jax.nn.one_hot(nearest_N, codebook_size)
+      size_V = member_NV.sum(axis=0)
+      sum_VD = jnp.einsum('nv,nd->vd', member_NV, residual_ND)
+      mean_VD = sum_VD / jnp.maximum(size_V, 1.0)[:, None]
+      centres_VD = jnp.where((size_V > 0)[:, None], mean_VD, centres_VD)
+    nearest_N = jnp.argmin(distances(residual_ND, centres_VD), axis=-1)
+    residual_ND = residual_ND - centres_VD[nearest_N]
+    codebooks.append(centres_VD)
+  return jnp.stack(codebooks)
+
+
+class ResidualVectorQuantizer(nn.Module):
+  """Codebooks and their use.
+
+  Attributes:
+    config: sizes.
+  """
+
+  config: ResidualQuantizerConfig
+
+  def setup(self) -> None:
+    config = self.config
+    self.codebooks = self.param(
+      'codebooks',
+      nn.with_logical_partitioning(
+        nn.initializers.normal(1.0), ('level', 'code', 'code_width')
+      ),
+      (config.num_levels, config.codebook_size, config.width),
+      jnp.float32,
+    )
+
+  def encode(self, latents_BFD: jax.Array) -> jax.Array:
+    """Latents (batch, frames, width) -> int32 (batch, levels, frames)."""
+    return encode(latents_BFD, self.codebooks)
+
+  def decode(self, ids_BKF: jax.Array) -> jax.Array:
+    """int32 (batch, levels, frames) -> latents (batch, frames, width)."""
+    return decode(ids_BKF, self.codebooks)
+
+  def __call__(
+    self, latents_BFD: jax.Array, rng: jax.Array | None = None
+  ) -> Quantized:
+    """Quantizes for training.
+
+    Args:
+      latents_BFD: (batch, frames, width).
+      rng: key for quantizer dropout; None trains every level on every clip.
+
+    Returns:
+      See `Quantized`.
+    """
+    config = self.config
+    batch, frames, width = latents_BFD.shape
+    depth_B = jnp.full((batch,), config.num_levels)
+    if rng is not None and config.dropout > 0:
+      depth_key, coin_key = jax.random.split(rng)
+      drawn_B = jax.random.randint(
+        depth_key, (batch,), 1, config.num_levels + 1
+      )
+      dropped_B = jax.random.uniform(coin_key, (batch,)) < config.dropout
+      depth_B = jnp.where(dropped_B, drawn_B, depth_B)
+    latents_ND = latents_BFD.reshape(-1, width)
+    # Codes are fitted to where the latents are; that the latents come to the
+    # codes is the business of the commitment term alone.
+    residual_ND = jax.lax.stop_gradient(latents_ND)
+    total_BFD = jnp.zeros_like(latents_BFD)
+    losses = {'codebook': 0.0, 'commitment': 0.0, 'revival': 0.0}
+    ids, usage = [], []
+    for level in range(config.num_levels):
+      codebook_VD = self.codebooks[level]
+      table_NV = distances(residual_ND, jax.lax.stop_gradient(codebook_VD))
+      ids_N = jnp.argmin(table_NV, axis=-1)
+      chosen_ND = codebook_VD[ids_N]
+      fixed_ND = jax.lax.stop_gradient(chosen_ND)
+      used_V = jnp.zeros((config.codebook_size,)).at[ids_N].set(1.0)
+      # The point nearest to each code needs the points' norms, which the
+      # search for the nearest code could leave out.
+      norms_N = jnp.sum(jnp.square(residual_ND), axis=-1)
+      closest_VD = residual_ND[jnp.argmin(table_NV + norms_N[:, None], axis=0)]
+      gap_V = jnp.mean(jnp.square(codebook_VD - closest_VD), axis=-1)
+      losses['revival'] += jnp.mean((1.0 - used_V) * gap_V)
+      losses['codebook'] += jnp.mean(jnp.square(chosen_ND - residual_ND))
+      active_B = (level < depth_B).astype(latents_BFD.dtype)
+      total_BFD += active_B[:, None, None] * fixed_ND.reshape(
+        batch, frames, width
+      )
+      gap_BFD = latents_BFD - jax.lax.stop_gradient(total_BFD)
+      losses['commitment'] += jnp.mean(
+        active_B[:, None, None] * jnp.square(gap_BFD)
+      )
+      residual_ND = residual_ND - fixed_ND
+      ids.append(ids_N.reshape(batch, frames))
+      usage.append(jnp.mean(used_V))
+    straight_BFD = latents_BFD + jax.lax.stop_gradient(total_BFD - latents_BFD)
+    return Quantized(
+      latents_BFD=straight_BFD,
+      ids_BKF=jnp.stack(ids, axis=1).astype(jnp.int32),
+      codebook_loss=losses['codebook'] / config.num_levels,
+      commitment_loss=losses['commitment'] / config.num_levels,
+      revival_loss=losses['revival'] / config.num_levels,
+      usage_K=jnp.stack(usage),
+    )

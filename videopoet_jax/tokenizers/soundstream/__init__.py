@@ -1,0 +1,1 @@
+"""SoundStream, the audio tokenizer."""

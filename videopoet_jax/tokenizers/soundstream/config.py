@@ -1,0 +1,136 @@
+"""Sizes of the audio tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import math
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.tokenizers.quantizers import residual
+
+ARCHITECTURES = ('soundstream', 'patch')
+
+
+@dataclasses.dataclass(frozen=True)
+class SoundStreamConfig:
+  """What the audio tokenizer is built from; the defaults are VideoPoet's size.
+
+  Two architectures share the quantizer, the ids and the interface:
+  'soundstream' (arXiv 2107.03312) is convolutional from waveform to waveform;
+  'patch' codes each hop with a small network, which a CPU trains in a minute.
+
+  Attributes:
+    architecture: one of `ARCHITECTURES`.
+    sampling_rate: samples a second (16 kHz: inferred from 50 latents a second).
+    strides: of the encoder's blocks; their product is the hop.
+    channels: of the first layer; they double with every block ('soundstream').
+    dilations: of the residual units of a block ('soundstream').
+    num_levels: codebooks of the quantizer.
+    codebook_size: codes a level.
+    latent_width: channels that are quantized.
+    quantizer_dropout: share of clips trained with fewer levels.
+    window: samples of the spectra that the encoder sees ('patch').
+    crossover_hertz: above it spectra are coded, not samples only ('patch').
+    hidden_width: of the networks ('patch').
+    encoder_context: frames that the encoder sees, its own included ('patch').
+    decoder_context: frames that the decoder sees, its own included ('patch').
+  """
+
+  architecture: str = 'soundstream'
+  sampling_rate: int = 16_000
+  strides: tuple[int, ...] = (2, 4, 5, 8)
+  channels: int = 32
+  dilations: tuple[int, ...] = (1, 3, 9)
+  num_levels: int = 4
+  codebook_size: int = 1024
+  latent_width: int = 128
+  quantizer_dropout: float = 0.5
+  window: int = 256
+  crossover_hertz: float = 1500.0
+  hidden_width: int = 256
+  encoder_context: int = 1
+  decoder_context: int = 3
+
+  def __post_init__(self) -> None:
+    # JSON and gin hand lists over.
+    object.__setattr__(self, 'strides', tuple(self.strides))
+    object.__setattr__(self, 'dilations', tuple(self.dilations))
+    if self.architecture not in ARCHITECTURES:
+      raise errors.ConfigError(
+        f'SoundStreamConfig.architecture is {self.architecture!r}'
+        + errors.near_names(self.architecture, ARCHITECTURES)
+      )
+    if self.architecture == 'patch' and (
+      self.window % 4 or not 8 <= self.window <= self.hop
+    ):
+      raise errors.ConfigError(
+        f'SoundStreamConfig.window is {self.window}; it must be a multiple '
+        f'of 4 from 8 to the hop, {self.hop} (the product of strides).'
+      )
+
+  @property
+  def hop(self) -> int:
+    """Samples a latent frame covers."""
+    return math.prod(self.strides)
+
+  @property
+  def spec(self) -> specs.AudioSpec:
+    """What the rest of the house needs to know."""
+    return specs.AudioSpec(
+      levels=self.num_levels,
+      codes=self.codebook_size,
+      sampling_rate=self.sampling_rate,
+      hop=self.hop,
+    )
+
+  @property
+  def quantizer(self) -> residual.ResidualQuantizerConfig:
+    """The quantizer's part of the sizes."""
+    return residual.ResidualQuantizerConfig(
+      num_levels=self.num_levels,
+      codebook_size=self.codebook_size,
+      width=self.latent_width,
+      dropout=self.quantizer_dropout,
+    )
+
+
+def paper() -> SoundStreamConfig:
+  """VideoPoet's: 2.125 s -> 106 frames x 4 levels x 1,024 codes."""
+  return SoundStreamConfig()
+
+
+def tiny() -> SoundStreamConfig:
+  """For two cores: 2.125 s -> 17 frames x 2 levels x 256 codes.
+
+  A latent lasts as long as a video frame at 8 a second, 125 ms.
+  """
+  return SoundStreamConfig(
+    architecture='patch',
+    strides=(5, 8, 10, 5),
+    num_levels=2,
+    codebook_size=256,
+    latent_width=16,
+    quantizer_dropout=0.1,
+  )
+
+
+def from_description(description: Mapping[str, Any]) -> SoundStreamConfig:
+  """Returns the config that `dataclasses.asdict` described.
+
+  Args:
+    description: field names to values, as read from `checkpoint.json`.
+
+  Raises:
+    CheckpointError: if a field is not known to this version.
+  """
+  known = {field.name for field in dataclasses.fields(SoundStreamConfig)}
+  unknown = sorted(set(description) - known)
+  if unknown:
+    raise errors.CheckpointError(
+      f'the audio tokenizer was written with unknown settings {unknown}; it '
+      'needs a newer version of videopoet_jax.'
+    )
+  return SoundStreamConfig(**description)
