@@ -1,0 +1,139 @@
+"""The decoding loop against the model run on whole sequences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from tests.models.prefix_lm import small
+from videopoet_jax.inference import decode
+from videopoet_jax.inference import sampling
+
+
+
+def _with_hidden_text(layout, batch):
+  visible_BL = np.ones((batch, layout.length), bool)
+  for part in layout.droppable.values():
+    visible_BL[0, part.start + 1 : part.stop] = False
+  return visible_BL
+
+
+@pytest.mark.parametrize(
+  'changes, task',
+  [
+    ({}, 'inpainting'),
+    ({'positions': 'rotary', 'scan_layers': False}, 'image_to_video'),
+    (
+      {
+        'positions': 't5_buckets',
+        'text': 'embeddings',
+        'visual_output': 'softmax',
+        'visual_input': 'table',
+      },
+      'image_to_video',
+    ),
+    ({'num_kv_heads': 1}, 'audio_video_continuation'),
+  ],
+)
+def test_steps_give_the_hidden_states_of_whole_sequences(changes, task):
+  layout = small.SPACE.layout(f'{task}/{small.SIZE}')
+  model, params = small.build(small.config(**changes))
+  tokens_BL = small.tokens(layout, 2)
+  visible_BL = _with_hidden_text(layout, 2)
+  text = None
+  if model.config.text == 'embeddings':
+    text = np.random.default_rng(1).normal(size=(2, 3, 5)).astype(np.float32)
+  whole_BTD = jax.jit(
+    lambda p: model.apply(
+      {'params': p}, tokens_BL, visible_BL, layout, text, method='hidden'
+    )
+  )(params)
+  decoder = decode.Decoder(model, layout)
+
+  @jax.jit
+  def by_steps(params):
+    state = decoder.start(params, tokens_BL, jnp.asarray(visible_BL), text)
+    constants = decoder.prepare(params)
+
+    def step(state, position):
+      after = decoder.advance(
+        params, constants, state, jnp.asarray(visible_BL), position
+      )
+      return after, after.hidden_BD
+
+    positions = jnp.arange(layout.prefix_length, decode.last_drawn(layout))
+    _, rest = jax.lax.scan(step, state, positions)
+    return jnp.concatenate([state.hidden_BD[None], rest])
+
+  stepped_TBD = by_steps(params)
+  assert len(stepped_TBD) >= 4
+  np.testing.assert_allclose(
+    np.swapaxes(stepped_TBD, 0, 1),
+    whole_BTD[:, : len(stepped_TBD)],
+    atol=1e-4,
+    rtol=1e-4,
+  )
+
+
+@pytest.fixture(scope='module')
+def built():
+  return small.build(small.config())
+
+
+def _run(built, layout, tokens_BL, **options):
+  visible_BL = np.ones(tokens_BL.shape, bool)
+  return decode.generate(*built, layout, tokens_BL, visible_BL, **options)
+
+
+def test_samples_stay_within_the_layout_and_keep_the_prefix(built):
+  layout = small.SPACE.layout(f'audio_video_continuation/{small.SIZE}')
+  tokens_BL = small.tokens(layout, 3)
+  made_BL = _run(built, layout, tokens_BL)
+  layout.parse(made_BL)  # Raises where an id is outside its segment.
+  prefix = slice(0, layout.prefix_length)
+  np.testing.assert_array_equal(made_BL[:, prefix], tokens_BL[:, prefix])
+  assert not np.array_equal(made_BL, tokens_BL)
+
+
+def test_samples_do_not_see_the_true_target_nor_their_batch(built):
+  layout = small.SPACE.layout(f'image_to_video/{small.SIZE}')
+  tokens_BL = np.repeat(small.tokens(layout, 1), 4, axis=0)
+  made_BL = _run(built, layout, tokens_BL, seed=3)
+  assert len(np.unique(made_BL, axis=0)) == 4
+  tokens_BL[:, layout.prefix_length :] = small.tokens(layout, 4, seed=9)[
+    :, layout.prefix_length :
+  ]
+  again_BL = _run(built, layout, tokens_BL[:2], seed=3, first_sample=1)
+  np.testing.assert_array_equal(again_BL, made_BL[1:3])
+
+
+def test_temperature_zero_takes_the_likeliest(built):
+  layout = small.SPACE.layout(f'image_to_video/{small.SIZE}')
+  greedy = sampling.SamplingConfig(temperature=0.0)
+  tokens_BL = small.tokens(layout, 2)
+  made_BL = _run(built, layout, tokens_BL, config=greedy)
+  model, params = built
+  results = model.apply(
+    {'params': params}, made_BL, np.ones(made_BL.shape, bool), layout
+  )
+  (result,) = results.values()
+  # The first factor is the likeliest of all and the second given the first.
+  assert np.asarray(result.correct_N).all()
+
+
+def test_guidance_of_equal_halves_changes_nothing(built):
+  layout = small.SPACE.layout(f'image_to_video/{small.SIZE}')
+  tokens_BL = small.tokens(layout, 2)
+  visible_BL = np.ones(tokens_BL.shape, bool)
+  plain_BL = _run(built, layout, tokens_BL)
+  guided = sampling.SamplingConfig(guidance=3.0)
+  same_BL = _run(
+    built,
+    layout,
+    tokens_BL,
+    config=guided,
+    against=(tokens_BL, visible_BL, None),
+  )
+  np.testing.assert_array_equal(same_BL, plain_BL)
+  without_BL = _run(built, layout, tokens_BL, config=guided)
+  assert not np.array_equal(without_BL, plain_BL)

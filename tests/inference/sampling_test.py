@@ -1,0 +1,50 @@
+"""Temperature, top-k, top-p and guidance."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.inference import sampling
+
+_LOGITS = jnp.log(jnp.array([[0.5, 0.3, 0.15, 0.05]]))
+
+
+def _admitted(**settings):
+  config = sampling.SamplingConfig(**settings)
+  return (np.asarray(sampling.restrict(_LOGITS, config)) > -100)[0].tolist()
+
+
+def test_top_k_keeps_the_k_likeliest():
+  assert _admitted(top_k=2) == [True, True, False, False]
+  assert _admitted(top_k=9) == [True] * 4
+
+
+def test_top_p_keeps_the_fewest_that_reach_it():
+  assert _admitted(top_p=0.79) == [True, True, False, False]
+  assert _admitted(top_p=0.81) == [True, True, True, False]
+  assert _admitted(top_p=0.01) == [True, False, False, False]
+
+
+def test_draws_follow_the_probabilities():
+  keys = jax.random.split(jax.random.key(0), 4000)
+  logits = jnp.broadcast_to(_LOGITS, (4000, 4))
+  drawn = sampling.draw(logits, keys, sampling.SamplingConfig())
+  shares = np.bincount(np.asarray(drawn), minlength=4) / 4000
+  np.testing.assert_allclose(shares, [0.5, 0.3, 0.15, 0.05], atol=0.03)
+
+
+def test_guidance_moves_away_from_the_unconditional():
+  halves = jnp.array([[1.0, 2.0], [0.0, 4.0]])
+  guided = sampling.guide(halves, 2.0, True)
+  np.testing.assert_allclose(guided, [[2.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+  'name, value',
+  [('temperature', -1.0), ('top_k', -1), ('top_p', 0.0), ('guidance', -2.0)],
+)
+def test_impossible_settings_are_refused(name, value):
+  with pytest.raises(errors.ConfigError, match=name):
+    sampling.SamplingConfig(**{name: value})

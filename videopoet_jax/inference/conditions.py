@@ -1,0 +1,197 @@
+"""From signals (text, pixels, sound) to the features a layout is filled from."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import masking
+from videopoet_jax.core import types
+
+# Signal -> the flag of `videopoet generate` that gives it.
+FLAGS = {
+  'text': '--text',
+  'image': '--image',
+  'video': '--video',
+  'audio': '--audio',
+  'structure': '--structure',
+}
+# Feature -> signals, any of which it is made from, the first preferred.
+_SOURCES: Mapping[str, tuple[str, ...]] = {
+  'text': ('text',),
+  'video_tokens': ('video', 'image'),
+  'inpainting_tokens': ('video',),
+  'outpainting_tokens': ('video',),
+  'structure_tokens': ('structure',),
+  'audio_tokens': ('audio',),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tokenizers:
+  """What turns signals into ids and back; None where a checkpoint has none.
+
+  Attributes:
+    visual: tokenizer of pixels.
+    audio: tokenizer of sound.
+    text: tokenizer of text.
+    embed_text: texts to float32 (B, slots, dim), where the model takes
+      embeddings.
+  """
+
+  visual: Any = None
+  audio: Any = None
+  text: Any = None
+  embed_text: Callable[[Sequence[str]], np.ndarray] | None = None
+
+
+def needed_frames(
+  layout: layout_lib.SequenceLayout, feature: str
+) -> int | None:
+  """Latent frames of a condition, from the clip's start; None if it has none."""
+  stops = [
+    s.start + s.shape[s.time_axis]
+    for s in layout.filled(types.Role.PREFIX)
+    if s.feature == feature
+  ]
+  return max(stops) if stops else None
+
+
+def prefix_features(layout: layout_lib.SequenceLayout) -> tuple[str, ...]:
+  """Features that the prefix is filled from, in order."""
+  return tuple(
+    dict.fromkeys(s.feature for s in layout.filled(types.Role.PREFIX))
+  )
+
+
+def missing(
+  layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
+) -> tuple[str, ...]:
+  """Features of the prefix that neither stand in `given` nor follow from it."""
+  return tuple(
+    feature
+    for feature in prefix_features(layout)
+    if feature not in given
+    and not any(name in given for name in _SOURCES.get(feature, ()))
+    and not _single_frame_needed(layout, feature, given)
+  )
+
+
+def _single_frame_needed(
+  layout: layout_lib.SequenceLayout, feature: str, given: Mapping[str, Any]
+) -> bool:
+  return (
+    feature == 'video_tokens'
+    and 'image' in given
+    and needed_frames(layout, feature) == 1
+  )
+
+
+def check_given(
+  layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
+) -> None:
+  """Raises DataError where a condition of the layout is not given."""
+  wanted = missing(layout, given)
+  if wanted:
+    flags = [
+      ' or '.join(
+        FLAGS[name]
+        for name in _SOURCES.get(feature, ())
+        if name != 'image' or needed_frames(layout, feature) == 1
+      )
+      or f'the feature {feature!r}'
+      for feature in wanted
+    ]
+    raise errors.DataError(
+      f'{layout.name} needs {" and ".join(flags)}; got '
+      f'{sorted(given) or "no condition"}.'
+    )
+
+
+def encode(
+  layout: layout_lib.SequenceLayout,
+  given: Mapping[str, Any],
+  tokenizers: Tokenizers,
+  text_slots: int,
+) -> dict[str, np.ndarray]:
+  """Features of the prefix from signals.
+
+  Args:
+    layout: to be conditioned.
+    given: `text` list of str; `image` uint8 (B, H, W, 3); `video` and
+      `structure` uint8 (B, T, H, W, 3); `audio` int16 (B, samples); or a
+      feature by its own name, as local ids.
+    tokenizers: of the checkpoint.
+    text_slots: positions of text.
+
+  Returns:
+    Local ids by feature, of the prefix's features only.
+
+  Raises:
+    DataError: a condition is missing, or a clip is too short.
+  """
+  check_given(layout, given)
+  features = {}
+  for feature in prefix_features(layout):
+    if feature in given and feature != 'text':
+      features[feature] = np.asarray(given[feature], np.int32)
+    elif feature == 'text':
+      features[feature] = _text_ids(given['text'], tokenizers, text_slots)
+    elif feature == 'audio_tokens':
+      if tokenizers.audio is None:
+        raise errors.CheckpointError(
+          f'{layout.name} takes sound, and the checkpoint has no '
+          'audio_tokenizer/ folder.'
+        )
+      features[feature] = tokenizers.audio.encode(given['audio'])
+    else:
+      features[feature] = _visual_ids(layout, feature, given, tokenizers)
+  return features
+
+
+def _text_ids(
+  text: Any, tokenizers: Tokenizers, text_slots: int
+) -> np.ndarray:
+  if not isinstance(text, np.ndarray):
+    if tokenizers.text is None:
+      raise errors.CheckpointError('the checkpoint has no text/ folder.')
+    return tokenizers.text.encode(list(text), text_slots)
+  return text
+
+
+def _visual_ids(
+  layout: layout_lib.SequenceLayout,
+  feature: str,
+  given: Mapping[str, Any],
+  tokenizers: Tokenizers,
+) -> np.ndarray:
+  if tokenizers.visual is None:
+    raise errors.CheckpointError(
+      f'{layout.name} takes pixels, and the checkpoint has no '
+      'visual_tokenizer/ folder.'
+    )
+  latents = needed_frames(layout, feature)
+  assert latents is not None, feature
+  frames = tokenizers.visual.spec.frames(latents)
+  name = 'structure' if feature == 'structure_tokens' else 'video'
+  if name in given:
+    video_BTHWC = np.asarray(given[name])
+  else:
+    video_BTHWC = np.asarray(given['image'])[:, None]
+  if video_BTHWC.shape[1] < frames:
+    raise errors.DataError(
+      f'{layout.name} needs {frames} frames of {FLAGS[name]}; got '
+      f'{video_BTHWC.shape[1]}.'
+    )
+  video_BTHWC = video_BTHWC[:, :frames]
+  size = video_BTHWC.shape[1:4]
+  if feature == 'inpainting_tokens':
+    video_BTHWC = masking.hide(video_BTHWC, masking.inpainting_mask(*size)[None])
+  if feature == 'outpainting_tokens':
+    video_BTHWC = masking.hide(
+      video_BTHWC, masking.outpainting_mask(*size)[None]
+    )
+  return tokenizers.visual.encode(video_BTHWC)

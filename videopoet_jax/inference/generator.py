@@ -1,0 +1,295 @@
+"""A checkpoint folder opened for generation: conditions in, signals out."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import os
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from videopoet_jax.checkpoints import export
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import types
+from videopoet_jax.inference import conditions as conditions_lib
+from videopoet_jax.inference import decode
+from videopoet_jax.inference import sampling
+from videopoet_jax.models.prefix_lm import description
+from videopoet_jax.models.prefix_lm import model as model_lib
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers import text as text_lib
+from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
+from videopoet_jax.tokenizers.soundstream import bundle as audio_bundle
+
+_FOLDERS = {'visual': 'visual_tokenizer', 'audio': 'audio_tokenizer'}
+_TEXT_FOLDER = 'text'
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+  """Samples of one layout.
+
+  Attributes:
+    layout: what was generated.
+    tokens_BL: int32 global ids.
+    ids: local ids by feature, a continuation's condition included.
+    video_BTHWC: uint8 frames, or None.
+    audio_BT: int16 samples, or None.
+  """
+
+  layout: layout_lib.SequenceLayout
+  tokens_BL: np.ndarray
+  ids: dict[str, np.ndarray]
+  video_BTHWC: np.ndarray | None
+  audio_BT: np.ndarray | None
+
+
+def _rows(given: Mapping[str, Any]) -> int:
+  """Number of conditions; LayoutError where signals differ in it."""
+  numbers = {name: len(value) for name, value in given.items()}
+  if len(set(numbers.values())) > 1:
+    raise errors.LayoutError(
+      f'conditions differ in number: {numbers}; give as many of each.'
+    )
+  return next(iter(numbers.values()), 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Generator:
+  """A language model with its tokenizers.
+
+  Attributes:
+    model: the network.
+    params: unboxed.
+    space: vocabulary, grids and tasks.
+    layout_names: layouts that the model was trained on.
+    tokenizers: of its signals.
+  """
+
+  model: model_lib.PrefixLM
+  params: Any
+  space: tasks_lib.LayoutSpace
+  layout_names: tuple[str, ...]
+  tokenizers: conditions_lib.Tokenizers
+
+  @classmethod
+  def load(
+    cls,
+    directory: str | os.PathLike[str],
+    embed_text: Callable[[Sequence[str]], np.ndarray] | None = None,
+  ) -> 'Generator':
+    """Opens a checkpoint folder; nothing else is needed.
+
+    Args:
+      directory: a run's or an exported folder, its tokenizers beside.
+      embed_text: for models that take text embeddings: texts to float32
+        (B, slots, dim).
+
+    Raises:
+      CheckpointError: it is missing, empty, half written or of another kind.
+    """
+    directory = pathlib.Path(directory)
+    # A demo's folder holds the model in a folder of its own.
+    if (directory / description.KIND / 'checkpoint.json').is_file():
+      directory = directory / description.KIND
+    described, params = export.load_params(directory, description.KIND)
+    config, space, names = description.read(described)
+    found: dict[str, Any] = {
+      role: interface.load(directory / folder, folder)
+      for role, folder in _FOLDERS.items()
+      if (directory / folder).is_dir()
+    }
+    for role, tokenizer in found.items():
+      wanted = (described.get('fingerprints') or {}).get(role)
+      if wanted and tokenizer.fingerprint != wanted:
+        raise errors.CheckpointError(
+          f'{directory / _FOLDERS[role]} has fingerprint '
+          f'{tokenizer.fingerprint}; the model was trained on tokens of '
+          f'{wanted}. Copy the tokenizer it was trained with.'
+        )
+    if (directory / _TEXT_FOLDER).is_dir():
+      found['text'] = text_lib.load(directory / _TEXT_FOLDER)
+    return cls(
+      model_lib.PrefixLM(config, space.vocabulary),
+      jax.device_put(params),
+      space,
+      names,
+      conditions_lib.Tokenizers(**found, embed_text=embed_text),
+    )
+
+  def layout(self, name: str) -> layout_lib.SequenceLayout:
+    """A layout by name; LayoutError if the model was not trained on it."""
+    if name not in self.layout_names:
+      hint = errors.near_names(name, self.layout_names)
+      raise errors.LayoutError(f'the model knows no layout {name!r}{hint}.')
+    return self.space.layout(name)
+
+  def choose_layout(self, task: str, given: Mapping[str, Any]) -> str:
+    """The task's layout that makes the most of the given conditions.
+
+    Args:
+      task: name of a task.
+      given: signals or features; only their names matter.
+
+    Raises:
+      LayoutError: the model was not trained on the task.
+      DataError: every layout of the task needs a condition that is missing.
+    """
+    layouts = [
+      self.space.layout(name)
+      for name in self.layout_names
+      if name.split('/')[0] == task
+    ]
+    if not layouts:
+      tasks = sorted({name.split('/')[0] for name in self.layout_names})
+      hint = errors.near_names(task, tasks)
+      raise errors.LayoutError(f'the model knows no task {task!r}{hint}.')
+    fitting = [x for x in layouts if not conditions_lib.missing(x, given)]
+    if not fitting:
+      fewest = min(
+        layouts, key=lambda x: len(conditions_lib.missing(x, given))
+      )
+      conditions_lib.check_given(fewest, given)
+    return max(fitting, key=lambda x: x.prefix_length).name
+
+  def generate(
+    self,
+    layout_name: str,
+    given: Mapping[str, Any] | None = None,
+    *,
+    num_samples: int = 1,
+    seed: int = 0,
+    config: sampling.SamplingConfig = sampling.SamplingConfig(),
+    negative_text: str = '',
+    batch_size: int = 64,
+    decode_signals: bool = True,
+  ) -> Generated:
+    """Generates samples of one layout.
+
+    Args:
+      layout_name: one of `layout_names`.
+      given: conditions with a leading axis of rows; see `conditions.encode`.
+      num_samples: samples of each row, next to each other in the result.
+      seed: of the draws.
+      config: how ids are drawn.
+      negative_text: with guidance, what to move away from; '' stands for no
+        text at all.
+      batch_size: most sequences of one compiled call.
+      decode_signals: whether ids are turned into pixels and sound.
+
+    Raises:
+      LayoutError: the layout is not known, or shapes do not fit it.
+      DataError: a condition is missing.
+    """
+    layout, given = self.layout(layout_name), dict(given or {})
+    features = conditions_lib.encode(
+      layout, given, self.tokenizers, self.space.text_slots
+    )
+    number = _rows(features) * num_samples
+    features = {
+      name: np.repeat(ids, num_samples, axis=0)
+      for name, ids in features.items()
+    }
+    tokens_BL, visible_BL = self.fill(layout, features, number)
+    text = self._embeddings(layout, given.get('text'), num_samples)
+    against = None
+    if config.is_guided and negative_text and 'text' in features:
+      negative = conditions_lib.encode(
+        layout,
+        {**features, 'text': [negative_text] * number},
+        self.tokenizers,
+        self.space.text_slots,
+      )
+      against = (
+        *self.fill(layout, negative, number),
+        self._embeddings(layout, [negative_text] * number, 1),
+      )
+    filled = []
+    size = min(batch_size, number)
+    for start in range(0, number, size):
+      # The last batch is filled up, so that one program serves all.
+      rows = np.arange(start, start + size) % number
+
+      def take(array: np.ndarray | None, rows: np.ndarray = rows) -> Any:
+        return None if array is None else array[rows]
+
+      filled.append(
+        decode.generate(
+          self.model,
+          self.params,
+          layout,
+          tokens_BL[rows],
+          visible_BL[rows],
+          config=config,
+          seed=seed,
+          first_sample=start,
+          text_embeddings_BSE=take(text),
+          against=None if against is None else tuple(map(take, against)),
+        )
+      )
+    return self.decode(
+      layout, np.concatenate(filled)[:number], decode_signals
+    )
+
+  def fill(
+    self,
+    layout: layout_lib.SequenceLayout,
+    features: Mapping[str, np.ndarray],
+    number: int,
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens int32 (B, L) and visibility bool (B, L) of conditions."""
+    tokens_BL = np.broadcast_to(
+      layout.encode(features), (number, layout.length)
+    )
+    visible_BL = np.ones((number, layout.length), bool)
+    for segment in layout.filled(types.Role.PREFIX):
+      if segment.modality is types.Modality.TEXT:
+        visible_BL[:, layout.slices[segment.name]] = (
+          features[segment.feature] != text_lib.PAD_ID
+        )
+    return tokens_BL, visible_BL
+
+  def _embeddings(
+    self,
+    layout: layout_lib.SequenceLayout,
+    texts: Sequence[str] | None,
+    num_samples: int,
+  ) -> np.ndarray | None:
+    takes_text = 'text' in conditions_lib.prefix_features(layout)
+    if self.model.config.text != 'embeddings' or not takes_text:
+      return None
+    if self.tokenizers.embed_text is None or texts is None:
+      raise errors.CheckpointError(
+        'the model takes text embeddings; load it with embed_text, a frozen '
+        'text encoder.'
+      )
+    return np.repeat(
+      self.tokenizers.embed_text(list(texts)), num_samples, axis=0
+    )
+
+  def decode(
+    self,
+    layout: layout_lib.SequenceLayout,
+    tokens_BL: np.ndarray,
+    decode_signals: bool = True,
+  ) -> Generated:
+    """Turns sequences into ids and signals."""
+    targets = {s.feature for s in layout.filled(types.Role.TARGET)}
+    joined = layout.parse_features(tokens_BL)
+    ids = {name: joined[name] for name in targets}
+    if layout.task == 'stylization':
+      # Its first frame, where given, is a condition and part of no clip.
+      ids = layout.parse_features(tokens_BL, types.Role.TARGET)
+    video = audio = None
+    if decode_signals and 'video_tokens' in ids and self.tokenizers.visual:
+      video = visual_bundle.to_pixels(
+        self.tokenizers.visual.decode(ids['video_tokens'])
+      )
+    if decode_signals and 'audio_tokens' in ids and self.tokenizers.audio:
+      audio = audio_bundle.to_samples(
+        self.tokenizers.audio.decode(ids['audio_tokens'])
+      )
+    return Generated(layout, tokens_BL, ids, video, audio)

@@ -1,0 +1,89 @@
+"""Video of any length: the last second of it in, the next second out.
+
+VideoPoet (section 5.2) extends videos this way. A latent frame in the middle
+of a clip holds four frames and the first one holds one, so old ids cannot be
+moved to the front: the last frames are *decoded and encoded again*.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import types
+from videopoet_jax.inference import conditions
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.inference import sampling
+
+CONDITION_LATENTS = 3  # 9 frames in, of which 8 more than the first.
+
+
+def layout_for(generator: generator_lib.Generator) -> str:
+  """The model's layout that goes on from three latent frames by two.
+
+  Raises:
+    LayoutError: it was not trained on one.
+  """
+  for name in generator.layout_names:
+    layout = generator.space.layout(name)
+    targets = layout.filled(types.Role.TARGET)
+    if (
+      layout.task == 'future_prediction'
+      and conditions.prefix_features(layout) == ('video_tokens',)
+      and conditions.needed_frames(layout, 'video_tokens') == CONDITION_LATENTS
+      and targets[0].shape[0] == 2
+    ):
+      return name
+  raise errors.LayoutError(
+    'long video needs a model trained on future_prediction/17xHxW/'
+    f'condition={CONDITION_LATENTS}; this one knows '
+    f'{", ".join(generator.layout_names)}.'
+  )
+
+
+def extend(
+  generator: generator_lib.Generator,
+  video_BTHWC: np.ndarray,
+  seconds: float,
+  *,
+  seed: int = 0,
+  config: sampling.SamplingConfig = sampling.SamplingConfig(),
+) -> np.ndarray:
+  """Continues clips until they are long enough.
+
+  Args:
+    generator: a model that knows `layout_for`.
+    video_BTHWC: uint8, at least 9 frames.
+    seconds: wished length.
+    seed: of the draws; every second has one of its own.
+    config: how ids are drawn.
+
+  Returns:
+    uint8 (B, at least seconds * frame_rate, H, W, 3); the given frames are
+    its beginning, unchanged.
+
+  Raises:
+    DataError: the clips are shorter than the condition.
+  """
+  name = layout_for(generator)
+  spec = generator.space.visual
+  given = spec.frames(CONDITION_LATENTS)
+  if video_BTHWC.shape[1] < given:
+    raise errors.DataError(
+      f'long video goes on from {given} frames; got {video_BTHWC.shape[1]}.'
+    )
+  wanted = round(seconds * spec.frame_rate)
+  second = 0
+  while video_BTHWC.shape[1] < wanted:
+    made = generator.generate(
+      name,
+      {'video': video_BTHWC[:, -given:]},
+      seed=seed + second,
+      config=dataclasses.replace(config, guidance=1.0),
+    )
+    assert made.video_BTHWC is not None
+    video_BTHWC = np.concatenate(
+      [video_BTHWC, made.video_BTHWC[:, given:]], axis=1
+    )
+    second += 1
+  return video_BTHWC[:, : max(wanted, given)]

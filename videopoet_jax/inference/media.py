@@ -1,0 +1,180 @@
+"""Files of pictures, clips and sounds; Pillow and PyAV only."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+import math
+import os
+import pathlib
+import wave
+
+import av
+import numpy as np
+from PIL import Image
+
+from videopoet_jax.core import errors
+
+Path = str | os.PathLike[str]
+
+
+def read_image(path: Path, height: int, width: int) -> np.ndarray:
+  """uint8 (height, width, 3): scaled to cover the size, its centre kept.
+
+  Raises:
+    DataError: it is not a picture.
+  """
+  try:
+    with Image.open(path) as image:
+      picture = image.convert('RGB')
+  except (OSError, ValueError) as error:
+    raise errors.DataError(
+      f'{path} is not a picture that can be read ({error}); give a PNG or JPEG.'
+    ) from error
+  scale = max(height / picture.height, width / picture.width)
+  size = (
+    max(width, round(picture.width * scale)),
+    max(height, round(picture.height * scale)),
+  )
+  picture = picture.resize(size, Image.Resampling.LANCZOS)
+  left, top = (size[0] - width) // 2, (size[1] - height) // 2
+  return np.asarray(picture.crop((left, top, left + width, top + height)))
+
+
+def read_audio(path: Path, sampling_rate: int, samples: int) -> np.ndarray:
+  """int16 (samples,) from the start of a sound or video file.
+
+  Raises:
+    DataError: it cannot be read, has no sound track or is too short.
+  """
+  pieces = []
+  try:
+    with av.open(str(path)) as container:
+      if not container.streams.audio:
+        raise errors.DataError(f'{path} has no audio track; give one with sound.')
+      resampler = av.AudioResampler('s16', 'mono', sampling_rate)
+      for frame in container.decode(audio=0):
+        pieces += [x.to_ndarray().reshape(-1) for x in resampler.resample(frame)]
+        if sum(map(len, pieces)) > samples:
+          break
+      pieces += [x.to_ndarray().reshape(-1) for x in resampler.resample(None)]
+  except (OSError, ValueError) as error:
+    raise errors.DataError(
+      f'{path} is not a sound file that can be read ({error}).'
+    ) from error
+  audio_T = np.concatenate(pieces) if pieces else np.zeros(0, np.int16)
+  if len(audio_T) < samples:
+    raise errors.DataError(
+      f'{path} holds {len(audio_T) / sampling_rate:.2f} s of sound; '
+      f'{samples / sampling_rate:.2f} s are needed.'
+    )
+  return audio_T[:samples]
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[pathlib.Path]:
+  try:
+    pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+    yield pathlib.Path(path)
+  except OSError as error:
+    raise errors.DataError(
+      f'cannot write {path}: {error.strerror or error}; give an --out that can '
+      'be written.'
+    ) from error
+
+
+def _enlarged(video_THWC: np.ndarray, shortest: int) -> np.ndarray:
+  """Repeats pixels so that small clips can be looked at; sizes become even."""
+  scale = math.ceil(shortest / min(video_THWC.shape[1:3]))
+  if scale % 2 and any(size % 2 for size in video_THWC.shape[1:3]):
+    scale += 1
+  return video_THWC.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def write_mp4(
+  path: Path,
+  video_THWC: np.ndarray,
+  frame_rate: float,
+  audio_T: np.ndarray | None = None,
+  sampling_rate: int = 16_000,
+  shortest: int = 128,
+) -> None:
+  """H.264 video, with AAC sound if given.
+
+  Args:
+    path: file to write.
+    video_THWC: uint8 frames.
+    frame_rate: frames a second.
+    audio_T: int16 samples.
+    sampling_rate: of the sound.
+    shortest: small clips are enlarged to at least so many pixels a side.
+
+  Raises:
+    DataError: it cannot be written.
+  """
+  frames = _enlarged(video_THWC, shortest)
+  with _writing(path) as target, av.open(str(target), 'w') as container:
+    rate = Fraction(frame_rate).limit_denominator(1001)
+    stream = container.add_stream('libx264', rate=rate)
+    stream.height, stream.width = frames.shape[1:3]
+    stream.pix_fmt = 'yuv420p'
+    stream.options = {'crf': '14'}
+    sound = None
+    if audio_T is not None:
+      sound = container.add_stream('aac', rate=sampling_rate, layout='mono')
+    for picture in frames:
+      frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), 'rgb24')
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+    if sound is not None and audio_T is not None:
+      block = av.AudioFrame.from_ndarray(
+        np.ascontiguousarray(audio_T[None], np.int16), 's16', 'mono'
+      )
+      block.sample_rate = sampling_rate
+      block.pts = 0
+      block.time_base = Fraction(1, sampling_rate)
+      container.mux(sound.encode(block))
+      container.mux(sound.encode())
+
+
+def write_gif(
+  path: Path, video_THWC: np.ndarray, frame_rate: float, shortest: int = 128
+) -> None:
+  """An endless GIF; arguments as for `write_mp4`."""
+  pictures = [Image.fromarray(f) for f in _enlarged(video_THWC, shortest)]
+  with _writing(path) as target:
+    pictures[0].save(
+      target,
+      save_all=True,
+      append_images=pictures[1:],
+      duration=round(1000 / frame_rate),
+      loop=0,
+    )
+
+
+def write_wav(path: Path, audio_T: np.ndarray, sampling_rate: int) -> None:
+  """16-bit mono sound."""
+  with _writing(path) as target, wave.open(str(target), 'wb') as file:
+    file.setnchannels(1)
+    file.setsampwidth(2)
+    file.setframerate(sampling_rate)
+    file.writeframes(np.asarray(audio_T, '<i2').tobytes())
+
+
+def write_contact_sheet(
+  path: Path, video_BTHWC: np.ndarray, shortest: int = 64, most: int = 16
+) -> None:
+  """A PNG with a row a clip and its frames from left to right.
+
+  Args:
+    path: file to write.
+    video_BTHWC: uint8 clips.
+    shortest: see `write_mp4`.
+    most: clips shown.
+  """
+  rows = []
+  for video_THWC in video_BTHWC[:most]:
+    frames = _enlarged(video_THWC, shortest)
+    padded = np.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    rows.append(np.concatenate(list(padded), axis=1))
+  with _writing(path) as target:
+    Image.fromarray(np.concatenate(rows)).save(target, 'PNG')
