@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import tempfile
 from typing import Any
 
 import orbax.checkpoint as ocp
@@ -21,6 +22,8 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
   """
   path = pathlib.Path(path).absolute()
   try:
+    # Tried first: Orbax would fail in a thread that then keeps the process.
+    os.rmdir(tempfile.mkdtemp(dir=path.parent))
     with ocp.StandardCheckpointer() as checkpointer:
       checkpointer.save(path, tree, force=True)
   except OSError as error:
