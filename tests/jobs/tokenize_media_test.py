@@ -31,14 +31,13 @@ VISUAL = visual_config.VisualTokenizerConfig(
   output_hidden_dim=16,
 )
 AUDIO = audio_config.SoundStreamConfig(
-  architecture='patch',
   sampling_rate=1600,
-  strides=(4, 4, 10),
+  strides=(8, 20),
+  channels=2,
+  dilations=(1,),
   num_levels=2,
   codebook_size=16,
   latent_width=4,
-  window=32,
-  hidden_width=8,
 )
 
 
@@ -60,13 +59,16 @@ def folders(tmp_path_factory):
       processes=1,
     ),
   )
-  visual = nn.unbox(visual_lib.init_params(VISUAL, jax.random.key(0)))
-  visual_lib.VisualTokenizer(VISUAL, visual).save(root / 'visual')
-  audio = audio_model.SoundStream(AUDIO).init(
-    jax.random.key(1), np.zeros((1, 1600), np.float32)
+  # Compiled as a whole, which the cache on disk remembers.
+  visual = jax.jit(lambda key: nn.unbox(visual_lib.init_params(VISUAL, key)))(
+    jax.random.key(0)
   )
-  params = nn.unbox(audio['params'])
-  audio_lib.AudioTokenizer(AUDIO, params).save(root / 'audio')
+  visual_lib.VisualTokenizer(VISUAL, visual).save(root / 'visual')
+  wave = np.zeros((1, 1600), np.float32)
+  audio = jax.jit(
+    lambda key: nn.unbox(audio_model.SoundStream(AUDIO).init(key, wave))
+  )(jax.random.key(1))
+  audio_lib.AudioTokenizer(AUDIO, audio['params']).save(root / 'audio')
   return {
     'media': media,
     'visual_tokenizer': str(root / 'visual'),
@@ -144,6 +146,24 @@ def test_only_what_is_asked_for(folders, tmp_path):
   assert tokens.read_info(tmp_path / 'some').audio is None
 
 
+def test_conditions_of_some_clips(folders, tmp_path):
+  tokenize_media.tokenize(
+    media=folders['media'],
+    visual_tokenizer=folders['visual_tokenizer'],
+    output=str(tmp_path / 'some'),
+    splits=['train'],
+    conditions=['inpainting'],
+    condition_share=0.5,
+    batch=2,
+  )
+  found = _examples(tmp_path / 'some', 'train')
+  assert [e['has_conditions'] for e in found] == [0, 0, 1, 1, 0]
+  for example in found:
+    encoded = example['inpainting_tokens'].any()
+    assert encoded == bool(example['has_conditions'])
+    assert example['video_tokens'].any()
+
+
 @pytest.mark.parametrize(
   'change, message',
   [
@@ -152,6 +172,7 @@ def test_only_what_is_asked_for(folders, tmp_path):
     ({'splits': 'tran'}, "did you mean 'train'"),
     ({'conditions': 'inpaint'}, "did you mean 'inpainting'"),
     ({'batch': '0'}, 'at least 1'),
+    ({'condition_share': '2'}, '0 to 1'),
     ({'output': '/proc/none/tokens'}, 'cannot be written'),
   ],
 )

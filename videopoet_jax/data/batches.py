@@ -18,12 +18,13 @@ from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import registry
 from videopoet_jax.data import source as source_lib
+from videopoet_jax.data import stream as stream_lib
 from videopoet_jax.data import tokens as tokens_lib
 
 TRAIN = 'train'
 VALIDATION = 'validation'
 
-Batch = dict[str, np.ndarray]
+Batch = stream_lib.Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +46,6 @@ SINGLE_HOST = Host()
 def shard(host: Host) -> seqio.ShardInfo:
   """The same, as SeqIO calls it."""
   return seqio.ShardInfo(index=host.index, num_shards=host.count)
-
-
-def reading_options() -> tf.data.Options:
-  """Few threads and no tuning: a run reads many streams, one at a time."""
-  options = tf.data.Options()
-  options.autotune.enabled = False
-  options.threading.private_threadpool_size = 2
-  return options
 
 
 class LayoutReader:
@@ -114,9 +107,7 @@ class LayoutReader:
     sizes = [r.stop - r.start for r in layout.runs]
     self._low_L = np.repeat([r.start for r in ranges], sizes)
     self._high_L = np.repeat([r.stop for r in ranges], sizes)
-    self._next = -1
-    self._iterator: Any = None
-    self._recent: dict[int, Batch] = {}
+    self._stream = stream_lib.Stream(self._open, f'{layout.name}: {directory}')
     records = records_lib.open_records(directory)
     records.size(split)
     self._features: tuple[str, ...] | None = None
@@ -152,17 +143,13 @@ class LayoutReader:
       verbose=False,
     )
 
-  def _open(self, batch: int) -> None:
-    dataset = self.dataset(batch)
+  def _open(self, start: int) -> tf.data.Dataset:
     part = self.batch_size // self._host.count
-    dataset = dataset.batch(part, drop_remainder=True).prefetch(2)
-    dataset = dataset.with_options(reading_options())
-    self._iterator = dataset.as_numpy_iterator()
-    self._next = batch
+    return self.dataset(start).batch(part, drop_remainder=True)
 
   def close(self) -> None:
     """Lets go of the open stream; a later `read` opens another."""
-    self._iterator, self._next = None, -1
+    self._stream.close()
 
   def read(self, batch: int) -> Batch:
     """This host's part of a global batch.
@@ -178,23 +165,9 @@ class LayoutReader:
       DataError: a record is damaged, an id does not fit the layout, or a
         preprocessor is not one-to-one.
     """
-    if batch in self._recent:
-      # Asked for twice: to compile a program and then to train on it.
-      return dict(self._recent[batch])
-    if batch != self._next:
-      self._open(batch)
-    try:
-      arrays = dict(next(self._iterator))
-    except (tf.errors.OpError, StopIteration) as error:
-      self._next = -1
-      reason = ' '.join(str(error).split())[:400]
-      raise errors.DataError(
-        f'{self.layout.name}: reading {self._directory} failed: {reason}'
-      ) from error
-    self._next = batch + 1
+    arrays = self._stream.read(batch)
     self._check(arrays, batch)
-    self._recent = {**dict(list(self._recent.items())[-1:]), batch: arrays}
-    return dict(arrays)
+    return arrays
 
   def _check(self, arrays: Batch, batch: int) -> None:
     positions = arrays.pop(source_lib.POSITION)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 import dataclasses
 import threading
-from typing import Any
 
 import gin
 import numpy as np
@@ -15,6 +14,7 @@ from videopoet_jax.core import permutation
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
+from videopoet_jax.data import stream as stream_lib
 
 CLIP = 'clip'
 IMAGE = 'image'
@@ -112,9 +112,7 @@ class MediaBatches:
     )
     self._order = (split, seed, shuffle)
     self._source.order(split, seed, shuffle)
-    self._next = -1
-    self._iterator: Any = None
-    self._recent: dict[int, Mapping[str, np.ndarray]] = {}
+    self._stream = stream_lib.Stream(self._open, f'{feature} of {directory}')
     self._lock = threading.Lock()
 
   def units(self) -> tuple[str, ...]:
@@ -133,31 +131,15 @@ class MediaBatches:
       DataError: a record cannot be read.
     """
     with self._lock:
-      if step not in self._recent:
-        made = self._make(step, self._read(step))
-        self._recent = {**dict(list(self._recent.items())[-1:]), step: made}
-      return self._recent[step]
+      return self._make(step, self._stream.read(step))
 
-  def _read(self, step: int) -> dict[str, np.ndarray]:
-    if step != self._next:
-      split, seed, shuffle = self._order
-      part = self._batch_size // self._host.count
-      source = self._source.replace(start=step)
-      shard = batches_lib.shard(self._host)
-      dataset = source.get_dataset(split, shuffle, seed, shard)
-      dataset = dataset.batch(part, drop_remainder=True).prefetch(2)
-      dataset = dataset.with_options(batches_lib.reading_options())
-      self._iterator = dataset.as_numpy_iterator()
-    try:
-      arrays = dict(next(self._iterator))
-    except (tf.errors.OpError, StopIteration) as error:
-      self._next = -1
-      reason = ' '.join(str(error).split())[:400]
-      raise errors.DataError(
-        f'reading {self._records.directory} failed: {reason}'
-      ) from error
-    self._next = step + 1
-    return arrays
+  def _open(self, start: int) -> tf.data.Dataset:
+    split, seed, shuffle = self._order
+    dataset = self._source.replace(start=start).get_dataset(
+      split, shuffle, seed, batches_lib.shard(self._host)
+    )
+    part = self._batch_size // self._host.count
+    return dataset.batch(part, drop_remainder=True)
 
   def _make(
     self, step: int, arrays: dict[str, np.ndarray]

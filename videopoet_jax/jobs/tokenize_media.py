@@ -56,6 +56,7 @@ def tokenize(
   splits: Sequence[str] = (),
   batch: int = 64,
   conditions: Sequence[str] = ('inpainting', 'outpainting', 'structure'),
+  condition_share: float = 1.0,
   overwrite: bool = False,
   meter: Callable[[float, str], progress.Meter] = progress.Meter,
 ) -> Summary:
@@ -71,6 +72,9 @@ def tokenize(
     batch: clips encoded at a time.
     conditions: which conditions to encode besides the clip; structure only
       where the data set has flow and depth.
+    condition_share: share of the clips whose conditions are encoded, to save
+      time; the others hold zeros and 0 in `has_conditions`, by which the tasks
+      leave them out.
     overwrite: whether a token data set that is there is replaced.
     meter: makes what shows the progress.
 
@@ -89,7 +93,7 @@ def tokenize(
   audio = None
   if audio_tokenizer and 'audio' in records.features:
     audio = interface.load(audio_tokenizer, 'audio_tokenizer')
-  encoder = Encoder(records, visual, audio, conditions, batch)
+  encoder = Encoder(records, visual, audio, conditions, batch, condition_share)
   info = tokens_lib.TokenInfo(
     visual=visual.spec,
     audio=audio.spec if audio else None,
@@ -125,6 +129,7 @@ class Encoder:
     audio: interface.TokenizerBundle | None,
     conditions: Sequence[str],
     batch: int,
+    condition_share: float = 1.0,
   ) -> None:
     """Checks that clips and tokenizers go together.
 
@@ -134,6 +139,7 @@ class Encoder:
       audio: the audio tokenizer, if sound is to be encoded.
       conditions: see `tokenize`.
       batch: clips encoded at a time.
+      condition_share: see `tokenize`.
 
     Raises:
       UserError: they do not.
@@ -145,7 +151,12 @@ class Encoder:
         raise errors.ConfigError(f'there is no condition {name!r}{hint}.')
     if batch < 1:
       raise errors.ConfigError(f'--batch is {batch}; expected at least 1.')
+    if not 0 <= condition_share <= 1:
+      raise errors.ConfigError(
+        f'--condition_share is {condition_share}; expected 0 to 1.'
+      )
     records.schema(['video'])
+    self._share = condition_share
     self._records = records
     self._visual = visual
     self._audio = audio
@@ -189,10 +200,13 @@ class Encoder:
   def examples(self, split: str) -> Iterator[Mapping[str, Any]]:
     """The examples of a split, in the order on disk."""
     dataset = self._records.examples(split, self._names)
-    for arrays in dataset.batch(self._batch).prefetch(2).as_numpy_iterator():
-      yield from self._encode(dict(arrays))
+    batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
+    for index, arrays in enumerate(batches):
+      # Whole batches: those at which the share's multiples step up.
+      chosen = int((index + 1) * self._share) > int(index * self._share)
+      yield from self._encode(dict(arrays), chosen or self._share == 1)
 
-  def _encode(self, arrays: Arrays) -> list[dict[str, Any]]:
+  def _encode(self, arrays: Arrays, chosen: bool) -> list[dict[str, Any]]:
     count = len(arrays['video'])
     if count < self._batch:
       # Filled up, so that the last batch does not compile a second program.
@@ -201,6 +215,9 @@ class Encoder:
     video = arrays['video']
     columns: Arrays = {'video_tokens': self._visual.encode(video)}
     for name in self._conditions:
+      if not chosen:
+        columns[f'{name}_tokens'] = np.zeros_like(columns['video_tokens'])
+        continue
       if name == 'structure':
         shown = masking.structure_from(arrays['flow'], arrays['depth'])
       else:
@@ -208,6 +225,8 @@ class Encoder:
       columns[f'{name}_tokens'] = self._visual.encode(shown)
     if self._audio:
       columns['audio_tokens'] = self._audio.encode(arrays['audio'])
+    if self._conditions:
+      columns['has_conditions'] = np.full(self._batch, chosen, np.int32)
     for name in self._labels:
       columns['text' if name == 'caption' else name] = arrays[name]
     return [
@@ -233,6 +252,12 @@ def _parser() -> argparse.ArgumentParser:
     nargs='*',
     default=('inpainting', 'outpainting', 'structure'),
     help='inpainting, outpainting and structure (all there are)',
+  )
+  add(
+    '--condition_share',
+    type=float,
+    default=1.0,
+    help='share of the clips whose conditions are encoded (1)',
   )
   add('--overwrite', action='store_true', help='replace a data set there')
   return parser

@@ -1,0 +1,78 @@
+"""Numbered batches out of an endless `tf.data` pipeline."""
+
+from collections.abc import Callable
+import weakref
+
+import numpy as np
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+
+Batch = dict[str, np.ndarray]
+
+_KEPT = 2  # Batches that may be asked for again at no cost.
+
+
+class Stream:
+  """Any batch by its number; the ones after it are made ahead in threads.
+
+  The one after the last read is ready, any other opens the pipeline anew.
+  """
+
+  def __init__(
+    self, open_at: Callable[[int], tf.data.Dataset], name: str
+  ) -> None:
+    """Opens nothing yet.
+
+    Args:
+      open_at: the batches from a number on, endless.
+      name: of what is read, for messages.
+    """
+    self._open_at = open_at
+    self._name = name
+    self._next = -1
+    self._recent: dict[int, Batch] = {}
+    # Iterators let go of before the interpreter ends; TensorFlow complains of
+    # Python generators that outlive it.
+    self._open: list = []
+    weakref.finalize(self, self._open.clear)
+
+  def read(self, number: int) -> Batch:
+    """A batch; its arrays are not to be written to.
+
+    Raises:
+      DataError: something cannot be read.
+    """
+    if number in self._recent:
+      # Asked for twice: to compile a program and then to train on it.
+      return dict(self._recent[number])
+    try:
+      if number != self._next:
+        dataset = self._open_at(number).prefetch(_KEPT)
+        dataset = dataset.with_options(_options())
+        self._open[:] = [dataset.as_numpy_iterator()]
+      arrays = dict(next(self._open[0]))
+    except (tf.errors.OpError, StopIteration) as error:
+      self.close()
+      reason = ' '.join(str(error).split())[:400]
+      raise errors.DataError(
+        f'{self._name} cannot be read: {reason}'
+      ) from error
+    self._next = number + 1
+    self._recent[number] = arrays
+    while len(self._recent) > _KEPT:
+      del self._recent[next(iter(self._recent))]
+    return dict(arrays)
+
+  def close(self) -> None:
+    """Lets go of the pipeline; a later `read` opens it again."""
+    self._open.clear()
+    self._next = -1
+
+
+def _options() -> tf.data.Options:
+  """Few threads and no tuning: a run reads many streams, one at a time."""
+  options = tf.data.Options()
+  options.autotune.enabled = False
+  options.threading.private_threadpool_size = 2
+  return options
