@@ -10,7 +10,6 @@ from videopoet_jax.inference import decode
 from videopoet_jax.inference import sampling
 
 
-
 def _with_hidden_text(layout, batch):
   visible_BL = np.ones((batch, layout.length), bool)
   for part in layout.droppable.values():

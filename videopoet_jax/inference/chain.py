@@ -29,7 +29,7 @@ class Step:
   layout: str
   given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   structure_from: Callable[[np.ndarray], np.ndarray] | None = None
-  config: sampling.SamplingConfig = sampling.SamplingConfig()
+  config: sampling.SamplingConfig = sampling.DEFAULT
 
 
 def run(
@@ -69,7 +69,7 @@ def text_to_video_and_audio(
   texts: Sequence[str],
   *,
   seed: int = 0,
-  config: sampling.SamplingConfig = sampling.SamplingConfig(),
+  config: sampling.SamplingConfig = sampling.DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Silent video from text, then sound from the video.
 

@@ -1,4 +1,4 @@
-"""From signals (text, pixels, sound) to the features a layout is filled from."""
+"""From signals (text, pixels, sound) to what a layout is filled from."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -51,7 +51,7 @@ class Tokenizers:
 def needed_frames(
   layout: layout_lib.SequenceLayout, feature: str
 ) -> int | None:
-  """Latent frames of a condition, from the clip's start; None if it has none."""
+  """Latent frames of a condition, from the clip's start, if it is one."""
   stops = [
     s.start + s.shape[s.time_axis]
     for s in layout.filled(types.Role.PREFIX)
@@ -152,9 +152,7 @@ def encode(
   return features
 
 
-def _text_ids(
-  text: Any, tokenizers: Tokenizers, text_slots: int
-) -> np.ndarray:
+def _text_ids(text: Any, tokenizers: Tokenizers, text_slots: int) -> np.ndarray:
   if not isinstance(text, np.ndarray):
     if tokenizers.text is None:
       raise errors.CheckpointError('the checkpoint has no text/ folder.')
@@ -187,11 +185,11 @@ def _visual_ids(
       f'{video_BTHWC.shape[1]}.'
     )
   video_BTHWC = video_BTHWC[:, :frames]
-  size = video_BTHWC.shape[1:4]
-  if feature == 'inpainting_tokens':
-    video_BTHWC = masking.hide(video_BTHWC, masking.inpainting_mask(*size)[None])
-  if feature == 'outpainting_tokens':
-    video_BTHWC = masking.hide(
-      video_BTHWC, masking.outpainting_mask(*size)[None]
-    )
+  masks = {
+    'inpainting_tokens': masking.inpainting_mask,
+    'outpainting_tokens': masking.outpainting_mask,
+  }
+  if feature in masks:
+    hole = masks[feature](*video_BTHWC.shape[1:4])
+    video_BTHWC = masking.hide(video_BTHWC, hole[None])
   return tokenizers.visual.encode(video_BTHWC)

@@ -37,10 +37,13 @@ class State(NamedTuple):
 
 def last_drawn(layout: layout_lib.SequenceLayout) -> int:
   """The last position that is drawn; what follows is given by the layout."""
-  return max(
-    (run.stop for run in layout.target_runs if run.range.size > 1),
-    default=layout.prefix_length + 1,
-  ) - 1
+  return (
+    max(
+      (run.stop for run in layout.target_runs if run.range.size > 1),
+      default=layout.prefix_length + 1,
+    )
+    - 1
+  )
 
 
 class Decoder:
@@ -132,9 +135,9 @@ class Decoder:
     if angles_1P is not None:
       angles_1P = jax.lax.dynamic_slice_in_dim(angles_1P, position, 1)
     if bias_N1S is not None:
-      bias_N1S = jax.lax.dynamic_slice_in_dim(
-        bias_N1S, position, 1, axis=1
-      )[:, :, :num_keys]
+      bias_N1S = jax.lax.dynamic_slice_in_dim(bias_N1S, position, 1, axis=1)[
+        :, :, :num_keys
+      ]
     context = attention.Context(
       masks.PrefixMask(self.layout.prefix_length, position),
       visible_BL[:, :num_keys],
@@ -195,9 +198,7 @@ def _distinct_runs(
   return runs, index_L
 
 
-@functools.partial(
-  jax.jit, static_argnames=('model', 'layout', 'config'), donate_argnums=()
-)
+@functools.partial(jax.jit, static_argnames=('model', 'layout', 'config'))
 def _generate(
   params: Any,
   tokens_BL: jax.Array,
@@ -250,7 +251,7 @@ def generate(
   tokens_BL: np.ndarray,
   visible_BL: np.ndarray,
   *,
-  config: sampling.SamplingConfig = sampling.SamplingConfig(),
+  config: sampling.SamplingConfig = sampling.DEFAULT,
   seed: int = 0,
   first_sample: int = 0,
   text_embeddings_BSE: np.ndarray | None = None,
@@ -275,9 +276,8 @@ def generate(
     int32 (B, L), every position filled as the layout admits.
   """
   number = tokens_BL.shape[0]
-  tokens = np.where(
-    np.arange(layout.length) < layout.prefix_length, tokens_BL, layout.template_L
-  ).astype(np.int32)
+  is_prefix_L = np.arange(layout.length) < layout.prefix_length
+  tokens = np.where(is_prefix_L, tokens_BL, layout.template_L).astype(np.int32)
   visible, text = np.asarray(visible_BL, bool), text_embeddings_BSE
   if config.is_guided:
     if against is None:

@@ -149,9 +149,7 @@ class Generator:
       raise errors.LayoutError(f'the model knows no task {task!r}{hint}.')
     fitting = [x for x in layouts if not conditions_lib.missing(x, given)]
     if not fitting:
-      fewest = min(
-        layouts, key=lambda x: len(conditions_lib.missing(x, given))
-      )
+      fewest = min(layouts, key=lambda x: len(conditions_lib.missing(x, given)))
       conditions_lib.check_given(fewest, given)
     return max(fitting, key=lambda x: x.prefix_length).name
 
@@ -162,7 +160,7 @@ class Generator:
     *,
     num_samples: int = 1,
     seed: int = 0,
-    config: sampling.SamplingConfig = sampling.SamplingConfig(),
+    config: sampling.SamplingConfig = sampling.DEFAULT,
     negative_text: str = '',
     batch_size: int = 64,
     decode_signals: bool = True,
@@ -230,9 +228,7 @@ class Generator:
           against=None if against is None else tuple(map(take, against)),
         )
       )
-    return self.decode(
-      layout, np.concatenate(filled)[:number], decode_signals
-    )
+    return self.decode(layout, np.concatenate(filled)[:number], decode_signals)
 
   def fill(
     self,
@@ -277,12 +273,14 @@ class Generator:
     decode_signals: bool = True,
   ) -> Generated:
     """Turns sequences into ids and signals."""
-    targets = {s.feature for s in layout.filled(types.Role.TARGET)}
     joined = layout.parse_features(tokens_BL)
-    ids = {name: joined[name] for name in targets}
-    if layout.task == 'stylization':
-      # Its first frame, where given, is a condition and part of no clip.
-      ids = layout.parse_features(tokens_BL, types.Role.TARGET)
+    prefix = conditions_lib.prefix_features(layout)
+    ids = layout.parse_features(tokens_BL, types.Role.TARGET)
+    for segment in layout.filled(types.Role.TARGET):
+      # A continuation's condition belongs to the clip; a frame that is only a
+      # hint, the target beginning with its own first frame, does not.
+      if segment.start and segment.feature in prefix:
+        ids[segment.feature] = joined[segment.feature]
     video = audio = None
     if decode_signals and 'video_tokens' in ids and self.tokenizers.visual:
       video = visual_bundle.to_pixels(

@@ -47,7 +47,7 @@ def extend(
   seconds: float,
   *,
   seed: int = 0,
-  config: sampling.SamplingConfig = sampling.SamplingConfig(),
+  config: sampling.SamplingConfig = sampling.DEFAULT,
 ) -> np.ndarray:
   """Continues clips until they are long enough.
 

@@ -1,7 +1,7 @@
 """Files of pictures, clips and sounds; Pillow and PyAV only."""
 
-import contextlib
 from collections.abc import Iterator
+import contextlib
 from fractions import Fraction
 import math
 import os
@@ -50,13 +50,15 @@ def read_audio(path: Path, sampling_rate: int, samples: int) -> np.ndarray:
   try:
     with av.open(str(path)) as container:
       if not container.streams.audio:
-        raise errors.DataError(f'{path} has no audio track; give one with sound.')
+        raise errors.DataError(
+          f'{path} has no audio track; give a file with sound.'
+        )
       resampler = av.AudioResampler('s16', 'mono', sampling_rate)
       for frame in container.decode(audio=0):
-        pieces += [x.to_ndarray().reshape(-1) for x in resampler.resample(frame)]
+        pieces += [x.to_ndarray()[0] for x in resampler.resample(frame)]
         if sum(map(len, pieces)) > samples:
           break
-      pieces += [x.to_ndarray().reshape(-1) for x in resampler.resample(None)]
+      pieces += [x.to_ndarray()[0] for x in resampler.resample(None)]
   except (OSError, ValueError) as error:
     raise errors.DataError(
       f'{path} is not a sound file that can be read ({error}).'
@@ -71,7 +73,8 @@ def read_audio(path: Path, sampling_rate: int, samples: int) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def _writing(path: Path) -> Iterator[pathlib.Path]:
+def writing(path: Path) -> Iterator[pathlib.Path]:
+  """Makes the parent; an OSError becomes a DataError that names the file."""
   try:
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     yield pathlib.Path(path)
@@ -112,7 +115,7 @@ def write_mp4(
     DataError: it cannot be written.
   """
   frames = _enlarged(video_THWC, shortest)
-  with _writing(path) as target, av.open(str(target), 'w') as container:
+  with writing(path) as target, av.open(str(target), 'w') as container:
     rate = Fraction(frame_rate).limit_denominator(1001)
     stream = container.add_stream('libx264', rate=rate)
     stream.height, stream.width = frames.shape[1:3]
@@ -141,7 +144,7 @@ def write_gif(
 ) -> None:
   """An endless GIF; arguments as for `write_mp4`."""
   pictures = [Image.fromarray(f) for f in _enlarged(video_THWC, shortest)]
-  with _writing(path) as target:
+  with writing(path) as target:
     pictures[0].save(
       target,
       save_all=True,
@@ -153,7 +156,7 @@ def write_gif(
 
 def write_wav(path: Path, audio_T: np.ndarray, sampling_rate: int) -> None:
   """16-bit mono sound."""
-  with _writing(path) as target, wave.open(str(target), 'wb') as file:
+  with writing(path) as target, wave.open(str(target), 'wb') as file:
     file.setnchannels(1)
     file.setsampwidth(2)
     file.setframerate(sampling_rate)
@@ -174,7 +177,8 @@ def write_contact_sheet(
   rows = []
   for video_THWC in video_BTHWC[:most]:
     frames = _enlarged(video_THWC, shortest)
-    padded = np.pad(frames, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    border = ((0, 0), (1, 1), (1, 1), (0, 0))
+    padded = np.pad(frames, border, constant_values=255)
     rows.append(np.concatenate(list(padded), axis=1))
-  with _writing(path) as target:
+  with writing(path) as target:
     Image.fromarray(np.concatenate(rows)).save(target, 'PNG')

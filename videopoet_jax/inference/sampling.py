@@ -47,6 +47,9 @@ class SamplingConfig:
     return self.guidance != 1.0
 
 
+DEFAULT = SamplingConfig()
+
+
 def restrict(logits_BV: jax.Array, config: SamplingConfig) -> jax.Array:
   """Rules out what top-k and top-p do not admit.
 

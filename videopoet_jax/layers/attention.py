@@ -29,9 +29,7 @@ def _xla(
   batch, num_heads, length, head_dim = query_BNLD.shape
   num_kv_heads, num_keys = key_BKSD.shape[1:3]
   group = num_heads // num_kv_heads
-  query_BKMD = query_BNLD.reshape(
-    batch, num_kv_heads, group * length, head_dim
-  )
+  query_BKMD = query_BNLD.reshape(batch, num_kv_heads, group * length, head_dim)
   logits_BKMS = jnp.einsum(
     'bkmd,bksd->bkms',
     query_BKMD * (1.0 / math.sqrt(head_dim)),

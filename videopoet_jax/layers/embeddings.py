@@ -222,7 +222,6 @@ class PlaceEmbedding(nn.Module):
   @nn.compact
   def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
     """(L, width): the row of each position."""
-
     # One table for all modalities and axes, so that all layouts share it.
     starts, rows = {}, 2 * len(MODALITIES)
     for modality in MODALITIES if self.learned else ():

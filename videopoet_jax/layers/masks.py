@@ -32,7 +32,7 @@ class PrefixMask:
   query_start: int | jax.Array = 0
 
   def dense(self, num_queries: int, num_keys: int) -> jax.Array:
-    """bool (queries, keys), True where a query may see a key.
+    """Bool (queries, keys), True where a query may see a key.
 
     Keys start at position 0 whatever `query_start` is.
     """

@@ -104,7 +104,9 @@ class Block(nn.Module):
     added_BLD = mlp.GatedMLP(
       config.mlp_dim, config.activation, output_scale=scale, name='mlp', **types
     )(normal_BLD)
-    return partitioning.constrain(stream_BLD + added_BLD, _ACTIVATION_AXES), kept
+    return partitioning.constrain(
+      stream_BLD + added_BLD, _ACTIVATION_AXES
+    ), kept
 
 
 class _ScannedBlock(nn.Module):

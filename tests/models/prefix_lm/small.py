@@ -52,7 +52,9 @@ def build(
   )
   generator = np.random.default_rng(seed)
   params = jax.tree.map(
-    lambda leaf: jnp.asarray(generator.normal(size=leaf.shape) * 0.5, leaf.dtype),
+    lambda leaf: jnp.asarray(
+      generator.normal(size=leaf.shape) * 0.5, leaf.dtype
+    ),
     rules.unbox(shapes['params']),
   )
   return model, params

@@ -103,16 +103,19 @@ class PrefixLMConfig:
         name: tuple(value) if isinstance(value, list) else value
         for name, value in self.place_limits.items()
       }
-      object.__setattr__(
-        self, 'place_limits', embeddings.PlaceLimits(**limits)
-      )
+      object.__setattr__(self, 'place_limits', embeddings.PlaceLimits(**limits))
     for name, known in _CHOICES.items():
       self._choose(name, getattr(self, name), known)
     for name in self.cell_inputs:
       self._choose('cell_inputs', name, tuple(cells.SOURCES))
     self._choose('attention', self.attention, tuple(attention.IMPLEMENTATIONS))
     for name in (
-      'num_layers', 'width', 'num_heads', 'num_kv_heads', 'head_dim', 'mlp_dim'
+      'num_layers',
+      'width',
+      'num_heads',
+      'num_kv_heads',
+      'head_dim',
+      'mlp_dim',
     ):
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')

@@ -69,9 +69,7 @@ def read(
     return (
       config,
       tasks.LayoutSpace(
-        vocabulary=_build(
-          vocabulary_lib.Vocabulary, description['vocabulary']
-        ),
+        vocabulary=_build(vocabulary_lib.Vocabulary, description['vocabulary']),
         visual=_build(specs.VisualSpec, space['visual']),
         audio=_build(specs.AudioSpec, space['audio']),
         text_slots=space['text_slots'],

@@ -134,7 +134,9 @@ class Heads(nn.Module):
     """float32 (N, first factors): logits of a visual id's high bits."""
     return self.factors.first(hidden_ND)
 
-  def second_factor(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
+  def second_factor(
+    self, hidden_ND: jax.Array, first_N: jax.Array
+  ) -> jax.Array:
     """float32 (N, second factors): logits of the low bits given the high."""
     return self.factors.second(hidden_ND, first_N)
 
@@ -162,9 +164,7 @@ class FactorHead(nn.Module):
     def declare(
       name: str, shape: tuple[int, int], axes: tuple[str | None, ...], init: Any
     ) -> jax.Array:
-      return partitioning.param(
-        self, name, init, shape, axes, self.param_dtype
-      )
+      return partitioning.param(self, name, init, shape, axes, self.param_dtype)
 
     by_row = partitioning.fan_in_init((1,), (0,))
     rows = ('vocab', 'embed')

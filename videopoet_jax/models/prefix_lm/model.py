@@ -181,7 +181,9 @@ class PrefixLM(nn.Module):
         vectors = self.embedding.project_text(text_embeddings_BSE)
       else:
         vectors = self.embedding(tokens, segment.modality)
-      vectors += places.embedding_LD[None, part.start : part.start + tokens.shape[1]]
+      vectors += places.embedding_LD[
+        None, part.start : part.start + tokens.shape[1]
+      ]
       if is_text and self.config.text_encoder_layers:
         context = attention.Context(masks.BIDIRECTIONAL, visible_BL[:, part])
         vectors, _ = self.text_encoder(vectors, context)
@@ -253,9 +255,7 @@ class PrefixLM(nn.Module):
     Returns:
       By run, arrays of (B * run's positions,).
     """
-    hidden_BTD = self.hidden(
-      tokens_BL, visible_BL, layout, text_embeddings_BSE
-    )
+    hidden_BTD = self.hidden(tokens_BL, visible_BL, layout, text_embeddings_BSE)
     results = {}
     for run in heads_lib.predicted(self.config, layout):
       part = slice(
@@ -333,7 +333,9 @@ class PrefixLM(nn.Module):
     """See `Heads.first_factor`."""
     return self.heads.first_factor(hidden_ND)
 
-  def second_factor(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
+  def second_factor(
+    self, hidden_ND: jax.Array, first_N: jax.Array
+  ) -> jax.Array:
     """See `Heads.second_factor`."""
     return self.heads.second_factor(hidden_ND, first_N)
 

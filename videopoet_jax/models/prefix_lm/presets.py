@@ -45,13 +45,25 @@ _PRESETS: dict[str, dict[str, Any]] = {
     'text_encoder_layers': 1,
   },
   '300m': {
-    'num_layers': 24, 'width': 1024, **_heads(8), 'mlp_dim': 2816, **_LARGE
+    'num_layers': 24,
+    'width': 1024,
+    **_heads(8),
+    'mlp_dim': 2816,
+    **_LARGE,
   },
   '1b': {
-    'num_layers': 20, 'width': 2048, **_heads(16), 'mlp_dim': 5632, **_LARGE
+    'num_layers': 20,
+    'width': 2048,
+    **_heads(16),
+    'mlp_dim': 5632,
+    **_LARGE,
   },
   '8b': {
-    'num_layers': 33, 'width': 4096, **_heads(32), 'mlp_dim': 14336, **_LARGE
+    'num_layers': 33,
+    'width': 4096,
+    **_heads(32),
+    'mlp_dim': 14336,
+    **_LARGE,
   },
 }
 NAMES = tuple(_PRESETS) + tuple(f'{name}_ul2' for name in _PRESETS)
@@ -70,7 +82,9 @@ def preset(name: str = 'tiny', **changes: Any) -> config_lib.PrefixLMConfig:
   if name not in NAMES:
     hint = errors.near_names(name, NAMES)
     raise errors.ConfigError(f'no model preset {name!r}{hint}.')
-  fields = [field.name for field in dataclasses.fields(config_lib.PrefixLMConfig)]
+  fields = [
+    field.name for field in dataclasses.fields(config_lib.PrefixLMConfig)
+  ]
   for field in changes:
     if field not in fields:
       hint = errors.near_names(field, fields)

@@ -1,0 +1,313 @@
+"""`videopoet generate`: samples of a task from a checkpoint folder.
+
+For example, four videos of one prompt:
+
+  videopoet generate --checkpoint demo --task text_to_video --num_samples 4 \
+    --text 'a red circle moves right quickly' --out samples
+"""
+
+import argparse
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import masking
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import types
+from videopoet_jax.data.media import decode as media_decode
+from videopoet_jax.inference import conditions
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.inference import long_video
+from videopoet_jax.inference import media
+from videopoet_jax.inference import sampling
+from videopoet_jax.jobs import cli
+
+Path = str | os.PathLike[str]
+
+
+def _clip_size(layout: layout_lib.SequenceLayout) -> tuple[int, int, int]:
+  frames, height, width = layout.name.split('/')[1].split('x')
+  return int(frames), int(height), int(width)
+
+
+def _read_video(
+  path: Path, count: int, size: tuple[int, int], frame_rate: float
+) -> np.ndarray:
+  frames: list[np.ndarray] = []
+  for frame in media_decode.frames(pathlib.Path(path), frame_rate, *size):
+    frames.append(frame)
+    if len(frames) == count:
+      break
+  if len(frames) < count:
+    raise errors.DataError(
+      f'{path} has {len(frames)} frames at {frame_rate:g} frames a second; '
+      f'{count} are needed.'
+    )
+  return np.stack(frames)
+
+
+def _read_structure(
+  path: Path, count: int, size: tuple[int, int], frame_rate: float
+) -> np.ndarray:
+  """Flow and depth: `.npz` with both, or a video of the three channels."""
+  if pathlib.Path(path).suffix != '.npz':
+    return _read_video(path, count, size, frame_rate)
+  try:
+    with np.load(path) as arrays:
+      flow, depth = arrays['flow'], arrays['depth']
+  except (OSError, ValueError, KeyError) as error:
+    raise errors.DataError(
+      f'{path} does not hold the arrays flow and depth ({error}).'
+    ) from error
+  wanted = (count, *size)
+  if flow.shape[:3] != wanted:
+    raise errors.DataError(
+      f'{path}: flow has shape {flow.shape}; {wanted} + (2,) is needed.'
+    )
+  return masking.structure_from(flow, depth)
+
+
+def read_conditions(
+  layout: layout_lib.SequenceLayout,
+  space: tasks_lib.LayoutSpace,
+  files: dict[str, Any],
+) -> dict[str, Any]:
+  """Signals of one row from files, as much of each as the layout takes.
+
+  Args:
+    layout: to be conditioned.
+    space: grids of the tokenizers.
+    files: `text` as it is, paths of `image`, `video`, `audio`, `structure`.
+
+  Raises:
+    DataError: a file cannot be used, or a condition is missing.
+  """
+  frames, *size = _clip_size(layout)
+  rate = space.visual.frame_rate
+  given: dict[str, Any] = {}
+  names = conditions.prefix_features(layout)
+  conditions.check_given(layout, files)
+  if 'text' in files and 'text' in names:
+    given['text'] = [files['text']]
+  visual = [n for n in names if n not in ('text', 'audio_tokens')]
+  video_features = [n for n in visual if n != 'structure_tokens']
+  if video_features and 'video' in files:
+    latents = max(
+      conditions.needed_frames(layout, n) or 0 for n in video_features
+    )
+    count = space.visual.frames(latents)
+    given['video'] = _read_video(files['video'], count, tuple(size), rate)[None]
+  elif video_features and 'image' in files:
+    given['image'] = media.read_image(files['image'], *size)[None]
+  if 'structure_tokens' in names:
+    given['structure'] = _read_structure(
+      files['structure'], frames, tuple(size), rate
+    )[None]
+  if 'audio_tokens' in names:
+    spec = space.audio
+    latents = conditions.needed_frames(layout, 'audio_tokens') or 0
+    given['audio'] = media.read_audio(
+      files['audio'], spec.sampling_rate, latents * spec.hop
+    )[None]
+  return given
+
+
+def write_samples(
+  out: Path,
+  made: generator_lib.Generated,
+  space: tasks_lib.LayoutSpace,
+  record: dict[str, Any],
+  sound_T: np.ndarray | None = None,
+) -> list[str]:
+  """Writes every sample, a contact sheet and `generation.json`.
+
+  Args:
+    out: folder.
+    made: samples.
+    space: for frame and sampling rate.
+    record: JSON values to keep beside the samples.
+    sound_T: sound that was given, to be heard with generated video.
+
+  Returns:
+    Names of the files.
+
+  Raises:
+    DataError: the folder cannot be written.
+  """
+  folder = pathlib.Path(out)
+  rate, sampling_rate = space.visual.frame_rate, space.audio.sampling_rate
+  files = []
+  for index in range(len(made.tokens_BL)):
+    audio_T = sound_T if made.audio_BT is None else made.audio_BT[index]
+    if made.audio_BT is not None:
+      files.append(f'sample_{index:03d}.wav')
+      media.write_wav(folder / files[-1], made.audio_BT[index], sampling_rate)
+    if made.video_BTHWC is None:
+      continue
+    video_THWC = made.video_BTHWC[index]
+    if len(video_THWC) == 1:
+      files.append(f'sample_{index:03d}.png')
+      media.write_contact_sheet(folder / files[-1], video_THWC[None], 128)
+      continue
+    files.append(f'sample_{index:03d}.mp4')
+    media.write_mp4(
+      folder / files[-1], video_THWC, rate, audio_T, sampling_rate
+    )
+    files.append(f'sample_{index:03d}.gif')
+    media.write_gif(folder / files[-1], video_THWC, rate)
+  if made.video_BTHWC is not None:
+    files.append('contact_sheet.png')
+    media.write_contact_sheet(folder / files[-1], made.video_BTHWC)
+  record = record | {'layout': made.layout.name, 'files': files}
+  with media.writing(folder / 'generation.json') as path:
+    path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
+  return files
+
+
+def generate(
+  *,
+  checkpoint: Path,
+  out: Path,
+  task: str = '',
+  layout: str = '',
+  files: dict[str, Any] | None = None,
+  num_samples: int = 1,
+  seed: int = 0,
+  config: sampling.SamplingConfig = sampling.DEFAULT,
+  negative_text: str = '',
+  seconds: float = 0.0,
+) -> list[str]:
+  """Generates and writes samples.
+
+  Args:
+    checkpoint: folder of a language model.
+    out: folder to write.
+    task: name of a task, unless a layout is named.
+    layout: name of a layout the model was trained on.
+    files: see `read_conditions`.
+    num_samples: how many.
+    seed: of the draws.
+    config: how ids are drawn.
+    negative_text: with guidance, what to move away from.
+    seconds: length of a long video; 0 keeps the layout's.
+
+  Returns:
+    Names of the files written.
+
+  Raises:
+    UserError: the checkpoint, a condition or the folder cannot be used.
+  """
+  files = dict(files or {})
+  generator = generator_lib.Generator.load(checkpoint)
+  name = layout or generator.choose_layout(task, files)
+  chosen = generator.layout(name)
+  given = read_conditions(chosen, generator.space, files)
+  made = generator.generate(
+    name,
+    given,
+    num_samples=num_samples,
+    seed=seed,
+    config=config,
+    negative_text=negative_text,
+  )
+  if seconds:
+    if made.video_BTHWC is None:
+      raise errors.ConfigError(f'--seconds: {chosen.task} makes no video.')
+    longer = long_video.extend(
+      generator, made.video_BTHWC, seconds, seed=seed, config=config
+    )
+    made = generator_lib.Generated(
+      chosen, made.tokens_BL, made.ids, longer, made.audio_BT
+    )
+  targets = {s.feature for s in chosen.filled(types.Role.TARGET)}
+  heard = given['audio'][0] if 'audio' in given else None
+  return write_samples(
+    out,
+    made,
+    generator.space,
+    {
+      'checkpoint': str(checkpoint),
+      'task': chosen.task,
+      'targets': sorted(targets),
+      'conditions': {key: str(value) for key, value in files.items()},
+      'negative_text': negative_text,
+      'num_samples': num_samples,
+      'seed': seed,
+      'seconds': seconds,
+      'temperature': config.temperature,
+      'top_k': config.top_k,
+      'top_p': config.top_p,
+      'guidance': config.guidance,
+    },
+    heard,
+  )
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet generate',
+    description='Generates video and sound from a checkpoint.',
+  )
+  add = parser.add_argument
+  add('--checkpoint', required=True, help='folder of a trained model')
+  add('--out', required=True, help='folder to write')
+  add('--task', default='', help='for example text_to_video')
+  add('--layout', default='', help='in place of --task, one layout by name')
+  add('--text', help='prompt')
+  add('--image', help='picture: the first frame')
+  add('--video', help='video file')
+  add('--audio', help='sound file, or a video file with sound')
+  add('--structure', help='flow and depth: .npz, or a video of 3 channels')
+  add('--num_samples', type=int, default=1)
+  add('--guidance', type=float, default=1.0, help='1 is none')
+  add('--temperature', type=float, default=1.0, help='0 takes the likeliest')
+  add('--top_k', type=int, default=0, help='0 is all')
+  add('--top_p', type=float, default=1.0)
+  add('--negative_text', default='', help='with guidance')
+  add('--seconds', type=float, default=0.0, help='go on to this length')
+  add('--seed', type=int, default=0)
+  return parser
+
+
+def main(argv: Sequence[str]) -> int:
+  """Generates; see `--help`."""
+  flags = _parser().parse_args(argv)
+  if not flags.task and not flags.layout:
+    raise errors.ConfigError('give --task (text_to_video, ...) or --layout.')
+  if flags.num_samples < 1:
+    raise errors.ConfigError(
+      f'--num_samples is {flags.num_samples}; it must be at least 1.'
+    )
+  files = {
+    name: getattr(flags, name)
+    for name in conditions.FLAGS
+    if getattr(flags, name) is not None
+  }
+  written = generate(
+    checkpoint=flags.checkpoint,
+    out=flags.out,
+    task=flags.task,
+    layout=flags.layout,
+    files=files,
+    num_samples=flags.num_samples,
+    seed=flags.seed,
+    config=sampling.SamplingConfig(
+      flags.temperature, flags.top_k, flags.top_p, flags.guidance
+    ),
+    negative_text=flags.negative_text,
+    seconds=flags.seconds,
+  )
+  print(f'{len(written)} files in {flags.out}: {", ".join(written)}')
+  return 0
+
+
+if __name__ == '__main__':
+  import sys
+
+  sys.exit(cli.run(main, sys.argv[1:]))

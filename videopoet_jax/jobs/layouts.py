@@ -1,0 +1,133 @@
+"""`videopoet layouts`: the sequence layout of every task, as text or JSON.
+
+  videopoet layouts
+  videopoet layouts --frames 41 --height 224 --json
+
+Starts without JAX and without TensorFlow unless a task file is given.
+"""
+
+import argparse
+from collections.abc import Sequence
+import dataclasses
+import json
+from typing import Any
+
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import specs
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import vocabulary as vocabulary_lib
+
+_KERNEL_BLOCK = 128  # fused attention works on blocks of so many positions.
+
+
+def spaces() -> dict[str, tasks_lib.LayoutSpace]:
+  """The paper's sizes, and those that the demo trains on a CPU."""
+  return {
+    'paper': tasks_lib.LayoutSpace(),
+    'tiny': tasks_lib.LayoutSpace(
+      vocabulary_lib.Vocabulary(
+        visual_size=4096, audio_levels=2, audio_codes=256, text_size=128
+      ),
+      specs.VisualSpec(codebook_size=4096),
+      specs.AudioSpec(levels=2, codes=256, sampling_rate=16_000, hop=1600),
+      text_slots=12,
+    ),
+  }
+
+
+def table(
+  layouts: Sequence[layout_lib.SequenceLayout],
+) -> list[dict[str, Any]]:
+  """JSON values of each layout, padding to kernel blocks included."""
+  rows = []
+  for layout in layouts:
+    blocks = -(-layout.input_length // _KERNEL_BLOCK)
+    padding = blocks * _KERNEL_BLOCK - layout.input_length
+    rows.append({**layout.to_json(), 'kernel_padding': padding})
+  return rows
+
+
+def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
+  """The same for people, layouts of one AGD group together."""
+  rows = {row['name']: row for row in table(layouts)}
+  lines = []
+  for length, group in layout_lib.groups(layouts).items():
+    names = 'layout' if len(group) == 1 else 'layouts'
+    lines.append(f'AGD group of length {length}: {len(group)} {names}')
+    for layout in group:
+      row = rows[layout.name]
+      lines.append(
+        f'  {layout.name}: {row["prefix_length"]} prefix + '
+        f'{row["target_length"]} target = {length}, '
+        f'{row["kernel_padding"]} to pad a multiple of {_KERNEL_BLOCK}'
+      )
+      for role in ('prefix', 'target'):
+        parts = [
+          segment.get('token')
+          or f'{segment["name"]} {"x".join(map(str, segment["shape"]))}'
+          for segment in row['segments']
+          if segment['role'] == role
+        ]
+        lines.append(f'    {role}: {" ".join(parts)}')
+  return '\n'.join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet layouts',
+    description='Prints the sequence layout of every task.',
+  )
+  add = parser.add_argument
+  add('--frames', type=int, help='of a clip (17, or 41 in long video)')
+  add('--height', type=int, help='of a clip, in pixels')
+  add('--width', type=int, help='of a clip, in pixels')
+  add('--space', choices=tuple(spaces()), default='paper', help='sizes')
+  add(
+    '--task_file',
+    action='append',
+    default=[],
+    help='gin file of a task of your own; may be repeated',
+  )
+  add('--layout', action='append', help='only this one; may be repeated')
+  add('--json', action='store_true', help='JSON instead of text')
+  return parser
+
+
+def main(argv: Sequence[str]) -> int:
+  """Prints; see `--help`."""
+  flags = _parser().parse_args(argv)
+  space = spaces()[flags.space]
+  side = 32 if flags.space == 'tiny' else 128
+  size = (flags.frames or 17, flags.height or side, flags.width or side)
+  names: list[str] = []
+  if flags.task_file:
+    # Task files name their preprocessors, which live beside TensorFlow.
+    from videopoet_jax.data import registry
+
+    tasks = registry.load_tasks(flags.task_file)
+    tokens = [task.layout_template().task_token for task in tasks]
+    own = dict.fromkeys(
+      f'<task:{token}>'
+      for token in tokens
+      if token not in vocabulary_lib.TASK_TOKENS
+    )
+    vocabulary = dataclasses.replace(space.vocabulary, extra_special=tuple(own))
+    space = registry.space_for(
+      tasks, dataclasses.replace(space, vocabulary=vocabulary)
+    )
+    names = list(registry.layout_names(tasks, space, *size))
+  names = flags.layout or names or space.standard_names(*size)
+  layouts = space.layouts(names)
+  if flags.json:
+    print(json.dumps(table(layouts), indent=2))
+  else:
+    print(text(layouts))
+  return 0
+
+
+if __name__ == '__main__':
+  import sys
+
+  from videopoet_jax.jobs import cli
+
+  sys.exit(cli.run(main, sys.argv[1:]))
