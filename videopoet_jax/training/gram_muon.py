@@ -140,6 +140,8 @@ def gram_muon(
   adam_b1: float = 0.9,
   adam_b2: float = 0.999,
   steps: int = 5,
+  weight_decay: float = 0.0,
+  decay_mask: Any = None,
 ) -> optax.GradientTransformation:
   """Muon on matrices and Adam on the rest, as `optax.contrib.muon`.
 
@@ -151,6 +153,9 @@ def gram_muon(
     adam_b1: decay of Adam's first moment.
     adam_b2: decay of Adam's second moment.
     steps: of Newton-Schulz.
+    weight_decay: of matrices, times the learning rate, decoupled.
+    decay_mask: a tree like `dimensions`, True for matrices that decay; all of
+      them unless given.
   """
 
   def is_leaf(node: Any) -> bool:
@@ -167,10 +172,18 @@ def gram_muon(
     dimensions,
     is_leaf=is_leaf,
   )
+  if decay_mask is not None:
+    decay_mask = jax.tree.map(
+      lambda number, decays: optax.MaskedNode() if number is None else decays,
+      dimensions,
+      decay_mask,
+      is_leaf=is_leaf,
+    )
   return optax.multi_transform(
     {
       'muon': optax.chain(
         scale_by_gram_muon(matrices, beta, steps),
+        optax.add_decayed_weights(weight_decay, decay_mask),
         optax.scale_by_learning_rate(learning_rate),
       ),
       'adam': optax.adam(adam_learning_rate, adam_b1, adam_b2, nesterov=True),

@@ -15,6 +15,7 @@ import optax
 import optax.contrib
 
 from videopoet_jax.core import errors
+from videopoet_jax.training import gram_muon
 from videopoet_jax.training import schedules
 
 OPTIMIZERS = ('adamw', 'adafactor', 'muon')
@@ -227,17 +228,17 @@ def create(
     chain.append(optax.clip_by_global_norm(config.clip_norm))
   if config.name == 'muon':
     chain.append(
-      optax.contrib.muon(
+      gram_muon.gram_muon(
         schedule,
-        beta=config.momentum,
-        weight_decay=config.weight_decay,
-        weight_decay_mask=_masked(decay, muon_dimensions(config, axes)),
-        adam_b1=config.beta1,
-        adam_b2=config.beta2,
-        adam_learning_rate=schedules.create(
+        schedules.create(
           config.schedule, config.adam_learning_rate, total_steps
         ),
-        muon_weight_dimension_numbers=muon_dimensions(config, axes),
+        muon_dimensions(config, axes),
+        beta=config.momentum,
+        adam_b1=config.beta1,
+        adam_b2=config.beta2,
+        weight_decay=config.weight_decay,
+        decay_mask=decay,
       )
     )
     return optax.chain(*chain)
@@ -251,18 +252,6 @@ def create(
     chain.append(optax.add_decayed_weights(config.weight_decay, decay))
   chain.append(optax.scale_by_learning_rate(schedule))
   return optax.chain(*chain)
-
-
-def _masked(decay: Any, dimensions: Any) -> Any:
-  """The decay mask where Muon acts, nothing elsewhere, as Optax wants it."""
-  return jax.tree.map(
-    lambda number, decays: optax.MaskedNode() if number is None else decays,
-    dimensions,
-    decay,
-    is_leaf=lambda x: (
-      x is None or isinstance(x, optax.contrib.MuonDimensionNumbers)
-    ),
-  )
 
 
 def learning_rate(
