@@ -36,10 +36,10 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 def fold(*keys: int | str) -> int:
   """Makes one 64-bit key of several numbers and names, order included."""
-  folded = np.uint64(0)
+  folded = np.zeros((), np.uint64)
   for key in keys:
     number = zlib.crc32(key.encode()) if isinstance(key, str) else int(key)
-    folded = mix(folded ^ mix(np.uint64(number % 2**64)))
+    folded = mix(folded ^ mix(np.array(number % 2**64, np.uint64)))
   return int(folded)
 
 

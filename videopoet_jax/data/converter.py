@@ -1,6 +1,7 @@
 """From the features of a task to the tokens of a layout."""
 
 from collections.abc import Mapping
+from typing import TypeAlias
 
 import seqio
 import tensorflow as tf
@@ -10,7 +11,7 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.data import source
 
-Spec = seqio.FeatureConverter.FeatureSpec
+Spec: TypeAlias = seqio.FeatureConverter.FeatureSpec
 
 TEXT_EMBEDDINGS = 'text_embeddings'
 
@@ -62,12 +63,12 @@ def check_shapes(
       fits = fits and size == wanted
     if fits:
       continue
-    wanted = list(segment.shape)
-    wanted[fill.time_axis] = fill.start + fill.take
+    expected = list(segment.shape)
+    expected[fill.time_axis] = fill.start + fill.take
     raise errors.DataError(
       f'{layout.name}: feature {fill.feature!r} of {where} has shape {shape}, '
-      f'expected {tuple(wanted)} (axis {fill.time_axis} may be longer). Choose '
-      'a layout of the size of the data, or encode the data at this size.'
+      f'expected {tuple(expected)} (axis {fill.time_axis} may be longer). '
+      'Choose a layout of the size of the data, or encode them at this size.'
     )
 
 

@@ -11,6 +11,7 @@ likewise. Captions and labels are passed on.
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import math
 import pathlib
 import sys
 import time
@@ -155,7 +156,6 @@ class Encoder:
       raise errors.ConfigError(
         f'--condition_share is {condition_share}; expected 0 to 1.'
       )
-    records.schema(['video'])
     self._share = condition_share
     self._records = records
     self._visual = visual
@@ -163,8 +163,8 @@ class Encoder:
     self._batch = visual.batch_size = batch
     if audio:
       audio.batch_size = batch
-    shape = records.shape('video')
-    self.clip = (int(shape[0]), int(shape[1]), int(shape[2]))
+    frames, height, width, _ = records.schema(['video']).shape['video']
+    self.clip = (frames, height, width)
     visual.spec.latent_shape(*self.clip)
     self._check_rate('frame_rate', visual.spec.frame_rate)
     if audio:
@@ -195,7 +195,8 @@ class Encoder:
     if name in _SIGNALS:
       return False
     shape = self._records.shape(name)
-    return None not in shape and np.prod(shape, initial=1) <= _MOST_LABEL_VALUES
+    known = [size for size in shape if size is not None]
+    return shape == tuple(known) and math.prod(known) <= _MOST_LABEL_VALUES
 
   def examples(self, split: str) -> Iterator[Mapping[str, Any]]:
     """The examples of a split, in the order on disk."""
