@@ -208,11 +208,14 @@ class Chain:
       while not over.wait(_TICK_SECONDS):
         now = self._clock()
         elapsed = before + now - started
-        left = self.left(index, elapsed)
+        plan = ''
+        if stage.planned:
+          left = duration(self.left(index, elapsed))
+          plan = (
+            f' of about {duration(stage.planned)}; about {left} left in all'
+          )
         print(
-          f'{label}: {duration(elapsed)} of about {duration(stage.planned)}; '
-          f'whole run: {duration(now - began)} so far, about '
-          f'{duration(left)} left',
+          f'{label}: {duration(elapsed)}{plan}; {duration(now - began)} so far',
           file=self._stream,
           flush=True,
         )

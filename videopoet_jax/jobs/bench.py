@@ -1,0 +1,384 @@
+"""`videopoet bench`: how fast training, decoding, tokenizers and data are.
+
+Everything is timed in turn with a plain matrix product of the model's size, so
+that a figure says something on any machine: `of_floor` is the share of that
+product's rate which the model's own FLOPs reach. `docs/benchmarks.md` says how
+to read and reproduce the figures.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import platform
+import sys
+import tempfile
+from typing import Any
+
+import jax
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import specs
+from videopoet_jax.core import tasks
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.jobs import bench_cost
+from videopoet_jax.models.prefix_lm import presets
+
+_TINY_CLIP = (17, 32, 32)
+_LARGE_CLIP = (17, 128, 128)
+
+
+@dataclasses.dataclass(frozen=True)
+class Size:
+  """What a size name stands for.
+
+  Attributes:
+    name: of the model preset.
+    space: vocabulary and grids.
+    clip: frames, height and width.
+  """
+
+  name: str
+  space: tasks.LayoutSpace
+  clip: tuple[int, int, int]
+
+  def layout(self, task: str) -> layout_lib.SequenceLayout:
+    """The layout of a task at this size."""
+    return self.space.layout(f'{task}/{"x".join(map(str, self.clip))}')
+
+
+def size(name: str) -> Size:
+  """The demo's sizes for `tiny`, the paper's for every other preset."""
+  presets.preset(name)
+  if not name.startswith('tiny'):
+    return Size(name, tasks.LayoutSpace(), _LARGE_CLIP)
+  space = tasks.LayoutSpace(
+    vocabulary_lib.Vocabulary(
+      visual_size=4096, audio_levels=2, audio_codes=256, text_size=128
+    ),
+    specs.VisualSpec(4096),
+    specs.AudioSpec(2, 256, 16_000, 2_000),
+    text_slots=12,
+  )
+  return Size(name, space, _TINY_CLIP)
+
+
+def random_tokens(
+  layout: layout_lib.SequenceLayout, batch: int, seed: int = 0
+) -> np.ndarray:
+  """Ids that every position admits, int32 (batch, L)."""
+  generator = np.random.default_rng(seed)
+  tokens_BL = np.empty((batch, layout.length), np.int32)
+  for run in layout.runs:
+    tokens_BL[:, run.start : run.stop] = generator.integers(
+      run.range.start, run.range.stop, (batch, run.stop - run.start)
+    )
+  return tokens_BL
+
+
+def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
+  """A whole step of text-to-video: forward, backward and optimizer."""
+  from videopoet_jax.parallel import rules
+  from videopoet_jax.training import optimizers
+  from videopoet_jax.training import prefix_lm
+  from videopoet_jax.training import state as state_lib
+  from videopoet_jax.training import step as step_lib
+
+  layout = chosen.layout('text_to_video')
+  config = presets.preset(chosen.name)
+  trainable = prefix_lm.PrefixLMTrainable(config, chosen.space, (layout.name,))
+  examples = layout_lib.examples_per_batch(layout, tokens_per_batch)
+  batch: dict[str, Any] = {
+    'tokens': random_tokens(layout, examples),
+    'visible': np.ones((examples, layout.length), bool),
+  }
+  if config.text == 'embeddings':
+    batch['text_embeddings'] = np.zeros(
+      (examples, chosen.space.text_slots, config.text_embedding_dim),
+      np.float32,
+    )
+  boxed = trainable.init(jax.random.key(0), batch)
+  optimizer = optimizers.create(
+    optimizers.OptimizerConfig(), 1000, rules.logical_axes(boxed)
+  )
+  state = state_lib.create(rules.unbox(boxed), optimizer, keep_ema=False)
+  step = jax.jit(
+    step_lib.make_train_step(trainable, optimizer, layout.name, seed=0),
+    donate_argnums=0,
+  )
+  batch = jax.device_put(batch)
+
+  def run() -> Any:
+    nonlocal state
+    state, metrics = step(state, batch)
+    return metrics['loss']
+
+  tokens = examples * layout.length
+  flops = examples * bench_cost.train_flops(config, layout)
+  times = _with_floor(run, config, tokens, rounds)
+  return _rates(times, tokens, examples, flops) | {'layout': layout.name}
+
+
+def decode(chosen: Size, rounds: int, batch: int) -> Any:
+  """Sampling of whole text-to-video clips, without detokenization."""
+  from videopoet_jax.inference import decode as decode_lib
+  from videopoet_jax.models.prefix_lm import model as model_lib
+  from videopoet_jax.parallel import rules
+
+  layout = chosen.layout('text_to_video')
+  config = presets.preset(chosen.name)
+  network = model_lib.PrefixLM(config, chosen.space.vocabulary)
+  params = jax.jit(
+    lambda key: rules.unbox(network.init(key, method='declare')['params'])
+  )(jax.random.key(0))
+  tokens_BL = random_tokens(layout, batch)
+  visible_BL = np.ones(tokens_BL.shape, bool)
+  text = None
+  if config.text == 'embeddings':
+    text = np.zeros(
+      (batch, chosen.space.text_slots, config.text_embedding_dim), np.float32
+    )
+
+  def run() -> Any:
+    return decode_lib.generate(
+      network, params, layout, tokens_BL, visible_BL, text_embeddings_BSE=text
+    )
+
+  tokens = batch * layout.target_length
+  flops = batch * bench_cost.forward_flops(config, layout)
+  times = _with_floor(run, config, tokens, rounds)
+  return _rates(times, tokens, batch, flops) | {'layout': layout.name}
+
+
+def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
+  """Encoding and decoding of clips and sounds with untrained weights."""
+  from videopoet_jax.parallel import rules
+  from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
+  from videopoet_jax.tokenizers.magvit2 import config as visual_config
+  from videopoet_jax.tokenizers.soundstream import bundle as audio_bundle
+  from videopoet_jax.tokenizers.soundstream import config as audio_config
+  from videopoet_jax.tokenizers.soundstream import model as audio_model
+
+  tiny = chosen.name.startswith('tiny')
+  visual = visual_config.VisualTokenizerConfig(
+    **({'architecture': 'patch', 'num_bits': 12} if tiny else {})
+  )
+  audio = audio_config.tiny() if tiny else audio_config.paper()
+  frames, height, width = chosen.clip
+  seconds = frames / visual.frame_rate
+  samples = round(seconds * audio.sampling_rate)
+  generator = np.random.default_rng(0)
+  video_BTHWC = generator.integers(
+    0, 256, (batch, frames, height, width, 3), np.uint8
+  )
+  audio_BT = generator.uniform(-1, 1, (batch, samples)).astype(np.float32)
+  visual_params = rules.unbox(
+    visual_bundle.init_params(visual, jax.random.key(0))
+  )
+  sound_params = rules.unbox(
+    audio_model.SoundStream(audio).init(jax.random.key(0), audio_BT[:1])[
+      'params'
+    ]
+  )
+  pictures = visual_bundle.VisualTokenizer(visual, visual_params)
+  sounds = audio_bundle.AudioTokenizer(audio, sound_params)
+  pictures.batch_size = sounds.batch_size = batch
+  video_ids, audio_ids = pictures.encode(video_BTHWC), sounds.encode(audio_BT)
+  times = bench_cost.alternate(
+    {
+      'visual_encode': lambda: pictures.encode(video_BTHWC),
+      'visual_decode': lambda: pictures.decode(video_ids),
+      'audio_encode': lambda: sounds.encode(audio_BT),
+      'audio_decode': lambda: sounds.decode(audio_ids),
+    },
+    rounds,
+  )
+  return {
+    name: time
+    | {
+      'clips_per_second': batch / time['seconds'],
+      'of_real_time': batch * seconds / time['seconds'],
+    }
+    for name, time in times.items()
+  }
+
+
+def data(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
+  """Drawing clips, and reading batches of tokens from disk."""
+  from videopoet_jax.data import agd
+  from videopoet_jax.data import batches as batches_lib
+  from videopoet_jax.data import registry
+  from videopoet_jax.data import tokens as tokens_lib
+  from videopoet_jax.data.shapes import config as shapes_config
+  from videopoet_jax.data.shapes import render
+
+  layout = chosen.layout('unconditional')
+  (segment,) = layout.filled()
+  clips, steps = 16, 10
+  shapes = shapes_config.ShapesConfig()
+  generator = np.random.default_rng(0)
+  with tempfile.TemporaryDirectory() as folder:
+    directory = os.path.join(folder, 'tokens')
+    info = tokens_lib.TokenInfo(visual=chosen.space.visual, clip=chosen.clip)
+    with tokens_lib.TokenWriter(directory, info) as writer:
+      for _ in range(256):
+        ids = generator.integers(
+          0, chosen.space.vocabulary.visual_size, segment.shape, np.int32
+        )
+        writer.write('train', {'video_tokens': ids})
+    loaded = registry.load_tasks(['unconditional'])
+    batches = batches_lib.TokenBatches(
+      loaded,
+      [layout],
+      directory,
+      tokens_per_batch=tokens_per_batch,
+      schedule=agd.MixtureSchedule(kind='constant'),
+    )
+    position = 0
+
+    def read() -> None:
+      nonlocal position
+      for _ in range(steps):
+        batches.batch(position)
+        position += 1
+
+    times = bench_cost.alternate(
+      {
+        'shapes': lambda: [
+          render.clip(shapes, 'train', index) for index in range(clips)
+        ],
+        'token_batches': read,
+      },
+      rounds,
+    )
+    examples = batches.batch_sizes()[layout.name] * steps
+  times['shapes']['clips_per_second'] = clips / times['shapes']['seconds']
+  rate = examples / times['token_batches']['seconds']
+  times['token_batches'] |= {
+    'examples_per_second': rate,
+    'tokens_per_second': rate * layout.length,
+  }
+  return times
+
+
+def _with_floor(
+  run: Callable[[], Any], config: Any, tokens: int, rounds: int
+) -> dict[str, Any]:
+  rows = min(tokens, 4096)
+  shape = (rows, config.width, config.mlp_dim)
+  times = bench_cost.alternate(
+    {'model': run, 'floor': bench_cost.matrix_floor(*shape)}, rounds
+  )
+  rate = bench_cost.floor_flops(*shape) / times['floor']['seconds']
+  return times['model'] | {'floor_flops_per_second': rate}
+
+
+def _rates(
+  times: dict[str, Any], tokens: int, examples: int, flops: float
+) -> dict[str, Any]:
+  rate = flops / times['seconds']
+  return times | {
+    'tokens_per_second': tokens / times['seconds'],
+    'examples_per_second': examples / times['seconds'],
+    'batch': examples,
+    'model_flops': flops,
+    'model_flops_per_second': rate,
+    'of_floor': rate / times['floor_flops_per_second'],
+  }
+
+
+def bench(
+  *,
+  what: str = 'all',
+  size_name: str = 'tiny',
+  rounds: int = 7,
+  tokens_per_batch: int = 4096,
+  batch: int = 32,
+) -> dict[str, Any]:
+  """Measures.
+
+  Args:
+    what: one of `WHATS`, or `all`.
+    size_name: one of the model presets.
+    rounds: how often each thing is timed.
+    tokens_per_batch: positions of a training batch.
+    batch: clips generated, encoded or decoded at once.
+
+  Returns:
+    JSON values: the machine, and for each thing its median time and rates.
+
+  Raises:
+    ConfigError: there is no such size.
+  """
+  chosen = size(size_name)
+  parts: dict[str, Callable[[], Any]] = {
+    'train_step': functools.partial(
+      train_step, chosen, rounds, tokens_per_batch
+    ),
+    'decode': functools.partial(decode, chosen, rounds, batch),
+    'tokenizers': functools.partial(tokenizers, chosen, rounds, batch),
+    'data': functools.partial(data, chosen, rounds, tokens_per_batch),
+  }
+  result: dict[str, Any] = {
+    'size': size_name,
+    'rounds': rounds,
+    'machine': {
+      'device': jax.devices()[0].device_kind,
+      'devices': jax.device_count(),
+      'cores': os.cpu_count(),
+      'python': platform.python_version(),
+      'jax': jax.__version__,
+    },
+  }
+  for name in WHATS if what == 'all' else (what,):
+    result[name] = parts[name]()
+  return result
+
+
+WHATS = ('train_step', 'decode', 'tokenizers', 'data')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Entry point of `videopoet bench`."""
+  parser = argparse.ArgumentParser(prog='videopoet bench', description=__doc__)
+  parser.add_argument('--what', choices=(*WHATS, 'all'), default='all')
+  parser.add_argument(
+    '--size', default='tiny', help=f'one of {", ".join(presets.NAMES)}'
+  )
+  parser.add_argument('--rounds', type=int, default=7)
+  parser.add_argument('--tokens_per_batch', type=int, default=4096)
+  parser.add_argument('--batch', type=int, default=32)
+  parser.add_argument('--json', metavar='FILE', help='also write it there')
+  flags = parser.parse_args(argv)
+  if min(flags.rounds, flags.tokens_per_batch, flags.batch) < 1:
+    raise errors.ConfigError(
+      '--rounds, --tokens_per_batch and --batch must be at least 1.'
+    )
+  result = bench(
+    what=flags.what,
+    size_name=flags.size,
+    rounds=flags.rounds,
+    tokens_per_batch=flags.tokens_per_batch,
+    batch=flags.batch,
+  )
+  text = json.dumps(result, indent=2)
+  print(text)
+  if flags.json:
+    try:
+      pathlib.Path(flags.json).write_text(text + '\n')
+    except OSError as error:
+      raise errors.ConfigError(
+        f'--json: cannot write {flags.json}: {error.strerror}.'
+      ) from error
+  return 0
+
+
+if __name__ == '__main__':
+  from videopoet_jax.jobs import cli
+
+  sys.exit(cli.run(main, sys.argv[1:]))

@@ -1,0 +1,120 @@
+"""Model FLOPs, a floor to hold them against, and fair timing.
+
+Convention: a matrix product of an N-parameter matrix with one token costs 2 N
+FLOPs, attention 4 L^2 H per layer and sequence (queries by keys and weights by
+values, the whole square, masked or not), the backward pass twice the forward.
+Embeddings, norms and activations count nothing; recomputation in the backward
+pass counts nothing, so this is the *model's* work, not the machine's.
+"""
+
+from collections.abc import Callable, Mapping
+import statistics
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.models.prefix_lm import config as config_lib
+
+_MATRIX_PASSES = 8
+
+
+def layer_parameters(config: config_lib.PrefixLMConfig) -> int:
+  """Parameters in the matrices of all transformer blocks."""
+  heads = 2 * config.num_heads + 2 * config.num_kv_heads
+  attention = config.width * config.head_dim * heads
+  mlp = 3 * config.width * config.mlp_dim  # Gate, value and output.
+  return config.num_layers * (attention + mlp)
+
+
+def forward_flops(
+  config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
+) -> float:
+  """Of one sequence, heads at target positions included."""
+  length = layout.input_length
+  dense = 2.0 * layer_parameters(config) * length
+  inner = config.num_heads * config.head_dim
+  attention = 4.0 * length**2 * inner * config.num_layers
+  heads = 0.0
+  for run in layout.target_runs:
+    rows = run.range.size
+    if config.loss_vocabulary == 'full':
+      rows = layout.vocabulary.size
+    elif rows == 1:
+      continue  # A delimiter carries no loss.
+    elif config.visual_output == 'factors' and run.range.modality == 'visual':
+      rows = 2 * int(rows**0.5)
+    heads += 2.0 * config.width * rows * (run.stop - run.start)
+  return dense + attention + heads
+
+
+def train_flops(
+  config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
+) -> float:
+  """Of one sequence: forward and backward."""
+  return 3.0 * forward_flops(config, layout)
+
+
+def matrix_floor(rows: int, width: int, inner: int) -> Callable[[], Any]:
+  """A plain chain of matrix products of the model's size, as a function.
+
+  Args:
+    rows: tokens of a batch.
+    width: of the model.
+    inner: of its MLP.
+
+  Returns:
+    A function that runs `floor_flops` of the same arguments.
+  """
+  key = jax.random.key(0)
+  x_ND = jax.random.normal(key, (rows, width))
+  up_DM = jax.random.normal(key, (width, inner)) / width**0.5
+  down_MD = jax.random.normal(key, (inner, width)) / inner**0.5
+
+  @jax.jit
+  def run(x_ND: jax.Array) -> jax.Array:
+    for _ in range(_MATRIX_PASSES):
+      x_ND = jnp.dot(jnp.dot(x_ND, up_DM), down_MD)
+    return x_ND
+
+  return lambda: run(x_ND)
+
+
+def floor_flops(rows: int, width: int, inner: int) -> float:
+  """Of one call of `matrix_floor`'s function."""
+  return 4.0 * rows * width * inner * _MATRIX_PASSES
+
+
+def alternate(
+  functions: Mapping[str, Callable[[], Any]], rounds: int
+) -> dict[str, dict[str, float]]:
+  """Times functions in turn, so that a busy moment meets all of them.
+
+  Args:
+    functions: by name; each is called twice before, to compile.
+    rounds: how often each is timed.
+
+  Returns:
+    By name `seconds` (the median) and `spread` (the distance between the
+    quartiles as a share of the median).
+  """
+  for function in functions.values():
+    for _ in range(2):
+      jax.block_until_ready(function())
+  times: dict[str, list[float]] = {name: [] for name in functions}
+  for _ in range(rounds):
+    for name, function in functions.items():
+      started = time.perf_counter()
+      jax.block_until_ready(function())
+      times[name].append(time.perf_counter() - started)
+  return {name: _summary(values) for name, values in times.items()}
+
+
+def _summary(values: list[float]) -> dict[str, float]:
+  median = statistics.median(values)
+  if len(values) < 2:
+    return {'seconds': median, 'spread': 0.0}
+  low, _, high = statistics.quantiles(values, n=4, method='inclusive')
+  return {'seconds': median, 'spread': (high - low) / median}

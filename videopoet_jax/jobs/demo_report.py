@@ -1,0 +1,178 @@
+"""What of a demo goes into its report."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import report
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.jobs import demo_generate
+from videopoet_jax.jobs import demo_stages
+from videopoet_jax.training import metrics as metrics_lib
+
+# Sound takes most of the page: fewer examples of it.
+_SOUND_EXAMPLES = 4
+_WITH_TEXT = ('text_to_video', 'text_to_image', 'image_to_video', 'stylization')
+_MAX_POINTS = 300
+
+
+class Report:
+  """Examples and curves of a finished demo."""
+
+  def __init__(self, run: demo_stages.Demo) -> None:
+    """Gathers them.
+
+    Args:
+      run: whose stages are all done.
+    """
+    self._run = run
+    self._clips = run.clips(max(16, run.profile.examples))
+    self._frames = self._condition_frames()
+    with np.load(run.path(demo_stages.PASSED)) as passed:
+      self._passed = {task: passed[task] for task in passed}
+    self._examples = {task: self._of_task(task) for task in measures.TASKS}
+    self._reconstructions = self._tokenizers()
+    self._plots = self._training()
+
+  def write(
+    self, path: str | os.PathLike[str], metrics: dict[str, Any]
+  ) -> None:
+    """Writes the page."""
+    report.write(
+      path,
+      metrics,
+      self._examples,
+      self._reconstructions,
+      self._plots,
+      self._run.shapes.frame_rate,
+      self._run.shapes.sampling_rate,
+    )
+
+  def _condition_frames(self) -> dict[str, int]:
+    generator = generator_lib.Generator.load(self._run.folder)
+    names = {
+      task: self._run.profile.layout_name(task, self._run.clip)
+      for task in measures.TASKS
+    }
+    return {
+      task: demo_generate.condition_frames(
+        generator.space.layout(name), generator.space
+      )
+      for task, name in names.items()
+    }
+
+  def _of_task(self, task: str) -> list[report.Example]:
+    outputs = self._run.outputs(task)
+    wanted = self._run.profile.examples
+    truth = measures.truth_of(task, self._clips)
+    if outputs.audio_BT is not None or task == 'audio_to_video':
+      wanted = min(wanted, _SOUND_EXAMPLES)
+    examples = []
+    for index in range(min(wanted, len(outputs))):
+      signals = self._conditions(task, index)
+      signals.append(_signal('generated', outputs, index))
+      if task != 'unconditional':
+        signals.append(_signal('truth', truth, index))
+      examples.append(
+        report.Example(
+          tuple(signals),
+          self._clips.captions[index] if task in _WITH_TEXT else '',
+          bool(self._passed[task][index]),
+        )
+      )
+    return examples
+
+  def _conditions(self, task: str, index: int) -> list[report.Signal]:
+    """What the model was given besides text."""
+    clips: held_out.Clips = self._clips
+    video, sound = clips.video_BTHWC[index], clips.audio_BT[index]
+    if task in ('inpainting', 'outpainting'):
+      return [report.Signal('condition', clips.masked_BTHWC(task)[index])]
+    if task == 'stylization':
+      return [report.Signal('flow and depth', clips.structure_BTHWC[index])]
+    if task == 'audio_to_video':
+      return [report.Signal('condition', None, sound)]
+    frames = self._frames[task]
+    if not frames:
+      return []
+    shown = sound[
+      : round(frames / clips.config.frame_rate * clips.config.sampling_rate)
+    ]
+    heard = shown if task == 'audio_video_continuation' else None
+    return [report.Signal('condition', video[:frames], heard)]
+
+  def _tokenizers(self) -> list[report.Example]:
+    with np.load(self._run.path(demo_stages.RECONSTRUCTIONS)) as arrays:
+      video_BTHWC, audio_BT = arrays['video'], arrays['audio']
+    clips, examples = self._clips, []
+    for index in range(min(self._run.profile.examples, len(video_BTHWC))):
+      with_sound = index < 3
+      examples.append(
+        report.Example(
+          (
+            report.Signal(
+              'original',
+              clips.video_BTHWC[index],
+              clips.audio_BT[index] if with_sound else None,
+            ),
+            report.Signal(
+              'reconstruction',
+              video_BTHWC[index],
+              audio_BT[index] if with_sound else None,
+            ),
+          )
+        )
+      )
+    return examples
+
+  def _training(self) -> list[report.Plot]:
+    run, plots = self._run, []
+    for title, folder in (
+      ('Visual tokenizer', run.path(demo_stages.VISUAL)),
+      ('Audio tokenizer', run.path(demo_stages.AUDIO)),
+      ('Language model', run.folder),
+    ):
+      records = metrics_lib.read(folder / metrics_lib.FILE_NAME)
+      curves = [
+        _curve('training', records, 'loss'),
+        _curve('validation', records, 'validation/loss'),
+      ]
+      plots.append(
+        report.Plot(title, 'loss', tuple(c for c in curves if c.steps))
+      )
+      if folder == run.path(demo_stages.VISUAL):
+        quality = _curve('validation', records, 'validation/psnr')
+        if quality.steps:
+          plots.append(report.Plot('Visual tokenizer', 'PSNR, dB', (quality,)))
+    records = metrics_lib.read(run.path(metrics_lib.FILE_NAME))
+    by_task = [
+      _curve(task, records, f'validation/loss/{task}')
+      for task in measures.TASKS
+    ]
+    plots.append(
+      report.Plot(
+        'Language model, validation by task',
+        'nats a token',
+        tuple(c for c in by_task if c.steps),
+      )
+    )
+    return [plot for plot in plots if plot.curves]
+
+
+def _signal(label: str, outputs: measures.Outputs, index: int) -> report.Signal:
+  video, sound = outputs.video_BTHWC, outputs.audio_BT
+  return report.Signal(
+    label,
+    None if video is None else video[index],
+    None if sound is None else sound[index],
+  )
+
+
+def _curve(label: str, records: list[Any], name: str) -> report.Curve:
+  points = [(r['step'], r[name]) for r in records if r.get(name) is not None]
+  stride = max(1, len(points) // _MAX_POINTS)
+  points = points[::stride]
+  return report.Curve(label, [p[0] for p in points], [p[1] for p in points])
