@@ -237,9 +237,16 @@ class Generator:
     number: int,
   ) -> tuple[np.ndarray, np.ndarray]:
     """Tokens int32 (B, L) and visibility bool (B, L) of conditions."""
-    tokens_BL = np.broadcast_to(
-      layout.encode(features), (number, layout.length)
-    )
+    whole = {}
+    for name, ids in features.items():
+      # A condition may end where the clip goes on: zeros stand for the rest.
+      segments = [s for s in layout.filled() if s.feature == name]
+      axis = segments[0].time_axis - len(segments[0].shape)
+      stop = max(s.start + s.shape[s.time_axis] for s in segments)
+      room = [(0, 0)] * ids.ndim
+      room[axis] = (0, max(0, stop - ids.shape[axis]))
+      whole[name] = np.pad(ids, room)
+    tokens_BL = np.broadcast_to(layout.encode(whole), (number, layout.length))
     visible_BL = np.ones((number, layout.length), bool)
     for segment in layout.filled(types.Role.PREFIX):
       if segment.modality is types.Modality.TEXT:

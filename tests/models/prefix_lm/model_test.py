@@ -140,8 +140,6 @@ def test_losses_are_near_uniform_for_small_weights():
 
 
 def test_description_comes_back_whole():
-  import json
-
   names = ('unconditional/9x16x8',)
   config = small.config(place_limits={'visual': [4, 4, 4]})
   described = json.loads(

@@ -1,0 +1,170 @@
+"""Generation from a checkpoint folder, by library and by command line."""
+
+import json
+import shutil
+
+import av
+import numpy as np
+from PIL import Image
+import pytest
+
+from tests.inference import folder
+from videopoet_jax.core import errors
+from videopoet_jax.inference import chain
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.inference import long_video
+from videopoet_jax.inference import media
+from videopoet_jax.inference import sampling
+from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import generate
+
+
+@pytest.fixture(scope='module')
+def checkpoint(tmp_path_factory):
+  path = tmp_path_factory.mktemp('checkpoint')
+  folder.write(path)
+  return path
+
+
+@pytest.fixture(scope='module')
+def generator(checkpoint):
+  return generator_lib.Generator.load(checkpoint)
+
+
+def _video(frames=17, seed=0):
+  generator = np.random.default_rng(seed)
+  return generator.integers(0, 256, (1, frames, 16, 16, 3), dtype=np.uint8)
+
+
+def test_text_to_video_and_audio_gives_both(generator):
+  video, sound = chain.text_to_video_and_audio(generator, ['a b', 'c'])
+  assert video.shape == (2, 17, 16, 16, 3) and video.dtype == np.uint8
+  assert sound.shape[0] == 2 and sound.dtype == np.int16
+  assert sound.shape[1] % folder.AUDIO.hop == 0
+
+
+def test_a_continuation_keeps_its_condition(generator):
+  video = _video()
+  made = generator.generate(
+    f'future_prediction/{folder.SIZE}/condition=3', {'video': video[:, :9]}
+  )
+  ids = generator.tokenizers.visual.encode(video)
+  assert made.ids['video_tokens'].shape == ids.shape == (1, 5, 2, 2)
+  np.testing.assert_array_equal(made.ids['video_tokens'][:, :3], ids[:, :3])
+
+
+def test_long_video_begins_with_what_was_given(generator):
+  video = _video(9)
+  longer = long_video.extend(generator, video, seconds=3.0)
+  assert longer.shape[1] == 24
+  np.testing.assert_array_equal(longer[:, :9], video)
+
+
+def test_layout_follows_from_the_conditions(generator):
+  name = generator.choose_layout('image_to_video', {'image': 0, 'text': ''})
+  assert name == f'image_to_video/{folder.SIZE}'
+  name = generator.choose_layout('image_to_video', {'image': 0})
+  assert name == f'image_to_video/{folder.SIZE}/text=0'
+  with pytest.raises(errors.DataError, match='needs --text'):
+    generator.choose_layout('text_to_video', {'image': 0})
+  with pytest.raises(errors.DataError, match='needs --video;'):
+    generator.choose_layout('inpainting', {'image': 0})
+  with pytest.raises(errors.LayoutError, match="did you mean 'text_to_video'"):
+    generator.choose_layout('text_to_vide', {})
+
+
+def test_negative_text_changes_guided_samples(generator):
+  name, given = f'text_to_video/{folder.SIZE}', {'text': ['abc']}
+  config = sampling.SamplingConfig(guidance=4.0, top_k=5)
+  plain, negative = (
+    generator.generate(name, given, config=config, negative_text=text)
+    for text in ('', 'xyz')
+  )
+  assert not np.array_equal(plain.tokens_BL, negative.tokens_BL)
+
+
+def _run(*flags):
+  return cli.run(generate.main, [str(flag) for flag in flags])
+
+
+def test_command_line_writes_every_kind_of_file(checkpoint, tmp_path):
+  picture = tmp_path / 'picture.png'
+  Image.fromarray(_video()[0, 0]).resize((50, 30)).save(picture)
+  out = tmp_path / 'out'
+  status = _run(
+    '--checkpoint', checkpoint, '--out', out, '--task', 'image_to_video',
+    '--image', picture, '--num_samples', 2, '--seconds', 3,
+  )  # fmt: skip
+  assert status == 0
+  record = json.loads((out / 'generation.json').read_text())
+  assert record['files'] == [
+    'sample_000.mp4',
+    'sample_000.gif',
+    'sample_001.mp4',
+    'sample_001.gif',
+    'contact_sheet.png',
+  ]
+  with av.open(str(out / 'sample_001.mp4')) as container:
+    assert sum(1 for _ in container.decode(video=0)) == 24
+  made = tmp_path / 'sound'
+  status = _run(
+    '--checkpoint', checkpoint, '--out', made, '--task', 'video_to_audio',
+    '--video', out / 'sample_000.mp4',
+  )  # fmt: skip
+  assert status == 0
+  sound = media.read_audio(made / 'sample_000.wav', 16_000, 16_000)
+  assert sound.dtype == np.int16
+
+
+@pytest.mark.parametrize(
+  'name, content, message',
+  [
+    ('notes.mp4', b'not a video at all', 'is not a video'),
+    ('empty.mp4', b'', 'is empty'),
+    ('absent.mp4', None, 'absent.mp4'),
+  ],
+)
+def test_bad_videos_are_named(
+  checkpoint, tmp_path, capsys, name, content, message
+):
+  if content is not None:
+    (tmp_path / name).write_bytes(content)
+  status = _run(
+    '--checkpoint', checkpoint, '--out', tmp_path / 'out',
+    '--task', 'inpainting', '--video', tmp_path / name,
+  )  # fmt: skip
+  said = capsys.readouterr().err
+  assert status == 2 and message in said and said.count('\n') == 1
+
+
+def test_silent_and_unreadable_sound_files_are_named(tmp_path):
+  silent = tmp_path / 'silent.mp4'
+  media.write_mp4(silent, _video()[0], 8.0)
+  with pytest.raises(errors.DataError, match='no audio track'):
+    media.read_audio(silent, 16_000, 100)
+  with pytest.raises(errors.DataError, match='not a sound file'):
+    media.read_audio(tmp_path / 'none.wav', 16_000, 100)
+
+
+def test_bad_checkpoints_and_folders_are_named(checkpoint, tmp_path):
+  empty = tmp_path / 'empty'
+  empty.mkdir()
+  with pytest.raises(errors.CheckpointError, match='empty'):
+    generator_lib.Generator.load(empty)
+  half = tmp_path / 'half'
+  half.mkdir()
+  shutil.copy(checkpoint / 'checkpoint.json', half)
+  with pytest.raises(errors.CheckpointError, match='no finished step'):
+    generator_lib.Generator.load(half)
+  with pytest.raises(errors.CheckpointError, match='visual_tokenizer'):
+    generator_lib.Generator.load(checkpoint / 'visual_tokenizer')
+  other = tmp_path / 'other'
+  shutil.copytree(checkpoint, other)
+  described = json.loads((other / 'checkpoint.json').read_text())
+  described['fingerprints']['visual'] = 'f' * 16
+  (other / 'checkpoint.json').write_text(json.dumps(described))
+  with pytest.raises(errors.CheckpointError, match='fingerprint'):
+    generator_lib.Generator.load(other)
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(errors.DataError, match='cannot write'):
+    media.write_gif(tmp_path / 'file' / 'a.gif', _video()[0], 8.0)
