@@ -32,6 +32,8 @@ from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 
+# Name, among the units' programs, of the one that all units share.
+_UPDATE = '<update>'
 _ADAMW = optimizers.OptimizerConfig()
 _ALL_DEVICES = mesh_lib.MeshConfig()
 
@@ -228,8 +230,14 @@ class _Story:
         host_batch = feed.batch(step)
         asked = time.monotonic()
         program = train_programs.get(unit)
+        update = train_programs.get(_UPDATE)
         window.leave_out(time.monotonic() - asked)
-        state, metrics = program(state, self.place(host_batch))
+        grads, metrics = program(
+          state.params, self.place(host_batch), state.step
+        )
+        loss = {'loss': metrics['loss']}
+        state, more = update(state, grads, loss)
+        metrics = metrics | more
         self.counts[unit] = self.counts.get(unit, 0) + 1
         window.add(unit, metrics, host_batch)
 
@@ -350,26 +358,40 @@ class _Story:
       self.batches.unit_at, range(first, self.config.total_steps)
     )
 
-    def compile_unit(unit: str) -> Any:
-      step = step_lib.make_train_step(
-        self.trainable,
-        self.optimizer,
-        unit,
-        seed=self.config.seed,
-        ema_decay=self.config.ema_decay,
-        accumulate=self.optimizer_config.accumulate,
+    gradient_shardings = (self.shardings.params, None)
+
+    def compile_update() -> Any:
+      update = step_lib.make_update(
+        self.optimizer, ema_decay=self.config.ema_decay
       )
-      example = batches_lib.example(self.batches, unit, steps[unit])
-      batch = jax.tree.map(self._place_shape, dict(example))
+      scalar = jax.ShapeDtypeStruct((), np.float32)
+      jitted = jax.jit(
+        update, donate_argnums=0, out_shardings=(self.shardings, None)
+      )
+      return jitted.lower(
+        self.shapes, self.shapes.params, {'loss': scalar}
+      ).compile()
+
+    def compile_unit(unit: str) -> Any:
       # The context of the mesh belongs to a thread.
       with mesh_lib.use(self.mesh, self.rules):
-        jitted = jax.jit(
-          step, donate_argnums=0, out_shardings=(self.shardings, None)
+        if unit == _UPDATE:
+          return compile_update()
+        gradients = step_lib.make_gradients(
+          self.trainable,
+          unit,
+          seed=self.config.seed,
+          accumulate=self.optimizer_config.accumulate,
         )
-        return jitted.lower(self.shapes, batch).compile()
+        example = batches_lib.example(self.batches, unit, steps[unit])
+        batch = jax.tree.map(self._place_shape, dict(example))
+        jitted = jax.jit(gradients, out_shardings=gradient_shardings)
+        return jitted.lower(
+          self.shapes.params, batch, self.shapes.step
+        ).compile()
 
     return programs.Programs(
-      tuple(steps), compile_unit, in_background=self.config.compile_ahead
+      (_UPDATE, *steps), compile_unit, in_background=self.config.compile_ahead
     )
 
   # Log, validate, save.
@@ -406,9 +428,7 @@ class _Story:
     self, scores: dict[str, float], writer: metrics_lib.Writer, done: int
   ) -> dict[str, float]:
     if scores:
-      self.say(
-        f'step {done}: validation loss {scores["validation/loss"]:.4f}'
-      )
+      self.say(f'step {done}: validation loss {scores["validation/loss"]:.4f}')
       writer.write(done, scores)
     return scores
 

@@ -12,35 +12,29 @@ from videopoet_jax.training import trainable as trainable_lib
 
 TrainState = state_lib.TrainState
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[
-  [TrainState, Mapping[str, jax.Array]], tuple[TrainState, Metrics]
+Gradients = Callable[
+  [Any, Mapping[str, jax.Array], jax.Array], tuple[Any, Metrics]
 ]
+Update = Callable[[TrainState, Any, Metrics], tuple[TrainState, Metrics]]
 
 
-def make_train_step(
+def make_gradients(
   trainable: trainable_lib.Trainable,
-  optimizer: optax.GradientTransformation,
   unit: str,
   *,
   seed: int,
-  ema_decay: float = 0.0,
   accumulate: int = 1,
-) -> TrainStep:
-  """Makes the step of one compile unit.
-
-  A step whose loss or gradient is not finite changes nothing but the step
-  number and the two counters of skipped steps.
+) -> Gradients:
+  """Makes the half of a step that depends on the compile unit.
 
   Args:
     trainable: the model and its loss.
-    optimizer: gradients to updates.
     unit: the compile unit.
     seed: of the run; a step's key follows from it and the step number.
-    ema_decay: of the averaged parameters, approached from below at the start.
     accumulate: parts of the batch that are run one after the other.
 
   Returns:
-    (state, batch) -> (state, metrics); pure, to be jitted.
+    (params, batch, step) -> (gradients, metrics); pure, to be jitted.
   """
 
   def loss(
@@ -50,12 +44,12 @@ def make_train_step(
     return total, dict(metrics) | {'loss': total}
 
   def gradients(
-    params: Any, batch: Any, rng: jax.Array, step: jax.Array
-  ) -> tuple[Metrics, Any]:
+    params: Any, batch: Mapping[str, jax.Array], step: jax.Array
+  ) -> tuple[Any, Metrics]:
+    rng = jax.random.fold_in(jax.random.key(seed), step)
     function = jax.grad(loss, has_aux=True)
     if accumulate == 1:
-      grads, metrics = function(params, batch, rng, step)
-      return metrics, grads
+      return function(params, dict(batch), rng, step)
     # Strided parts, so that each part still touches every device's share.
     parts = jax.tree.map(
       lambda x: jnp.swapaxes(
@@ -66,10 +60,9 @@ def make_train_step(
 
     def body(total: Any, indexed: Any) -> tuple[Any, None]:
       index, part = indexed
-      grads, metrics = function(
-        params, part, jax.random.fold_in(rng, index), step
-      )
-      return jax.tree.map(jnp.add, total, (grads, metrics)), None
+      key = jax.random.fold_in(rng, index)
+      found = function(params, part, key, step)
+      return jax.tree.map(jnp.add, total, found), None
 
     first = jax.tree.map(lambda x: x[0], parts)
     zeros = jax.tree.map(
@@ -77,14 +70,31 @@ def make_train_step(
       jax.eval_shape(function, params, first, rng, step),
     )
     total, _ = jax.lax.scan(body, zeros, (jnp.arange(accumulate), parts))
-    grads, metrics = jax.tree.map(lambda x: x / accumulate, total)
-    return metrics, grads
+    return jax.tree.map(lambda x: x / accumulate, total)
 
-  def train_step(
-    state: TrainState, batch: Mapping[str, jax.Array]
+  return gradients
+
+
+def make_update(
+  optimizer: optax.GradientTransformation, *, ema_decay: float = 0.0
+) -> Update:
+  """Makes the half of a step that all compile units share.
+
+  It is a program of its own, so that an optimizer such as Muon is compiled
+  once and not once a unit. Gradients or a loss that are not finite change
+  nothing but the step number and the two counters of skipped steps.
+
+  Args:
+    optimizer: gradients to updates.
+    ema_decay: of the averaged parameters, approached from below at the start.
+
+  Returns:
+    (state, gradients, {'loss': ...}) -> (state, metrics); pure, to be jitted.
+  """
+
+  def update(
+    state: TrainState, grads: Any, metrics: Metrics
   ) -> tuple[TrainState, Metrics]:
-    rng = jax.random.fold_in(jax.random.key(seed), state.step)
-    metrics, grads = gradients(state.params, batch, rng, state.step)
     norm = optax.tree.norm(grads)
     good = jnp.isfinite(norm) & jnp.isfinite(metrics['loss'])
     updates, new_optimizer = optimizer.update(
@@ -113,13 +123,13 @@ def make_train_step(
       skipped=skipped,
       skipped_in_a_row=bad * (state.skipped_in_a_row + 1),
     )
-    return new_state, metrics | {
+    return new_state, {
       'gradient_norm': norm,
       'skipped_steps': skipped,
       'skipped_in_a_row': new_state.skipped_in_a_row,
     }
 
-  return train_step
+  return update
 
 
 def make_validation_step(

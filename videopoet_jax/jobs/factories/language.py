@@ -1,6 +1,6 @@
 """Runs that train the prefix language model on a token data set."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -115,7 +115,6 @@ def prefix_lm(
   text_embeddings: bool = False,
   clip: tuple[int, int, int] | None = None,
   layouts: Sequence[str] = (),
-  tasks: Callable[..., tuple[registry.Task, ...]] = registry.load_tasks,
   task_files: Sequence[str] = (),
   tokens_per_batch: int = gin.REQUIRED,
   mixture: agd.MixtureSchedule = gin.REQUIRED,
@@ -138,8 +137,8 @@ def prefix_lm(
       a frozen encoder (`videopoet embed_text`).
     clip: frames, height and width; those of the data set unless given.
     layouts: names of the layouts to train; all of the tasks unless given.
-    tasks: lists the run's tasks; see `load_tasks`.
-    task_files: more tasks; `--task_file` adds to them.
+    task_files: tasks beside those that `load_tasks.tasks` lists;
+      `--task_file` gives them.
     tokens_per_batch: positions of a global batch, the same for all layouts.
     mixture: how often images and videos are drawn during the run.
     weights: by layout or task name, in place of the tasks' rates.
@@ -150,7 +149,7 @@ def prefix_lm(
   Raises:
     UserError: parts do not go together.
   """
-  run_tasks = tasks(task_files)
+  run_tasks = registry.load_tasks(task_files)
   info = tokens_lib.read_info(tokens)
   text_tokenizer = _text_tokenizer(text)
   space = make_space(
