@@ -25,6 +25,8 @@ class DemoProfile:
     visual_tokenizer: gin files of that training, later ones win; likewise:
     audio_tokenizer: of the audio tokenizer.
     prefix_lm: of the language model.
+    condition_share: share of the clips whose masked and structure versions
+      are encoded too.
     text_size: most ids of the text tokenizer.
     samples: held-out conditions a task; the scoreboard asks for 256.
     unconditional_samples: samples without a condition: more, since their
@@ -43,6 +45,7 @@ class DemoProfile:
   visual_tokenizer: tuple[str, ...] = ()
   audio_tokenizer: tuple[str, ...] = ()
   prefix_lm: tuple[str, ...] = ()
+  condition_share: float = 1.0
   text_size: int = 128
   samples: int = 256
   unconditional_samples: int = 512

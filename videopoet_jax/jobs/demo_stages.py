@@ -113,7 +113,8 @@ class Demo:
       ),
       stage(
         'tokens', 'clips to tokens', self.tokenize,
-        None, ('visual_tokenizer', 'audio_tokenizer'), (TOKENS,),
+        profile.condition_share, ('visual_tokenizer', 'audio_tokenizer'),
+        (TOKENS,),
       ),
       stage(
         'prefix_lm', 'language model', self.train_prefix_lm,
@@ -230,6 +231,7 @@ class Demo:
       visual_tokenizer=str(self.path(VISUAL)),
       audio_tokenizer=str(self.path(AUDIO)),
       splits=('train', 'validation'),
+      condition_share=self.profile.condition_share,
       output=str(self.path(TOKENS)),
       overwrite=True,
     )
