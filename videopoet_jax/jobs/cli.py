@@ -1,7 +1,7 @@
 """The console command: `videopoet <job> ...`.
 
-Only the job asked for is imported: `plan` sets its environment before JAX is
-imported, and `generate` never meets TensorFlow. A job's file ends with
+Only the job asked for is imported: help is quick, and `generate` never meets
+TensorFlow. A job's file ends with
 
   if __name__ == '__main__':
     sys.exit(cli.run(main, sys.argv[1:]))
@@ -28,8 +28,6 @@ JOBS = {
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),
   'generate': ('generate', 'generate video and sound from a checkpoint'),
-  'evaluate': ('evaluate', 'score a checkpoint on held-out conditions'),
-  'plan': ('plan', 'compile a training step for a mesh and report its cost'),
   'bench': ('bench', 'measure training, decoding, tokenizers and data'),
   'demo': ('demo', 'run the whole chain on shapes in motion'),
 }
