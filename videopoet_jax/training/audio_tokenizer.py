@@ -27,8 +27,9 @@ class AudioTokenizerRecipe:
 
   Attributes:
     total_steps: length of the run, which the schedule below is a share of.
-    spectral: of the multi-scale mel distance ('soundstream'), or of the mean
-      square error of the levels of short tones ('patch').
+    spectral: of the multi-scale mel distance ('soundstream').
+    levels: of the mean square error of the levels of short tones ('patch'):
+      large, as most of them are silent most of the time.
     waveform: of the mean square error of samples.
     windows: lengths of the spectra compared ('soundstream'), in samples.
     codebook: of the term that moves codes to latents.
@@ -40,12 +41,13 @@ class AudioTokenizerRecipe:
 
   total_steps: int = 1000
   spectral: float = 1.0
+  levels: float = 300.0
   waveform: float = 20.0
   windows: tuple[int, ...] = (64, 128, 256, 512, 1024, 2048)
   codebook: float = 1.0
   commitment: float = 0.25
   revival: float = 0.05
-  bypass_until: float = 0.15
+  bypass_until: float = 0.25
 
   def __post_init__(self) -> None:
     object.__setattr__(self, 'windows', tuple(self.windows))
@@ -105,7 +107,9 @@ class AudioTokenizerTrainable:
       self.config.codebook_size,
     )
     boxed = params['quantizer']['codebooks']
-    params['quantizer']['codebooks'] = meta.replace_boxed(boxed, codebooks_KVD)
+    params['quantizer']['codebooks'] = meta.replace_boxed(
+      boxed, codebooks_KVD / residual.SPEED
+    )
     return params
 
   def bundle(self, params: Any) -> bundle.AudioTokenizer:
@@ -130,7 +134,8 @@ class AudioTokenizerTrainable:
       unit: the compile unit; there is one.
 
     Returns:
-      The scalar and the figures to log.
+      The scalar and the figures to log; losses are weighted, but for those of
+      the quantizer.
     """
     del unit
     recipe = self.recipe
@@ -141,24 +146,22 @@ class AudioTokenizerTrainable:
       {'params': params}, audio_BT, rng, jnp.clip(bypass, 0.0, 1.0)
     )
     if out.target_levels is None:
-      spectral_loss = spectral.multi_scale_mel_loss(
+      spectral_loss = recipe.spectral * spectral.multi_scale_mel_loss(
         out.target_BT,
         out.prediction_BT,
         sampling_rate=self.config.sampling_rate,
         windows=recipe.windows,
       )
     else:
-      spectral_loss = jnp.mean(
+      spectral_loss = recipe.levels * jnp.mean(
         jnp.square(out.predicted_levels - out.target_levels)
       )
     difference_BT = out.prediction_BT - out.target_BT
-    waveform_loss = jnp.mean(jnp.square(difference_BT))
-    reconstruction = (
-      recipe.spectral * spectral_loss + recipe.waveform * waveform_loss
-    )
+    waveform_loss = recipe.waveform * jnp.mean(jnp.square(difference_BT))
     quantized = out.quantized
     total = (
-      reconstruction
+      spectral_loss
+      + waveform_loss
       + recipe.codebook * quantized.codebook_loss
       + recipe.commitment * quantized.commitment_loss
       + recipe.revival * quantized.revival_loss

@@ -32,6 +32,7 @@ _CONFIGS = {
     latent_width=8,
     window=32,
     hidden_width=16,
+    envelope_steps=3,
     encoder_context=2,
   ),
 }

@@ -6,8 +6,8 @@ do what the moving averages and counters of SoundStream (arXiv 2107.03312,
 section III-C) do:
 
 - the codebook term pulls a chosen code to the latents that chose it;
-- the revival term pulls a code that no latent of the batch chose to the latent
-  nearest to it. Its weight is small, but an optimizer that divides by the
+- the revival term pulls a code that no latent of the batch chose to the nearest
+  of the latents that the level codes worse than the mean. Its weight is small, but an optimizer that divides by the
   history of the gradient (Adam) makes it felt only by codes that have been
   idle for long: a code in use has a large history, an idle one has none.
 
@@ -150,6 +150,12 @@ def codebooks_from_data(
   return jnp.stack(codebooks)
 
 
+# Codes have to keep up with latents that move as fast as a network can move
+# them, while an optimizer like Adam moves every parameter alike: the parameters
+# are codes divided by this.
+SPEED = 8.0
+
+
 class ResidualVectorQuantizer(nn.Module):
   """Codebooks and their use.
 
@@ -161,14 +167,15 @@ class ResidualVectorQuantizer(nn.Module):
 
   def setup(self) -> None:
     config = self.config
-    self.codebooks = self.param(
+    codebooks = self.param(
       'codebooks',
       nn.with_logical_partitioning(
-        nn.initializers.normal(1.0), ('level', 'code', 'code_width')
+        nn.initializers.normal(1.0 / SPEED), ('level', 'code', 'code_width')
       ),
       (config.num_levels, config.codebook_size, config.width),
       jnp.float32,
     )
+    self.codebooks = SPEED * codebooks
 
   def encode(self, latents_BFD: jax.Array) -> jax.Array:
     """Latents (batch, frames, width) -> int32 (batch, levels, frames)."""
@@ -214,10 +221,13 @@ class ResidualVectorQuantizer(nn.Module):
       chosen_ND = codebook_VD[ids_N]
       fixed_ND = jax.lax.stop_gradient(chosen_ND)
       used_V = jnp.zeros((config.codebook_size,)).at[ids_N].set(1.0)
-      # The point nearest to each code needs the points' norms, which the
-      # search for the nearest code could leave out.
-      norms_N = jnp.sum(jnp.square(residual_ND), axis=-1)
-      closest_VD = residual_ND[jnp.argmin(table_NV + norms_N[:, None], axis=0)]
+      # The points' norms, which the search for the nearest code could leave
+      # out, count in the search for the nearest point.
+      gaps_NV = table_NV + jnp.sum(jnp.square(residual_ND), axis=-1)[:, None]
+      error_N = jnp.min(gaps_NV, axis=-1)
+      well_coded_N = error_N < jnp.mean(error_N)
+      gaps_NV = jnp.where(well_coded_N[:, None], jnp.inf, gaps_NV)
+      closest_VD = residual_ND[jnp.argmin(gaps_NV, axis=0)]
       gap_V = jnp.mean(jnp.square(codebook_VD - closest_VD), axis=-1)
       losses['revival'] += jnp.mean((1.0 - used_V) * gap_V)
       losses['codebook'] += jnp.mean(jnp.square(chosen_ND - residual_ND))

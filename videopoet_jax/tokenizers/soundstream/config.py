@@ -34,6 +34,8 @@ class SoundStreamConfig:
     quantizer_dropout: share of clips trained with fewer levels.
     window: samples of the spectra that the encoder sees ('patch').
     crossover_hertz: above it spectra are coded, not samples only ('patch').
+    envelope_steps: channels of the latent that hold the envelope above the
+      crossover; the others are learned ('patch').
     hidden_width: of the networks ('patch').
     encoder_context: frames that the encoder sees, its own included ('patch').
     decoder_context: frames that the decoder sees, its own included ('patch').
@@ -50,6 +52,7 @@ class SoundStreamConfig:
   quantizer_dropout: float = 0.5
   window: int = 256
   crossover_hertz: float = 1500.0
+  envelope_steps: int = 15
   hidden_width: int = 256
   encoder_context: int = 1
   decoder_context: int = 3
@@ -69,6 +72,14 @@ class SoundStreamConfig:
       raise errors.ConfigError(
         f'SoundStreamConfig.window is {self.window}; it must be a multiple '
         f'of 4 from 8 to the hop, {self.hop} (the product of strides).'
+      )
+
+    if self.architecture == 'patch' and not (
+      0 < self.envelope_steps < self.latent_width
+    ):
+      raise errors.ConfigError(
+        f'SoundStreamConfig.envelope_steps is {self.envelope_steps}; it must be '
+        f'from 1 to less than latent_width, {self.latent_width}.'
       )
 
   @property
@@ -112,7 +123,7 @@ def tiny() -> SoundStreamConfig:
     strides=(5, 8, 10, 5),
     num_levels=2,
     codebook_size=256,
-    latent_width=16,
+    latent_width=32,
     quantizer_dropout=0.1,
   )
 

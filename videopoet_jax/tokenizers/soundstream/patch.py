@@ -22,6 +22,8 @@ from videopoet_jax.tokenizers.soundstream import config as config_lib
 # variance with these.
 _SAMPLE_SCALE = 3.0
 _MAGNITUDE_SCALE = 1000.0
+# The envelope's part of a latent, in units of the part that is learned.
+_ENVELOPE_SCALE = 6.0
 # Amplitudes below its inverse are as good as silence in the levels of tones.
 _LEVEL_SCALE = 30.0
 
@@ -107,7 +109,13 @@ class Encoder(nn.Module):
       config.hidden_width, config.encoder_context, name='context'
     )(_normalise(x_BFD))
     x_BFD = x_BFD + nn.gelu(y_BFD)
-    return _dense(config.latent_width, 'output')(_normalise(x_BFD))
+    learned_BFD = _dense(config.latent_width - config.envelope_steps, 'output')(
+      _normalise(x_BFD)
+    )
+    # What is rare would be learned late: the envelope of the high band, which
+    # says when a click comes, is part of the latent from the start.
+    steps_BFD = envelope(tone_levels(hops_BFT, config), config)
+    return jnp.concatenate((learned_BFD, _ENVELOPE_SCALE * steps_BFD), axis=-1)
 
 
 def tone_slots(hop: int, length: int) -> int:
@@ -154,6 +162,22 @@ def tone_levels(
   amplitude = spectral.magnitude(spectrum) * (4.0 / length)
   levels = jnp.log1p(_LEVEL_SCALE * amplitude) / np.log1p(_LEVEL_SCALE)
   return levels.reshape(batch, frames, *levels.shape[1:])
+
+
+def _steps_of_slots(config: config_lib.SoundStreamConfig) -> np.ndarray:
+  """The envelope step that each slot falls into, int (slots,)."""
+  slots = tone_slots(config.hop, config.window // 2)
+  return np.arange(slots) * config.envelope_steps // slots
+
+
+def envelope(
+  levels_BFSN: jax.Array, config: config_lib.SoundStreamConfig
+) -> jax.Array:
+  """Loudness over time: the loudest tone's level, (batch, frames, steps)."""
+  steps = _steps_of_slots(config)
+  member = steps[:, None] == np.arange(config.envelope_steps)[None]
+  mean = member / np.maximum(member.sum(0, keepdims=True), 1)
+  return jnp.max(levels_BFSN, axis=-1) @ mean.astype(np.float32)
 
 
 def sound_tones(
@@ -210,5 +234,10 @@ class Decoder(nn.Module):
     # Sound is silence at first: a start near zero.
     coherent_BFT = _dense(config.hop, 'samples', 0.01)(x_BFD)
     num_tones = len(tone_bins(config))
-    levels = _dense(slots * num_tones, 'levels', 0.001)(x_BFD)
-    return coherent_BFT, levels.reshape(*levels.shape[:2], slots, num_tones)
+    # The envelope at each slot times a spectrum, and what that leaves.
+    steps_BFD = latents_BFD[..., -config.envelope_steps :] / _ENVELOPE_SCALE
+    loudness_BFS = steps_BFD[..., _steps_of_slots(config)]
+    shape_BFN = nn.sigmoid(_dense(num_tones, 'spectrum', 0.1)(x_BFD) - 1.0)
+    rest = _dense(slots * num_tones, 'levels', 0.001)(x_BFD)
+    levels = loudness_BFS[..., None] * shape_BFN[:, :, None, :]
+    return coherent_BFT, levels + rest.reshape(levels.shape)
