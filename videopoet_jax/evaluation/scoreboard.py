@@ -77,7 +77,7 @@ def score(
     'low': low,
     'high': high,
     'chances': ways,
-    'parts': parts(readings, clips),
+    'parts': parts(task, readings, clips),
   }
   return row, passed_B
 
@@ -129,39 +129,36 @@ def chances(
 
 
 def parts(
-  readings: measures.Readings, clips: held_out.Clips
+  task: str, readings: measures.Readings, clips: held_out.Clips
 ) -> dict[str, float]:
   """Shares right of each attribute alone: where a row loses its points.
 
   Against the truth of each clip, whether its task asks for the attribute or
   not. `valid` and `steady` are the oracle's words for soundness.
   """
-  shares = {}
-  names = ('kind', 'colour', 'direction', 'speed')
-  if readings.seen:
-    pairs = list(zip(readings.seen, clips.shapes))
-    shares['valid'] = np.mean([seen.valid for seen, _ in pairs])
-    shares['steady'] = np.mean([seen.steady for seen, _ in pairs])
+  shares: dict[str, list[bool]] = {}
+  for seen, shape in zip(readings.seen, clips.shapes):
+    shares.setdefault('valid', []).append(seen.valid)
+    names = ['kind', 'colour']
+    if seen.direction >= 0:  # An image has none.
+      shares.setdefault('steady', []).append(seen.steady)
+      names += ['direction', 'speed']
+    if task == 'unconditional':
+      continue  # There is no truth.
     for name in names:
-      shares[name] = np.mean(
-        [getattr(seen, name) == getattr(shape, name) for seen, shape in pairs]
-      )
-  if readings.heard:
-    rate = clips.config.frame_rate
-    heard = list(zip(readings.heard, clips.shapes))
-    shares['sound_valid'] = np.mean([h.valid for h, _ in heard])
-    shares['pitch'] = np.mean([h.kind == s.kind for h, s in heard])
-    shares['glide'] = np.mean([h.direction == s.direction for h, s in heard])
-    shares['clicks'] = np.mean(
-      [
-        h.clicks_match(
-          tuple(t / rate for t, _ in s.legs(clips.config.frames)[1:]),
-          measures.CLICK_SECONDS,
-        )
-        for h, s in heard
-      ]
-    )
-  return {name: float(share) for name, share in shares.items()}
+      right = getattr(seen, name) == getattr(shape, name)
+      shares.setdefault(name, []).append(right)
+  rate = clips.config.frame_rate
+  for heard, shape in zip(readings.heard, clips.shapes):
+    times = tuple(t / rate for t, _ in shape.legs(clips.config.frames)[1:])
+    for name, right in (
+      ('sound_valid', heard.valid),
+      ('pitch', heard.kind == shape.kind),
+      ('glide', heard.direction == shape.direction),
+      ('clicks', heard.clicks_match(times, measures.CLICK_SECONDS)),
+    ):
+      shares.setdefault(name, []).append(right)
+  return {name: float(np.mean(right)) for name, right in shares.items()}
 
 
 def tokenizer_scores(

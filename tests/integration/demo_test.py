@@ -1,0 +1,91 @@
+"""The whole chain at a size that learns nothing, from the command line."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import scoreboard
+from videopoet_jax.inference import generator
+from videopoet_jax.jobs import demo_profile
+
+pytestmark = pytest.mark.slow
+
+
+def _demo(*flags):
+  # One device, as users have it; the tests' fake ones only cost time.
+  environment = {**os.environ, 'XLA_FLAGS': ''}
+  return subprocess.run(
+    [sys.executable, '-m', 'videopoet_jax.jobs.demo', *flags],
+    env=environment,
+    capture_output=True,
+    text=True,
+    timeout=840,
+    check=False,
+  )
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  out = tmp_path_factory.mktemp('demo')
+  result = _demo('--profile', 'smoke', '--out', str(out))
+  assert result.returncode == 0, result.stderr[-4000:]
+  return out, result
+
+
+def test_scoreboard_is_complete(finished):
+  out, result = finished
+  metrics = json.loads((out / 'metrics.json').read_text())
+  scoreboard.check(metrics)
+  assert metrics['profile'] == 'smoke' and metrics['seed'] == 0
+  for task in measures.TASKS:
+    assert task in result.stdout
+    assert metrics['tasks'][task]['samples'] == 16
+  assert metrics['agd']['layout_padding'] == 0
+  assert 0 < metrics['agd']['unused_text'] < 0.2
+  assert metrics['wall_seconds'] > 0
+  assert sum(metrics['agd']['batches'].values()) == 8
+
+
+def test_report_is_self_contained(finished):
+  out, _ = finished
+  page = (out / 'report.html').read_text()
+  assert len(page) < 8e6
+  assert 'src="http' not in page and 'href="http' not in page
+  assert all(f'id="{task}"' in page for task in measures.TASKS)
+
+
+def test_folder_is_a_checkpoint_for_generation(finished):
+  out, _ = finished
+  opened = generator.Generator.load(out)
+  profile = demo_profile.DemoProfile(
+    scored={'future_prediction': 'condition=3'}
+  )
+  for task in measures.TASKS:
+    opened.layout(profile.layout_name(task, (17, 32, 32)))
+  clips = held_out.draw(shapes_config.ShapesConfig(), 2)
+  made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
+  assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
+
+
+def test_second_run_reuses_every_stage(finished):
+  out, _ = finished
+  before = {
+    path: path.stat().st_mtime_ns for path in (out / 'samples').iterdir()
+  }
+  result = _demo('--profile', 'smoke', '--out', str(out))
+  assert result.returncode == 0, result.stderr[-4000:]
+  assert result.stdout.count('done before, reused') == 9
+  assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_unknown_profile_is_one_line(tmp_path):
+  result = _demo('--profile', 'demmo', '--out', str(tmp_path))
+  assert result.returncode == 2
+  assert 'gin/runs/demo.gin' in result.stderr
+  assert 'Traceback' not in result.stderr
