@@ -31,6 +31,7 @@ from videopoet_jax.jobs import demo_report
 from videopoet_jax.jobs import demo_stages
 
 REPORT = 'report.html'
+OVERVIEW = 'samples.gif'
 _LIBRARIES = (
   'jax',
   'flax',
@@ -95,6 +96,7 @@ def demo(
   }
   scoreboard.write(metrics, run.path(demo_stages.METRICS))
   report.write(run.path(REPORT), metrics)
+  report.write_overview(run.path(OVERVIEW))
   print(scoreboard.table(metrics))
   print(
     f'{chain.duration(seconds)} in all; {run.path(REPORT)} shows it, '

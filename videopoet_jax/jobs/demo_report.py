@@ -7,6 +7,7 @@ import numpy as np
 
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import overview
 from videopoet_jax.evaluation import report
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import demo_generate
@@ -50,6 +51,10 @@ class Report:
       self._run.shapes.frame_rate,
       self._run.shapes.sampling_rate,
     )
+
+  def write_overview(self, path: str | os.PathLike[str]) -> None:
+    """Writes the moving picture of every task."""
+    overview.write(path, self._examples, self._run.shapes.frame_rate)
 
   def _condition_frames(self) -> dict[str, int]:
     generator = generator_lib.Generator.load(self._run.folder)
