@@ -28,26 +28,28 @@ class VisualSpec:
     if frames < 1 or (frames - 1) % stride:
       lower = 1 + max(0, (frames - 1) // stride) * stride
       raise errors.LayoutError(
-        f"a clip of {frames} frames does not fit a causal tokenizer that "
-        f"holds 1 + {stride} k frames; use {lower} or {lower + stride}."
+        f'a clip of {frames} frames does not fit a causal tokenizer that '
+        f'holds 1 + {stride} k frames; use {lower} or {lower + stride}.'
       )
     return 1 + (frames - 1) // stride
 
   def frames(self, latent_frames: int) -> int:
     """Frames that the first `latent_frames` latent frames hold."""
-    return 1 + (latent_frames - 1) * self.temporal_stride if latent_frames else 0
+    if not latent_frames:
+      return 0
+    return 1 + (latent_frames - 1) * self.temporal_stride
 
   def latent_shape(
     self, frames: int, height: int, width: int
   ) -> tuple[int, int, int]:
     """Shape (t, h, w) of the ids of a clip of (frames, height, width)."""
     stride = self.spatial_stride
-    for name, size in (("height", height), ("width", width)):
+    for name, size in (('height', height), ('width', width)):
       if size < stride or size % stride:
         lower = max(stride, size // stride * stride)
         raise errors.LayoutError(
           f"{name} {size} is not a multiple of the tokenizer's spatial stride "
-          f"{stride}; use {lower} or {lower + stride}."
+          f'{stride}; use {lower} or {lower + stride}.'
         )
     return self.latent_frames(frames), height // stride, width // stride
 

@@ -76,8 +76,7 @@ def _page(
   """The picture at one frame; shorter clips hold their last."""
   step = 2 * _CELL + 3 * _GAP
   heights = [
-    _CELL + _GAP + (_TEXT_HEIGHT if any(captions[task]) else 0)
-    for task in rows
+    _CELL + _GAP + (_TEXT_HEIGHT if any(captions[task]) else 0) for task in rows
   ]
   page = Image.new(
     'RGB', (_TITLE_WIDTH + columns * step, sum(heights) + _GAP), _PAPER
