@@ -14,7 +14,7 @@ from videopoet_jax.parallel import mesh
 from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
 from videopoet_jax.training import audio_tokenizer
-from videopoet_jax.training import batches
+from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import loop
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
@@ -62,7 +62,7 @@ class Parts:
   """
 
   trainable: trainable.Trainable
-  batches: batches.Batches
-  validation: batches.ValidationBatches | None = None
+  batches: batches_lib.Batches
+  validation: batches_lib.ValidationBatches | None = None
   folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   finish: Callable[[Any, pathlib.Path], None] | None = None
