@@ -103,20 +103,22 @@ def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
       np.float32,
     )
   boxed = trainable.init(jax.random.key(0), batch)
+  tiny = chosen.name.startswith('tiny')
   optimizer = optimizers.create(
-    optimizers.OptimizerConfig(), 1000, rules.logical_axes(boxed)
+    optimizers.OptimizerConfig(name='muon' if tiny else 'adafactor'),
+    1000,
+    rules.logical_axes(boxed),
   )
   state = state_lib.create(rules.unbox(boxed), optimizer, keep_ema=False)
-  step = jax.jit(
-    step_lib.make_train_step(trainable, optimizer, layout.name, seed=0),
-    donate_argnums=0,
-  )
+  gradients = jax.jit(step_lib.make_gradients(trainable, layout.name, seed=0))
+  update = jax.jit(step_lib.make_update(optimizer), donate_argnums=0)
   batch = jax.device_put(batch)
 
   def run() -> Any:
     nonlocal state
-    state, metrics = step(state, batch)
-    return metrics['loss']
+    found, metrics = gradients(state.params, batch, state.step)
+    state, figures = update(state, found, {'loss': metrics['loss']})
+    return figures['gradient_norm']
 
   tokens = examples * layout.length
   flops = examples * bench_cost.train_flops(config, layout)
@@ -165,9 +167,11 @@ def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
   from videopoet_jax.tokenizers.soundstream import model as audio_model
 
   tiny = chosen.name.startswith('tiny')
-  visual = visual_config.VisualTokenizerConfig(
-    **({'architecture': 'patch', 'num_bits': 12} if tiny else {})
-  )
+  visual = visual_config.VisualTokenizerConfig()
+  if tiny:  # That of gin/tokenizers/visual_tiny.gin.
+    visual = visual_config.VisualTokenizerConfig(
+      architecture='patch', num_bits=12, latent_dim=128, normalize_latents=True
+    )
   audio = audio_config.tiny() if tiny else audio_config.paper()
   frames, height, width = chosen.clip
   seconds = frames / visual.frame_rate
