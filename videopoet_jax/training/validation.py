@@ -22,6 +22,7 @@ class Validation:
     place: Callable[[Mapping[str, np.ndarray]], Mapping[str, jax.Array]],
     *,
     seed: int,
+    compiler_options: Mapping[str, Any] | None = None,
   ) -> None:
     """Prepares nothing yet: programs are compiled at their first use.
 
@@ -30,11 +31,13 @@ class Validation:
       data: what to score; None validates nothing.
       place: puts a host batch on the devices.
       seed: of what is random in a loss.
+      compiler_options: of XLA.
     """
     self._trainable = trainable
     self._data = data
     self._place = place
     self._seed = seed
+    self._options = dict(compiler_options or {}) or None
     self._programs: dict[str, Any] = {}
 
   def __call__(self, params: Any, step: int) -> dict[str, float]:
@@ -55,7 +58,8 @@ class Validation:
     for unit in self._data.units():
       if unit not in self._programs:
         self._programs[unit] = jax.jit(
-          step_lib.make_validation_step(self._trainable, unit, seed=self._seed)
+          step_lib.make_validation_step(self._trainable, unit, seed=self._seed),
+          compiler_options=self._options,
         )
       by_unit[unit] = [
         self._programs[unit](
