@@ -48,6 +48,11 @@ def shard(host: Host) -> seqio.ShardInfo:
   return seqio.ShardInfo(index=host.index, num_shards=host.count)
 
 
+def with_text(layout: layout_lib.SequenceLayout) -> bool:
+  """Whether a layout has slots of text."""
+  return any(fill.feature == 'text' for fill in layout.fills)
+
+
 class LayoutReader:
   """The global batches of one layout, from any one on.
 
@@ -82,7 +87,8 @@ class LayoutReader:
       seed: of the order and of what is dropped.
       host: whose part is read.
       drop: see `converter.LayoutFeatureConverter`.
-      text_embeddings: whether batches carry the feature of that name.
+      text_embeddings: whether batches of a layout with text carry the feature
+        of that name.
       own_steps: whether the task has preprocessors besides tokenizing text.
 
     Raises:
@@ -96,6 +102,7 @@ class LayoutReader:
     self._shuffle = shuffle
     self._seed = seed
     self._host = host
+    text_embeddings = text_embeddings and with_text(layout)
     passthrough = {source_lib.POSITION: converter_lib.Spec(tf.int64, rank=0)}
     if text_embeddings:
       name = converter_lib.TEXT_EMBEDDINGS
@@ -115,7 +122,7 @@ class LayoutReader:
       # Preprocessors may read anything; without them, parse what is needed.
       needed = [f.feature for f in layout.fills]
       if text_embeddings:
-        needed.append(converter_lib.TEXT_EMBEDDINGS)
+        needed += [converter_lib.TEXT_EMBEDDINGS, converter_lib.TEXT_USED]
       shapes = {name: records.shape(name) for name in records.features}
       if shapes.get('text') == ():
         shapes['text'] = (None,)  # A string that becomes ids.
@@ -230,7 +237,8 @@ class TokenBatches:
         task's rate, divided among the task's layouts.
       host: whose part is read.
       multiple: global batches are a multiple of this, and of the hosts.
-      text_embeddings: whether batches carry stored text embeddings.
+      text_embeddings: whether batches carry stored text embeddings, which
+        then also tell the used slots; `text` does not matter.
 
     Raises:
       ConfigError: tasks, layouts or weights do not go together.
@@ -279,7 +287,7 @@ class TokenBatches:
 
     Returns:
       tokens int32 (B, L) and visible bool (B, L), L of the step's layout, and
-      text_embeddings float32 (B, S, D) where asked for.
+      text_embeddings float32 (B, S, D) where asked for, if L has text.
 
     Raises:
       DataError: see `LayoutReader.read`.
@@ -442,7 +450,9 @@ def _readers(
     readers.append(
       LayoutReader(
         layout,
-        registry.register(task, mine, text),
+        registry.register(
+          task, mine, preprocessors_lib.EMBEDDINGS if text_embeddings else text
+        ),
         task.directory or directory,
         batch_size=batch_size(layout),
         split=split,

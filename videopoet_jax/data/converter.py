@@ -9,11 +9,14 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
+from videopoet_jax.data import preprocessors
 from videopoet_jax.data import source
 
 Spec: TypeAlias = seqio.FeatureConverter.FeatureSpec
 
-TEXT_EMBEDDINGS = 'text_embeddings'
+# Stored by a frozen encoder: (slots, width), and how many slots are used.
+TEXT_EMBEDDINGS = preprocessors.TEXT_EMBEDDINGS
+TEXT_USED = preprocessors.TEXT_USED
 
 
 def task_features(layout: layout_lib.SequenceLayout) -> dict[str, Spec]:

@@ -20,6 +20,9 @@ Example = dict[str, tf.Tensor]
 Preprocessor = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 BYTES = 'bytes'
+EMBEDDINGS = 'embeddings'  # In place of a text tokenizer: the data hold them.
+TEXT_EMBEDDINGS = 'text_embeddings'
+TEXT_USED = 'text_slots_used'
 
 
 @functools.lru_cache(maxsize=8)
@@ -27,7 +30,8 @@ def text_vocabulary(name: str) -> seqio.Vocabulary:
   """The vocabulary of a text tokenizer.
 
   Args:
-    name: `bytes`, or the path of a SentencePiece model.
+    name: `bytes`, the path of a SentencePiece model, or `embeddings`: ids then
+      only tell used slots (1) from unused ones (0).
 
   Returns:
     A vocabulary whose local id 0 is padding.
@@ -37,6 +41,8 @@ def text_vocabulary(name: str) -> seqio.Vocabulary:
   """
   if name == BYTES:
     return seqio.ByteVocabulary()
+  if name == EMBEDDINGS:
+    return seqio.PassThroughVocabulary(2)
   vocabulary = seqio.SentencePieceVocabulary(name)
   try:
     padding = vocabulary.tokenizer.pad_id()
@@ -101,6 +107,44 @@ def tokenize_text(
     if feature not in dataset.element_spec:
       return dataset
     return map_examples(tokenize)(dataset)
+
+  return preprocess
+
+
+def embedded_text(slots: int, *, feature: str = 'text') -> Preprocessor:
+  """Stored text embeddings to float32, and ids that tell the used slots.
+
+  Args:
+    slots: positions of text.
+    feature: becomes int32 (slots,), 1 for used slots and 0 for the rest.
+
+  Raises:
+    DataError: the data have no embeddings, or of another number of slots.
+  """
+
+  def embed(example: Example) -> Example:
+    used = tf.range(slots) < tf.cast(example[TEXT_USED], tf.int32)
+    stored = tf.cast(example[TEXT_EMBEDDINGS], tf.float32)
+    return {
+      **example,
+      TEXT_EMBEDDINGS: stored,
+      feature: tf.cast(used, tf.int32),
+    }
+
+  def preprocess(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    if feature not in dataset.element_spec:
+      return dataset
+    for name in (TEXT_EMBEDDINGS, TEXT_USED):
+      if name not in dataset.element_spec:
+        hint = errors.near_names(name, dataset.element_spec)
+        raise errors.DataError(f'the examples have no feature {name!r}{hint}.')
+    shape = dataset.element_spec[TEXT_EMBEDDINGS].shape
+    if shape[0] != slots:
+      raise errors.DataError(
+        f'the text embeddings have {shape[0]} slots, the run {slots}; bind '
+        f'prefix_lm.text_slots = {shape[0]}.'
+      )
+    return map_examples(embed)(dataset)
 
   return preprocess
 

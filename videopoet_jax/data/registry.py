@@ -263,7 +263,8 @@ def register(
     task: the definition.
     layouts: the task's layouts in this run; they say which features there are
       and of which rank, and how many text slots.
-    text: the text tokenizer, `bytes` or the path of a SentencePiece model.
+    text: the text tokenizer, `bytes` or the path of a SentencePiece model; or
+      `embeddings` where the data hold those.
 
   Returns:
     The SeqIO task. It reads `task.directory`; a run gives it another source.
@@ -275,8 +276,10 @@ def register(
   """
   vocabulary = preprocessors_lib.text_vocabulary(text)
   features = _output_features(layouts, vocabulary, text)
+  slots = {s.size for la in layouts for s in la.filled() if s.feature == 'text'}
+  definition = (task, text, tuple(features), tuple(sorted(slots)))
   if task.name in _REGISTERED:
-    if _REGISTERED[task.name] == (task, text, tuple(features)):
+    if _REGISTERED[task.name] == definition:
       return seqio.TaskRegistry.get(task.name)
     if _REGISTERED[task.name][0] == task:
       _forget(task.name)  # The same task, for other layouts.
@@ -288,9 +291,11 @@ def register(
   steps = [
     resolve_function(step, task, 'preprocessors') for step in task.preprocessors
   ]
-  slots = {s.size for la in layouts for s in la.filled() if s.feature == 'text'}
   if slots:
-    steps.append(preprocessors_lib.tokenize_text(vocabulary, max(slots)))
+    if text == preprocessors_lib.EMBEDDINGS:
+      steps.append(preprocessors_lib.embedded_text(max(slots)))
+    else:
+      steps.append(preprocessors_lib.tokenize_text(vocabulary, max(slots)))
   predicate = task.predicate
   if predicate is not None:
     predicate = resolve_function(predicate, task, 'predicate')
@@ -306,7 +311,7 @@ def register(
     output_features=features,
     shuffle_buffer_size=None,
   )
-  _REGISTERED[task.name] = (task, text, tuple(features))
+  _REGISTERED[task.name] = definition
   return registered
 
 

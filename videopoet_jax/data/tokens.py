@@ -38,6 +38,10 @@ class TokenInfo:
     visual_fingerprint: of its config and weights.
     audio_fingerprint: likewise.
     clip: frames, height and width of the clips, in pixels.
+    text_fingerprint: of the frozen text encoder and its tokenizer, '' if there
+      are no text embeddings.
+    text_slots: positions of a text's embeddings.
+    text_width: numbers of an embedding.
   """
 
   visual: specs.VisualSpec | None = None
@@ -45,6 +49,9 @@ class TokenInfo:
   visual_fingerprint: str = ''
   audio_fingerprint: str = ''
   clip: tuple[int, int, int] | None = None
+  text_fingerprint: str = ''
+  text_slots: int = 0
+  text_width: int = 0
 
   def to_json(self) -> dict[str, Any]:
     return {'format': _FORMAT, **dataclasses.asdict(self)}
@@ -117,6 +124,18 @@ def check(
       f'the tokens of {directory} are not those of this run: '
       f'{"; ".join(differences)}. Encode the clips again with `videopoet '
       'tokenize`, or train with the tokenizers that made these.'
+    )
+  return info
+
+
+def check_embeddings(directory: str | os.PathLike[str]) -> TokenInfo:
+  """What a data set says; DataError if it holds no text embeddings."""
+  info = read_info(directory)
+  if not (info.text_slots and info.text_width):
+    raise errors.DataError(
+      f'{directory} holds no text embeddings; add them with `videopoet '
+      'embed_text`, or train with prefix_lm.text_embeddings = False and '
+      "PrefixLMConfig.text = 'tokens'."
     )
   return info
 

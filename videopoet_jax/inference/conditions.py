@@ -30,6 +30,10 @@ _SOURCES: Mapping[str, tuple[str, ...]] = {
 }
 
 
+EmbedText = Callable[[Sequence[str], int], tuple[np.ndarray, np.ndarray]]
+TEXT_EMBEDDINGS = 'text_embeddings'
+
+
 @dataclasses.dataclass(frozen=True)
 class Tokenizers:
   """What turns signals into ids and back; None where a checkpoint has none.
@@ -38,14 +42,14 @@ class Tokenizers:
     visual: tokenizer of pixels.
     audio: tokenizer of sound.
     text: tokenizer of text.
-    embed_text: texts to float32 (B, slots, dim), where the model takes
-      embeddings.
+    embed_text: where the model takes embeddings: texts and a number of slots
+      to float32 (B, slots, dim) and int32 (B,), how many slots each uses.
   """
 
   visual: Any = None
   audio: Any = None
   text: Any = None
-  embed_text: Callable[[Sequence[str]], np.ndarray] | None = None
+  embed_text: EmbedText | None = None
 
 
 def needed_frames(
@@ -123,12 +127,14 @@ def encode(
     layout: to be conditioned.
     given: `text` list of str; `image` uint8 (B, H, W, 3); `video` and
       `structure` uint8 (B, T, H, W, 3); `audio` int16 (B, samples); or a
-      feature by its own name, as local ids.
+      feature by its own name, as local ids (`text` together with
+      `text_embeddings`, where the model takes those).
     tokenizers: of the checkpoint.
     text_slots: positions of text.
 
   Returns:
-    Local ids by feature, of the prefix's features only.
+    Local ids by feature, of the prefix's features only; where there is text
+    and the model takes embeddings, also `text_embeddings` float32 (B, S, E).
 
   Raises:
     DataError: a condition is missing, or a clip is too short.
@@ -139,7 +145,7 @@ def encode(
     if feature in given and feature != 'text':
       features[feature] = np.asarray(given[feature], np.int32)
     elif feature == 'text':
-      features[feature] = _text_ids(given['text'], tokenizers, text_slots)
+      features |= _text(given, tokenizers, text_slots)
     elif feature == 'audio_tokens':
       if tokenizers.audio is None:
         raise errors.CheckpointError(
@@ -152,12 +158,21 @@ def encode(
   return features
 
 
-def _text_ids(text: Any, tokenizers: Tokenizers, text_slots: int) -> np.ndarray:
-  if not isinstance(text, np.ndarray):
-    if tokenizers.text is None:
-      raise errors.CheckpointError('the checkpoint has no text/ folder.')
-    return tokenizers.text.encode(list(text), text_slots)
-  return text
+def _text(
+  given: Mapping[str, Any], tokenizers: Tokenizers, text_slots: int
+) -> dict[str, np.ndarray]:
+  text = given['text']
+  if isinstance(text, np.ndarray):
+    names = [n for n in ('text', TEXT_EMBEDDINGS) if n in given]
+    return {name: np.asarray(given[name]) for name in names}
+  if tokenizers.embed_text is not None:
+    embeddings_BSE, used_B = tokenizers.embed_text(list(text), text_slots)
+    # Ids only tell the used slots, as in training.
+    used_BS = np.arange(text_slots)[None] < used_B[:, None]
+    return {'text': used_BS.astype(np.int32), TEXT_EMBEDDINGS: embeddings_BSE}
+  if tokenizers.text is None:
+    raise errors.CheckpointError('the checkpoint has no text/ folder.')
+  return {'text': tokenizers.text.encode(list(text), text_slots)}
 
 
 def _visual_ids(

@@ -1,6 +1,6 @@
 """A checkpoint folder opened for generation: conditions in, signals out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import os
 import pathlib
@@ -17,6 +17,7 @@ from videopoet_jax.core import types
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import decode
 from videopoet_jax.inference import sampling
+from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.models.prefix_lm import model as model_lib
 from videopoet_jax.tokenizers import interface
@@ -57,6 +58,41 @@ def _rows(given: Mapping[str, Any]) -> int:
   return next(iter(numbers.values()), 1)
 
 
+def _embed_text(
+  directory: pathlib.Path,
+  described: Mapping[str, Any],
+  given: str | os.PathLike[str],
+) -> conditions_lib.EmbedText:
+  """What turns texts into the embeddings that a model was trained on.
+
+  Raises:
+    CheckpointError: the text encoder cannot be read, or is another one. That
+      there is none is said when a text is given: other tasks need none.
+  """
+  folder = directory / text_encoder_lib.FOLDER
+  if given or folder.is_dir():
+    encoder = text_encoder_lib.open_encoder(given or folder)
+    wanted = described.get('text_encoder')
+    if wanted and encoder.fingerprint != wanted:
+      raise errors.CheckpointError(
+        f'the text encoder in {given or folder} has fingerprint '
+        f'{encoder.fingerprint}; the model was trained on embeddings of '
+        f'{wanted}. Give the one it was trained with.'
+      )
+    return encoder.embed
+
+  def refuse(texts: Sequence[str], slots: int) -> tuple[np.ndarray, np.ndarray]:
+    del texts, slots
+    raise errors.CheckpointError(
+      f'{directory} was trained on embeddings of a frozen text encoder and has '
+      f'no {text_encoder_lib.FOLDER}/ folder; give the encoder with '
+      '--text_encoder, or copy the folder that `videopoet embed_text '
+      '--save_encoder` wrote there.'
+    )
+
+  return refuse
+
+
 @dataclasses.dataclass(frozen=True)
 class Generator:
   """A language model with its tokenizers.
@@ -79,14 +115,17 @@ class Generator:
   def load(
     cls,
     directory: str | os.PathLike[str],
-    embed_text: Callable[[Sequence[str]], np.ndarray] | None = None,
+    embed_text: conditions_lib.EmbedText | None = None,
+    text_encoder: str | os.PathLike[str] = '',
   ) -> 'Generator':
     """Opens a checkpoint folder; nothing else is needed.
 
     Args:
       directory: a run's or an exported folder, its tokenizers beside.
-      embed_text: for models that take text embeddings: texts to float32
-        (B, slots, dim).
+      embed_text: for models that take text embeddings, in place of the
+        checkpoint's own text encoder; see `conditions.Tokenizers`.
+      text_encoder: for such models, folder of the text encoder if it is not
+        beside the checkpoint.
 
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
@@ -110,6 +149,8 @@ class Generator:
           f'{tokenizer.fingerprint}; the model was trained on tokens of '
           f'{wanted}. Copy the tokenizer it was trained with.'
         )
+    if config.text == 'embeddings' and embed_text is None:
+      embed_text = _embed_text(directory, described, text_encoder)
     if (directory / _TEXT_FOLDER).is_dir():
       found['text'] = text_lib.load(directory / _TEXT_FOLDER)
     return cls(
@@ -191,20 +232,22 @@ class Generator:
       name: np.repeat(ids, num_samples, axis=0)
       for name, ids in features.items()
     }
+    text = self._embeddings(layout, features)
     tokens_BL, visible_BL = self.fill(layout, features, number)
-    text = self._embeddings(layout, given.get('text'), num_samples)
     against = None
     if config.is_guided and negative_text and 'text' in features:
       negative = conditions_lib.encode(
         layout,
-        {**features, 'text': [negative_text] * number},
+        {**features, 'text': [negative_text]},
         self.tokenizers,
         self.space.text_slots,
       )
-      against = (
-        *self.fill(layout, negative, number),
-        self._embeddings(layout, [negative_text] * number, 1),
-      )
+      # One text for all rows: encoded once.
+      for name in ('text', conditions_lib.TEXT_EMBEDDINGS):
+        if name in negative:
+          negative[name] = np.repeat(negative[name], number, axis=0)
+      against_text = self._embeddings(layout, negative)
+      against = (*self.fill(layout, negative, number), against_text)
     filled = []
     size = min(batch_size, number)
     for start in range(0, number, size):
@@ -258,20 +301,19 @@ class Generator:
   def _embeddings(
     self,
     layout: layout_lib.SequenceLayout,
-    texts: Sequence[str] | None,
-    num_samples: int,
+    features: dict[str, np.ndarray],
   ) -> np.ndarray | None:
+    """Takes the text embeddings out of the features, if the model has any."""
+    found = features.pop(conditions_lib.TEXT_EMBEDDINGS, None)
     takes_text = 'text' in conditions_lib.prefix_features(layout)
     if self.model.config.text != 'embeddings' or not takes_text:
       return None
-    if self.tokenizers.embed_text is None or texts is None:
+    if found is None:
       raise errors.CheckpointError(
-        'the model takes text embeddings; load it with embed_text, a frozen '
-        'text encoder.'
+        'the model takes text embeddings, and was given ids or has no text '
+        'encoder; open it with Generator.load(directory, text_encoder=FOLDER).'
       )
-    return np.repeat(
-      self.tokenizers.embed_text(list(texts)), num_samples, axis=0
-    )
+    return np.asarray(found, np.float32)
 
   def decode(
     self,

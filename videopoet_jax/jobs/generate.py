@@ -182,6 +182,7 @@ def generate(
   config: sampling.SamplingConfig = sampling.DEFAULT,
   negative_text: str = '',
   seconds: float = 0.0,
+  text_encoder: Path = '',
 ) -> list[str]:
   """Generates and writes samples.
 
@@ -196,6 +197,8 @@ def generate(
     config: how ids are drawn.
     negative_text: with guidance, what to move away from.
     seconds: length of a long video; 0 keeps the layout's.
+    text_encoder: folder of the frozen text encoder, for models that take text
+      embeddings and do not have it beside them.
 
   Returns:
     Names of the files written.
@@ -204,7 +207,9 @@ def generate(
     UserError: the checkpoint, a condition or the folder cannot be used.
   """
   files = dict(files or {})
-  generator = generator_lib.Generator.load(checkpoint)
+  generator = generator_lib.Generator.load(
+    checkpoint, text_encoder=text_encoder
+  )
   name = layout or generator.choose_layout(task, files)
   chosen = generator.layout(name)
   given = read_conditions(chosen, generator.space, files)
@@ -272,6 +277,11 @@ def _parser() -> argparse.ArgumentParser:
   add('--negative_text', default='', help='with guidance')
   add('--seconds', type=float, default=0.0, help='go on to this length')
   add('--seed', type=int, default=0)
+  add(
+    '--text_encoder',
+    default='',
+    help='folder, if the model takes text embeddings and has none beside it',
+  )
   return parser
 
 
@@ -302,6 +312,7 @@ def main(argv: Sequence[str]) -> int:
     ),
     negative_text=flags.negative_text,
     seconds=flags.seconds,
+    text_encoder=flags.text_encoder,
   )
   print(f'{len(written)} files in {flags.out}: {", ".join(written)}')
   return 0

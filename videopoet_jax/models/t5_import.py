@@ -1,10 +1,12 @@
 """Weights of released T5 1.1 encoders, as parameters of `t5_encoder`.
 
-Names are those of the PyTorch checkpoints of the T5 1.1 family; torch and
-safetensors are needed only to open such a file, not for the conversion.
+Names are those of the PyTorch checkpoints of the T5 1.1 family; torch is needed
+only to open a `.bin` file, neither for `.safetensors` nor for the conversion.
 """
 
 from collections.abc import Mapping
+import dataclasses
+import json
 import os
 import pathlib
 import re
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.models import safetensors_file
 from videopoet_jax.models import t5_encoder
 
 _EMBEDDING_NAMES = ('shared.weight', 'encoder.embed_tokens.weight')
@@ -30,6 +33,12 @@ _BLOCK = {
   ('mlp', 'gate', 'kernel'): ('layer.1.DenseReluDense.wi_0.weight', True),
   ('mlp', 'up', 'kernel'): ('layer.1.DenseReluDense.wi_1.weight', True),
   ('mlp', 'down', 'kernel'): ('layer.1.DenseReluDense.wo.weight', True),
+}
+_WHOLE = ('model.safetensors', 'pytorch_model.bin')
+# Ours: (theirs in config.json, of which type).
+_SETTINGS = {
+  'max_distance': ('relative_attention_max_distance', int),
+  'epsilon': ('layer_norm_epsilon', float),
 }
 _LAYER = re.compile(r'encoder\.block\.(\d+)\.')
 
@@ -111,7 +120,8 @@ def load(
 
   Args:
     path: the file; a folder is searched for `model.safetensors` and
-      `pytorch_model.bin`.
+      `pytorch_model.bin`, whole or in parts that an index lists. A
+      `config.json` beside says what the weights do not (the buckets' reach).
 
   Returns:
     Sizes and parameters.
@@ -121,40 +131,77 @@ def load(
       a T5 1.1 encoder.
   """
   path = pathlib.Path(path)
-  if path.is_dir():
-    names = ('model.safetensors', 'pytorch_model.bin')
-    path = next((path / n for n in names if (path / n).exists()), path)
-  if not path.is_file():
+  files = _files(path)
+  if not files or not all(file.is_file() for file in files):
     raise errors.CheckpointError(
-      f'there are no T5 weights at {path}; give a .safetensors or .bin file.'
+      f'there are no T5 weights at {path}; give a .safetensors or .bin file, '
+      'or a folder with all of its parts.'
     )
-  state = _read(path)
+  state: dict[str, Any] = {}
+  for file in files:
+    state.update(_read(file))
   try:
-    config = infer_config(state)
+    config = dataclasses.replace(infer_config(state), **_settings(path))
     return config, convert(state, config)
   except errors.CheckpointError as error:
     raise errors.CheckpointError(f'{path}: {error}') from error
 
 
-def _read(path: pathlib.Path) -> Mapping[str, Any]:
-  """Names to tensors."""
-  module = 'safetensors' if path.suffix == '.safetensors' else 'torch'
-  try:
-    if module == 'safetensors':
-      from safetensors import numpy as safetensors_numpy
+def _files(path: pathlib.Path) -> list[pathlib.Path]:
+  """The files of weights at a path; a big model's are several."""
+  if not path.is_dir():
+    return [path]
+  for name in _WHOLE:
+    if (path / name).is_file():
+      return [path / name]
+    index = path / f'{name}.index.json'
+    if index.is_file():
+      try:
+        parts = json.loads(index.read_text())['weight_map'].values()
+        return [path / part for part in sorted(set(parts))]
+      except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.CheckpointError(
+          f'{index} does not list the files of the weights ({error}); download '
+          'it again.'
+        ) from error
+  return []
 
-      return safetensors_numpy.load_file(path)
+
+def _settings(path: pathlib.Path) -> dict[str, Any]:
+  """What a `config.json` beside the weights says and they do not."""
+  file = (path if path.is_dir() else path.parent) / 'config.json'
+  try:
+    stored = json.loads(file.read_text()) if file.is_file() else {}
+    return {
+      ours: kind(stored[theirs])
+      for ours, (theirs, kind) in _SETTINGS.items()
+      if theirs in stored
+    }
+  except (ValueError, TypeError, OSError) as error:
+    raise errors.CheckpointError(
+      f'{file} does not describe a T5 encoder ({error}); download it again.'
+    ) from error
+
+
+def _read(path: pathlib.Path) -> Mapping[str, Any]:
+  """Names to arrays or tensors."""
+  if path.suffix == '.safetensors':
+    # A decoder is not even read.
+    return safetensors_file.read(
+      path, lambda name: name.startswith(('encoder.', 'shared.'))
+    )
+  try:
     import torch
 
     # Only tensors: a pickle from elsewhere must not run code.
     return torch.load(path, map_location='cpu', weights_only=True)
   except ImportError as error:
     raise errors.CheckpointError(
-      f'reading {path} needs the package {module}; pip install {module}.'
+      f'reading {path} needs the package torch; pip install torch.'
     ) from error
   except Exception as error:
     raise errors.CheckpointError(
-      f'{path} cannot be read as {module} weights ({error}); download it again.'
+      f'{path} cannot be read as torch weights ({error}); download it again.'
     ) from error
 
 

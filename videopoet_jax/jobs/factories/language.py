@@ -17,6 +17,7 @@ from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import registry
 from videopoet_jax.data import tokens as tokens_lib
+from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import parts
 from videopoet_jax.jobs.factories import tokenizers
 from videopoet_jax.models.prefix_lm import config as config_lib
@@ -37,7 +38,7 @@ class LanguageBatches:
     batches: data_batches.TokenBatches,
     lengths: Mapping[str, int],
     hosts: int,
-    embeddings: tuple[int, int] | None = None,
+    embeddings: Mapping[str, tuple[int, int]] | None = None,
   ) -> None:
     """Wraps batches.
 
@@ -45,12 +46,13 @@ class LanguageBatches:
       batches: of tokens.
       lengths: positions of each layout.
       hosts: number of hosts.
-      embeddings: text slots and width where batches carry text embeddings.
+      embeddings: text slots and width of the layouts whose batches carry text
+        embeddings.
     """
     self._batches = batches
     self._lengths = lengths
     self._hosts = hosts
-    self._embeddings = embeddings
+    self._embeddings = dict(embeddings or {})
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._batches, name)
@@ -63,9 +65,9 @@ class LanguageBatches:
       'tokens': jax.ShapeDtypeStruct(shape, np.int32),
       'visible': jax.ShapeDtypeStruct(shape, np.bool_),
     }
-    if self._embeddings:
+    if unit in self._embeddings:
       found['text_embeddings'] = jax.ShapeDtypeStruct(
-        (rows, *self._embeddings), np.float32
+        (rows, *self._embeddings[unit]), np.float32
       )
     return found
 
@@ -111,8 +113,9 @@ def prefix_lm(
   visual_tokenizer: str = '',
   audio_tokenizer: str = '',
   text: str = 'bytes',
-  text_slots: int = 64,
+  text_slots: int | None = 64,
   text_embeddings: bool = False,
+  text_encoder: str = '',
   clip: tuple[int, int, int] | None = None,
   layouts: Sequence[str] = (),
   task_files: Sequence[str] = (),
@@ -132,9 +135,13 @@ def prefix_lm(
       the checkpoint, so that generation needs nothing else.
     audio_tokenizer: likewise.
     text: the text tokenizer: 'bytes', or the path of a SentencePiece model.
-    text_slots: positions reserved for text (64 in the paper).
+    text_slots: positions reserved for text (64 in the paper); None takes those
+      of the text embeddings.
     text_embeddings: whether the tokens come with embeddings of their text by
-      a frozen encoder (`videopoet embed_text`).
+      a frozen encoder (`videopoet embed_text`); `config.text` is 'embeddings'
+      then, and their width that of the data.
+    text_encoder: with text embeddings, folder of that encoder; it travels with
+      the checkpoint too.
     clip: frames, height and width; those of the data set unless given.
     layouts: names of the layouts to train; all of the tasks unless given.
     task_files: tasks beside those that `load_tasks.tasks` lists;
@@ -151,6 +158,16 @@ def prefix_lm(
   """
   run_tasks = registry.load_tasks(task_files)
   info = tokens_lib.read_info(tokens)
+  embedded = None
+  if text_embeddings or config.text == 'embeddings':
+    embedded = _embedded(config, run_tasks, tokens, text_slots, text_embeddings)
+    text_slots = embedded.text_slots
+    config = dataclasses.replace(config, text_embedding_dim=embedded.text_width)
+  if text_slots is None:
+    raise errors.ConfigError(
+      'prefix_lm.text_slots is None, which takes the number of the text '
+      'embeddings, and there are none; bind a number, 64 in the paper'
+    )
   text_tokenizer = _text_tokenizer(text)
   space = make_space(
     info,
@@ -160,6 +177,14 @@ def prefix_lm(
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
   data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
+  origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
+  if embedded is None:
+    folders[TEXT_FOLDER] = text_tokenizer
+  else:
+    # The encoder has a tokenizer of its own.
+    origin = {'text_encoder': embedded.text_fingerprint}
+    if text_encoder:
+      folders[text_encoder_lib.FOLDER] = _text_encoder(text_encoder, embedded)
   size = clip or info.clip
   if size is None and not layouts:
     raise errors.ConfigError(
@@ -204,22 +229,26 @@ def prefix_lm(
       drop_rates=(),
     ),
     {
-      'text_tokenizer': text_tokenizer.fingerprint,
+      **origin,
       'fingerprints': fingerprints
       or {'visual': info.visual_fingerprint, 'audio': info.audio_fingerprint},
     },
   )
-  embeddings = (text_slots, config.text_embedding_dim)
+  embeddings = {
+    layout.name: (text_slots, config.text_embedding_dim)
+    for layout in built
+    if embedded and data_batches.with_text(layout)
+  }
   return parts.Parts(
     trainable,
     LanguageBatches(
       batches,
       {layout.name: layout.length for layout in built},
       host.count,
-      embeddings if text_embeddings else None,
+      embeddings,
     ),
     validation,
-    folders | {TEXT_FOLDER: text_tokenizer},
+    folders,
   )
 
 
@@ -229,7 +258,7 @@ class LanguageTrainable:
 
   Attributes:
     inner: the model.
-    origin: JSON values: the text tokenizer's fingerprint and the others'.
+    origin: JSON values: fingerprints of what made text and tokens.
   """
 
   inner: prefix_lm_lib.PrefixLMTrainable
@@ -257,6 +286,56 @@ def _text_tokenizer(text: str) -> text_lib.TextTokenizer:
   if text == 'bytes':
     return text_lib.ByteTokenizer()
   return text_lib.load_sentencepiece(text)
+
+
+def _embedded(
+  config: config_lib.PrefixLMConfig,
+  run_tasks: Sequence[registry.Task],
+  tokens: str,
+  text_slots: int | None,
+  text_embeddings: bool,
+) -> tokens_lib.TokenInfo:
+  """What the data sets say of their text embeddings, the same in all."""
+  if config.text != 'embeddings' or not text_embeddings:
+    raise errors.ConfigError(
+      f'prefix_lm.text_embeddings is {text_embeddings} and PrefixLMConfig.text '
+      f'{config.text!r}; for a frozen encoder bind True and '
+      "'embeddings' (gin/models/text_embeddings.gin does)"
+    )
+  paths = dict.fromkeys(task.directory or tokens for task in run_tasks)
+  found = {
+    path: tokens_lib.check_embeddings(path) for path in paths or [tokens]
+  }
+  first = next(iter(found.values()))
+  for path, info in found.items():
+    if info.text_fingerprint != first.text_fingerprint:
+      raise errors.DataError(
+        f'{path} has text embeddings of another encoder than '
+        f'{next(iter(found))}; embed both with the same one.'
+      )
+    wanted = first.text_slots if text_slots is None else text_slots
+    if info.text_slots != wanted:
+      raise errors.ConfigError(
+        f'the text embeddings of {path} have {info.text_slots} slots, the run '
+        f'{wanted}; bind prefix_lm.text_slots = {info.text_slots}, or embed '
+        f'again with --slots {wanted}'
+      )
+  return first
+
+
+def _text_encoder(
+  folder: str, info: tokens_lib.TokenInfo
+) -> text_encoder_lib.TextEncoder:
+  """The encoder of a folder, if it is the one that made the embeddings."""
+  encoder = text_encoder_lib.open_encoder(folder)
+  if encoder.fingerprint != info.text_fingerprint:
+    raise errors.CheckpointError(
+      f'the text encoder in {folder} has fingerprint {encoder.fingerprint}, '
+      f'the embeddings are of {info.text_fingerprint}; bind '
+      'prefix_lm.text_encoder to the folder that `videopoet embed_text '
+      '--save_encoder` wrote with them.'
+    )
+  return encoder
 
 
 def _tokenizers(

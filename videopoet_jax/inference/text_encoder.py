@@ -1,0 +1,256 @@
+"""A frozen T5 encoder with its tokenizer: texts to embeddings of the slots.
+
+VideoPoet (section 3.1) takes text as embeddings of a frozen T5 XL. They are
+computed once for a data set, and once a prompt at generation; the folder that
+`TextEncoder.save` writes may stand beside a checkpoint:
+
+    text_encoder/checkpoint.json   kind, sizes, fingerprint
+    text_encoder/params/           the weights
+    text_encoder/tokenizer/        the text tokenizer
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import hashlib
+import os
+import pathlib
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import tree
+from videopoet_jax.core import errors
+from videopoet_jax.models import t5_encoder
+from videopoet_jax.models import t5_import
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers import text as text_lib
+
+KIND = 'text_encoder'
+FOLDER = 'text_encoder'
+BYTES = 'bytes'
+PRESETS = {
+  'xl': t5_encoder.xl,
+  'small': t5_encoder.small,
+  'tiny': t5_encoder.tiny,
+}
+_TOKENIZER = 'tokenizer'
+
+
+class TextEncoder:
+  """Encoder, weights and tokenizer.
+
+  Attributes:
+    config: sizes of the encoder.
+    params: its weights, unboxed.
+    tokenizer: of the texts.
+    batch_size: texts of one compiled call.
+  """
+
+  def __init__(
+    self,
+    config: t5_encoder.T5EncoderConfig,
+    params: Any,
+    tokenizer: text_lib.TextTokenizer,
+    batch_size: int = 64,
+  ) -> None:
+    """Takes the parts.
+
+    Raises:
+      CheckpointError: the tokenizer has ids that the encoder has not.
+    """
+    if tokenizer.vocab_size > config.vocab_size:
+      raise errors.CheckpointError(
+        f'the text tokenizer has {tokenizer.vocab_size} ids, the text encoder '
+        f'{config.vocab_size}; give the SentencePiece model that the encoder '
+        'was trained with.'
+      )
+    self.config = config
+    self.params = jax.tree.map(jnp.asarray, params)
+    self.tokenizer = tokenizer
+    self.batch_size = batch_size
+    self._fingerprint = ''
+    self._apply = jax.jit(t5_encoder.T5Encoder(config).apply)
+
+  @property
+  def width(self) -> int:
+    """Numbers of an embedding."""
+    return self.config.embed_dim
+
+  @property
+  def fingerprint(self) -> str:
+    """Hash of sizes, weights and tokenizer, 16 hexadecimal digits."""
+    if not self._fingerprint:
+      weights = interface.fingerprint_of(_Sizes(_sizes(self)), self.params)
+      both = f'{weights} {self.tokenizer.fingerprint}'
+      self._fingerprint = hashlib.sha256(both.encode()).hexdigest()[:16]
+    return self._fingerprint
+
+  def embed(
+    self, texts: Sequence[str], slots: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Encodes texts.
+
+    Args:
+      texts: any number of them, at least one.
+      slots: positions a text; longer ones lose their last pieces.
+
+    Returns:
+      float32 (texts, slots, width), zeros in unused slots, and int32 (texts,),
+      how many slots each uses: its pieces and the end.
+    """
+    ids_BS = self.tokenizer.encode(texts, slots)
+    parts = []
+    size = min(self.batch_size, len(ids_BS))
+    for start in range(0, len(ids_BS), size):
+      # The last batch is filled up, so that one program serves all.
+      rows = np.minimum(np.arange(start, start + size), len(ids_BS) - 1)
+      part = self._apply({'params': self.params}, ids_BS[rows])
+      parts.append(np.asarray(part, np.float32)[: len(ids_BS) - start])
+    used_BS = ids_BS != text_lib.PAD_ID
+    embeddings_BSE = np.concatenate(parts) * used_BS[..., None]
+    return embeddings_BSE, used_BS.sum(axis=1).astype(np.int32)
+
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder that `load` reads; one that holds this is left alone.
+
+    Raises:
+      CheckpointError: it cannot be written.
+    """
+    directory = pathlib.Path(directory)
+    described = {
+      'kind': KIND,
+      'config': _sizes(self),
+      'fingerprint': self.fingerprint,
+    }
+    if (directory / describe.FILE_NAME).is_file():
+      there = describe.read_description(directory)
+      if all(there.get(key) == value for key, value in described.items()):
+        return
+    try:
+      directory.mkdir(parents=True, exist_ok=True)
+      # The description comes last: without it the folder is unfinished.
+      (directory / describe.FILE_NAME).unlink(missing_ok=True)
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot write the text encoder folder {directory}: {error.strerror}; '
+        'give a folder that can be written.'
+      ) from error
+    self.tokenizer.save(directory / _TOKENIZER)
+    tree.save_tree(directory / interface.PARAMS_FOLDER, self.params)
+    describe.write_description(directory, described)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Sizes:
+  """What the fingerprint takes of a config."""
+
+  sizes: Mapping[str, Any]
+
+
+def _sizes(encoder: TextEncoder) -> dict[str, Any]:
+  """The config as JSON values; the encoder's dtype is the machine's matter."""
+  sizes = dataclasses.asdict(encoder.config)
+  del sizes['dtype'], sizes['dropout_rate']
+  return sizes
+
+
+def load(directory: str | os.PathLike[str]) -> TextEncoder:
+  """Opens a folder that `TextEncoder.save` wrote.
+
+  Raises:
+    CheckpointError: it is missing, half written, of another kind, or holds
+      other weights than it was written with.
+  """
+  directory = pathlib.Path(directory)
+  described = describe.read_description(directory, KIND)
+  try:
+    config = t5_encoder.T5EncoderConfig(**described['config'])
+    fingerprint = described['fingerprint']
+  except (KeyError, TypeError) as error:
+    raise errors.CheckpointError(
+      f'{directory} does not describe a text encoder of this version: {error}.'
+    ) from error
+  encoder = TextEncoder(
+    config,
+    export.read_arrays(directory / interface.PARAMS_FOLDER),
+    text_lib.load(directory / _TOKENIZER),
+  )
+  if encoder.fingerprint != fingerprint:
+    raise errors.CheckpointError(
+      f'the weights in {directory} are not those it was written with '
+      f'(fingerprint {encoder.fingerprint}, described as {fingerprint}); copy '
+      'or write the folder again.'
+    )
+  return encoder
+
+
+def open_encoder(
+  path: str | os.PathLike[str], preset: str = '', sentencepiece: str = ''
+) -> TextEncoder:
+  """Opens an encoder, ours or a released one.
+
+  Args:
+    path: a folder that `TextEncoder.save` wrote, or a released T5 1.1: a file
+      of weights, or a folder of them.
+    preset: a key of `PRESETS` that the weights must have the sizes of; else
+      they follow from the weights.
+    sentencepiece: the tokenizer's `.model` file, or 'bytes'; the folder's
+      `spiece.model` unless given.
+
+  Raises:
+    ConfigError: there is no such preset, or the weights are of other sizes.
+    CheckpointError: something is missing or cannot be read.
+  """
+  path = pathlib.Path(path)
+  if preset and preset not in PRESETS:
+    hint = errors.near_names(preset, PRESETS)
+    raise errors.ConfigError(f'there is no text encoder {preset!r}{hint}.')
+  if (path / describe.FILE_NAME).is_file():
+    encoder = load(path)
+    config, params = encoder.config, encoder.params
+    tokenizer = _tokenizer(sentencepiece) or encoder.tokenizer
+  else:
+    config, params = t5_import.load(path)
+    beside = (path if path.is_dir() else path.parent) / text_lib.MODEL_FILE
+    found = str(beside) if beside.is_file() else ''
+    chosen = _tokenizer(sentencepiece or found)
+    if chosen is None:
+      raise errors.CheckpointError(
+        f'{path} has no {text_lib.MODEL_FILE} beside the weights; put the '
+        "encoder's SentencePiece model there, or give it with --sentencepiece."
+      )
+    tokenizer = chosen
+  if preset:
+    config = _checked(config, preset, path)
+  return TextEncoder(config, params, tokenizer)
+
+
+def _tokenizer(name: str) -> text_lib.TextTokenizer | None:
+  if name == BYTES:
+    return text_lib.ByteTokenizer()
+  return text_lib.load_sentencepiece(name) if name else None
+
+
+def _checked(
+  found: t5_encoder.T5EncoderConfig, preset: str, path: pathlib.Path
+) -> t5_encoder.T5EncoderConfig:
+  """The preset, where the weights have its sizes; else ConfigError."""
+  # The vocabulary of a tiny encoder is its tokenizer's.
+  wanted = dataclasses.replace(PRESETS[preset](), vocab_size=found.vocab_size)
+  differences = [
+    f'{field.name} {getattr(found, field.name)}, not '
+    f'{getattr(wanted, field.name)}'
+    for field in dataclasses.fields(found)
+    if field.name.startswith(('embed', 'num', 'head', 'mlp'))
+    and getattr(found, field.name) != getattr(wanted, field.name)
+  ]
+  if differences:
+    raise errors.ConfigError(
+      f'{path} is not the text encoder {preset!r}: {"; ".join(differences)}. '
+      'Leave out --config to take its own sizes.'
+    )
+  return wanted
