@@ -7,9 +7,10 @@ section III-C) do:
 
 - the codebook term pulls a chosen code to the latents that chose it;
 - the revival term pulls a code that no latent of the batch chose to the nearest
-  of the latents that the level codes worse than the mean. Its weight is small, but an optimizer that divides by the
-  history of the gradient (Adam) makes it felt only by codes that have been
-  idle for long: a code in use has a large history, an idle one has none.
+  of the latents that the level codes worse than the mean. Its weight is small,
+  but an optimizer that divides by the history of the gradient (Adam) makes it
+  felt only by codes that have been idle for long: a code in use has a large
+  history, an idle one has none.
 
 Parameters are one array (levels, codes, width): rank 3 on purpose, which keeps
 optimizers for matrices (Muon) away from what is a set of points, not a map.
@@ -18,6 +19,7 @@ optimizers for matrices (Muon) away from what is a set of points, not a map.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from flax import linen as nn
 from flax import struct
@@ -105,6 +107,16 @@ def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
   return sum(levels[1:], start=levels[0])
 
 
+def _refine(points_ND: jax.Array, _: int, centres_VD: jax.Array) -> jax.Array:
+  """One round of k-means; a centre without points stays."""
+  nearest_N = jnp.argmin(distances(points_ND, centres_VD), axis=-1)
+  member_NV = jax.nn.one_hot(nearest_N, centres_VD.shape[0])
+  size_V = member_NV.sum(axis=0)
+  sum_VD = jnp.einsum('nv,nd->vd', member_NV, points_ND)
+  mean_VD = sum_VD / jnp.maximum(size_V, 1.0)[:, None]
+  return jnp.where((size_V > 0)[:, None], mean_VD, centres_VD)
+
+
 def codebooks_from_data(
   rng: jax.Array,
   latents_BFD: jax.Array,
@@ -137,13 +149,8 @@ def codebooks_from_data(
     spread = jnp.std(residual_ND) + 1e-6
     noise_VD = jax.random.normal(jitter_key, centres_VD.shape)
     centres_VD = centres_VD + 0.05 * spread * noise_VD
-    for _ in range(iterations):
-      nearest_N = jnp.argmin(distances(residual_ND, centres_VD), axis=-1)
-      member_NV = jax.nn.one_hot(nearest_N, codebook_size)
-      size_V = member_NV.sum(axis=0)
-      sum_VD = jnp.einsum('nv,nd->vd', member_NV, residual_ND)
-      mean_VD = sum_VD / jnp.maximum(size_V, 1.0)[:, None]
-      centres_VD = jnp.where((size_V > 0)[:, None], mean_VD, centres_VD)
+    refine = functools.partial(_refine, residual_ND)
+    centres_VD = jax.lax.fori_loop(0, iterations, refine, centres_VD)
     nearest_N = jnp.argmin(distances(residual_ND, centres_VD), axis=-1)
     residual_ND = residual_ND - centres_VD[nearest_N]
     codebooks.append(centres_VD)

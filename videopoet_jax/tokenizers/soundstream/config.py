@@ -78,8 +78,8 @@ class SoundStreamConfig:
       0 < self.envelope_steps < self.latent_width
     ):
       raise errors.ConfigError(
-        f'SoundStreamConfig.envelope_steps is {self.envelope_steps}; it must be '
-        f'from 1 to less than latent_width, {self.latent_width}.'
+        f'SoundStreamConfig.envelope_steps is {self.envelope_steps}; it must '
+        f'be from 1 to less than latent_width, {self.latent_width}.'
       )
 
   @property
