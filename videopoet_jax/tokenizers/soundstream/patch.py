@@ -23,7 +23,7 @@ from videopoet_jax.tokenizers.soundstream import config as config_lib
 _SAMPLE_SCALE = 3.0
 _MAGNITUDE_SCALE = 1000.0
 # The envelope's part of a latent, in units of the part that is learned.
-_ENVELOPE_SCALE = 6.0
+_ENVELOPE_SCALE = 12.0
 # Amplitudes below its inverse are as good as silence in the levels of tones.
 _LEVEL_SCALE = 30.0
 
