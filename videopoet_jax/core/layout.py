@@ -42,9 +42,9 @@ class Segment:
   modality: Modality
   role: Role
   shape: tuple[int, ...]
-  feature: str = ""
+  feature: str = ''
   start: int = 0
-  token: str = ""
+  token: str = ''
 
   @property
   def size(self) -> int:
@@ -91,7 +91,7 @@ class Fill:
   take: int
   start: int
   time_axis: int
-  offsets_L: np.ndarray  # noqa: N815
+  offsets_L: np.ndarray
   positions: slice
 
 
@@ -112,42 +112,42 @@ class SequenceLayout:
   def __post_init__(self) -> None:
     names = [s.name for s in self.segments]
     if len(set(names)) != len(names):
-      raise errors.LayoutError(f"{self.name}: segment names repeat: {names}.")
+      raise errors.LayoutError(f'{self.name}: segment names repeat: {names}.')
     roles = [s.role for s in self.segments]
     if roles != sorted(roles, key=(Role.PREFIX, Role.TARGET).index):
       raise errors.LayoutError(
-        f"{self.name}: every prefix segment must come before the targets."
+        f'{self.name}: every prefix segment must come before the targets.'
       )
     if Role.PREFIX not in roles or Role.TARGET not in roles:
       raise errors.LayoutError(
-        f"{self.name}: a layout needs at least one prefix and one target "
-        "segment."
+        f'{self.name}: a layout needs at least one prefix and one target '
+        'segment.'
       )
     for segment in self.segments:
       self._check(segment)
 
   def _check(self, segment: Segment) -> None:
-    where = f"{self.name}: segment {segment.name!r}"
+    where = f'{self.name}: segment {segment.name!r}'
     ranks = {Modality.VISUAL: 3, Modality.AUDIO: 2}
     if len(segment.shape) != ranks.get(segment.modality, 1):
-      raise errors.LayoutError(f"{where} has shape {segment.shape}.")
+      raise errors.LayoutError(f'{where} has shape {segment.shape}.')
     if segment.size < 1:
-      raise errors.LayoutError(f"{where} is empty: shape {segment.shape}.")
+      raise errors.LayoutError(f'{where} is empty: shape {segment.shape}.')
     if segment.modality is Modality.SPECIAL:
       self.vocabulary.special(segment.token)
     elif not segment.feature:
-      raise errors.LayoutError(f"{where} names no feature to fill it.")
+      raise errors.LayoutError(f'{where} names no feature to fill it.')
     levels = self.vocabulary.audio_levels
     if segment.modality is Modality.AUDIO and segment.shape[0] > levels:
       raise errors.LayoutError(
-        f"{where} has {segment.shape[0]} audio levels, the vocabulary {levels}."
+        f'{where} has {segment.shape[0]} audio levels, the vocabulary {levels}.'
       )
 
   # Lengths and places.
 
   @property
   def task(self) -> str:
-    return self.name.split("/")[0]
+    return self.name.split('/')[0]
 
   @functools.cached_property
   def length(self) -> int:
@@ -181,7 +181,7 @@ class SequenceLayout:
       if segment.name == name:
         return segment
     hint = errors.near_names(name, self.slices)
-    raise errors.LayoutError(f"{self.name}: no segment {name!r}{hint}.")
+    raise errors.LayoutError(f'{self.name}: no segment {name!r}{hint}.')
 
   def filled(self, role: Role | None = None) -> tuple[Segment, ...]:
     """Segments that an example fills, those of one role if given."""
@@ -225,7 +225,7 @@ class SequenceLayout:
   # Static arrays.
 
   @functools.cached_property
-  def template_L(self) -> np.ndarray:  # noqa: N802
+  def template_L(self) -> np.ndarray:
     """int32 (L,): the special tokens in place, 0 (`<pad>`) elsewhere."""
     tokens = np.zeros(self.length, np.int32)
     for segment in self.segments:
@@ -236,16 +236,18 @@ class SequenceLayout:
     return tokens
 
   @functools.cached_property
-  def modality_L(self) -> np.ndarray:  # noqa: N802
+  def modality_L(self) -> np.ndarray:
     """int32 (L,): index of each position's modality in `list(Modality)`."""
     order = list(Modality)
     return np.concatenate(
-      [np.full(s.size, order.index(s.modality), np.int32)
-       for s in self.segments]
+      [
+        np.full(s.size, order.index(s.modality), np.int32)
+        for s in self.segments
+      ]
     )
 
   @functools.cached_property
-  def coordinates_L3(self) -> np.ndarray:  # noqa: N802
+  def coordinates_L3(self) -> np.ndarray:
     """int32 (L, 3): place of each position within its clip.
 
     Visual: (latent frame, row, column), latent frames counted from the start
@@ -264,8 +266,8 @@ class SequenceLayout:
       rows.append(place)
     return np.concatenate(rows)
 
-  def attention_mask_LL(self) -> np.ndarray:  # noqa: N802
-    """bool (L, L), query by key: prefix bidirectional, target causal."""
+  def attention_mask_LL(self) -> np.ndarray:
+    """Bool (L, L), query by key: prefix bidirectional, target causal."""
     position = np.arange(self.length)
     return (position[None, :] <= position[:, None]) | (
       position[None, :] < self.prefix_length
@@ -315,8 +317,8 @@ class SequenceLayout:
         if segment.role is Role.TARGET:
           continue
         raise errors.LayoutError(
-          f"{self.name} needs the feature {fill.feature!r}; got "
-          f"{sorted(features)}."
+          f'{self.name} needs the feature {fill.feature!r}; got '
+          f'{sorted(features)}.'
         )
       grid = np.asarray(features[fill.feature])
       rank = len(segment.shape)
@@ -325,18 +327,18 @@ class SequenceLayout:
       taken = np.moveaxis(taken, 0, grid.ndim - rank + fill.time_axis)
       if grid.ndim < rank or taken.shape[taken.ndim - rank :] != segment.shape:
         raise errors.LayoutError(
-          f"{self.name}: feature {fill.feature!r} has shape {grid.shape}; "
-          f"segment {segment.name!r} takes {segment.shape} from latent frame "
-          f"{fill.start}."
+          f'{self.name}: feature {fill.feature!r} has shape {grid.shape}; '
+          f'segment {segment.name!r} takes {segment.shape} from latent frame '
+          f'{fill.start}.'
         )
       batch_shape = taken.shape[: taken.ndim - rank]
       local = taken.reshape(*batch_shape, segment.size).astype(np.int64)
       limit = min(r.size for _, r in self._segment_runs(segment))
       if local.size and not (0 <= local.min() and local.max() < limit):
         raise errors.LayoutError(
-          f"{self.name}: feature {fill.feature!r} holds ids from "
-          f"{local.min()} to {local.max()}; the vocabulary admits 0 to "
-          f"{limit - 1}."
+          f'{self.name}: feature {fill.feature!r} holds ids from '
+          f'{local.min()} to {local.max()}; the vocabulary admits 0 to '
+          f'{limit - 1}.'
         )
       pieces.append((fill.positions, local + fill.offsets_L))
     tokens = np.empty((*batch_shape, self.length), np.int32)
@@ -361,16 +363,16 @@ class SequenceLayout:
     tokens = np.asarray(tokens)
     if tokens.shape[-1] != self.length:
       raise errors.LayoutError(
-        f"{self.name} has {self.length} positions, got {tokens.shape[-1]}."
+        f'{self.name} has {self.length} positions, got {tokens.shape[-1]}.'
       )
     for run in self.runs:
       piece = tokens[..., run.start : run.stop]
       outside = (piece < run.range.start) | (piece >= run.range.stop)
       if outside.any():
         raise errors.LayoutError(
-          f"{self.name}: id {int(piece[outside][0])} in segment "
-          f"{run.segment!r}, which admits {run.range.start} to "
-          f"{run.range.stop - 1}."
+          f'{self.name}: id {int(piece[outside][0])} in segment '
+          f'{run.segment!r}, which admits {run.range.start} to '
+          f'{run.range.stop - 1}.'
         )
     return {
       segment.name: (tokens[..., fill.positions] - fill.offsets_L)
@@ -404,21 +406,21 @@ class SequenceLayout:
   def to_json(self) -> dict[str, Any]:
     """Plain data for `videopoet layouts --json` and for golden files."""
     return {
-      "name": self.name,
-      "task": self.task,
-      "length": self.length,
-      "prefix_length": self.prefix_length,
-      "target_length": self.target_length,
-      "group": self.length,
-      "segments": [
+      'name': self.name,
+      'task': self.task,
+      'length': self.length,
+      'prefix_length': self.prefix_length,
+      'target_length': self.target_length,
+      'group': self.length,
+      'segments': [
         {
-          "name": s.name,
-          "modality": s.modality.value,
-          "role": s.role.value,
-          "shape": list(s.shape),
-          "size": s.size,
-          **({"feature": s.feature, "start": s.start} if s.feature else {}),
-          **({"token": s.token} if s.token else {}),
+          'name': s.name,
+          'modality': s.modality.value,
+          'role': s.role.value,
+          'shape': list(s.shape),
+          'size': s.size,
+          **({'feature': s.feature, 'start': s.start} if s.feature else {}),
+          **({'token': s.token} if s.token else {}),
         }
         for s in self.segments
       ],
@@ -456,5 +458,5 @@ def by_name(layouts: Sequence[SequenceLayout], name: str) -> SequenceLayout:
   table = {layout.name: layout for layout in layouts}
   if name not in table:
     hint = errors.near_names(name, table)
-    raise errors.LayoutError(f"no layout {name!r}{hint}.")
+    raise errors.LayoutError(f'no layout {name!r}{hint}.')
   return table[name]

@@ -29,21 +29,21 @@ Role = types.Role
 # Modality of the features that token data sets hold. Another feature's part
 # states it: `visual:my_tokens[:1]`.
 FEATURES: Mapping[str, Modality] = {
-  "text": Modality.TEXT,
-  "video_tokens": Modality.VISUAL,
-  "inpainting_tokens": Modality.VISUAL,
-  "outpainting_tokens": Modality.VISUAL,
-  "structure_tokens": Modality.VISUAL,
-  "audio_tokens": Modality.AUDIO,
+  'text': Modality.TEXT,
+  'video_tokens': Modality.VISUAL,
+  'inpainting_tokens': Modality.VISUAL,
+  'outpainting_tokens': Modality.VISUAL,
+  'structure_tokens': Modality.VISUAL,
+  'audio_tokens': Modality.AUDIO,
 }
 
 _PART = re.compile(
-  r"^(?:(?P<modality>\w+):)?(?P<feature>\w+)"
-  r"(?:\[(?P<start>\w*):(?P<stop>\w*)\])?$"
+  r'^(?:(?P<modality>\w+):)?(?P<feature>\w+)'
+  r'(?:\[(?P<start>\w*):(?P<stop>\w*)\])?$'
 )
 _LAYOUT_NAME = re.compile(
-  r"^(?P<task>\w+)/(?P<frames>\d+)x(?P<height>\d+)x(?P<width>\d+)"
-  r"(?:/(?P<options>[\w=,]+))?$"
+  r'^(?P<task>\w+)/(?P<frames>\d+)x(?P<height>\d+)x(?P<width>\d+)'
+  r'(?:/(?P<options>[\w=,]+))?$'
 )
 
 
@@ -71,53 +71,53 @@ class TaskTemplate:
   name: str
   task_token: str
   prefix: tuple[str, ...] = ()
-  target: tuple[str, ...] = ("video_tokens",)
+  target: tuple[str, ...] = ('video_tokens',)
   options: tuple[tuple[str, int], ...] = ()
   frames: int | None = None
   closed: bool = True
 
 
 TEMPLATES: tuple[TaskTemplate, ...] = (
-  TaskTemplate("unconditional", "video"),
-  TaskTemplate("text_to_video", "video", prefix=("text",)),
+  TaskTemplate('unconditional', 'video'),
+  TaskTemplate('text_to_video', 'video', prefix=('text',)),
   TaskTemplate(
-    "text_to_image", "video", prefix=("text",), frames=1, closed=False
+    'text_to_image', 'video', prefix=('text',), frames=1, closed=False
   ),
   TaskTemplate(
-    "future_prediction",
-    "continuation",
-    prefix=("text", "video_tokens[:condition]"),
-    target=("video_tokens[condition:]",),
-    options=(("condition", 3), ("text", 0)),
+    'future_prediction',
+    'continuation',
+    prefix=('text', 'video_tokens[:condition]'),
+    target=('video_tokens[condition:]',),
+    options=(('condition', 3), ('text', 0)),
   ),
   TaskTemplate(
-    "image_to_video",
-    "video",
-    prefix=("text", "video_tokens[:1]"),
-    target=("video_tokens[first:]",),
-    options=(("first", 1), ("text", 1)),
+    'image_to_video',
+    'video',
+    prefix=('text', 'video_tokens[:1]'),
+    target=('video_tokens[first:]',),
+    options=(('first', 1), ('text', 1)),
   ),
-  TaskTemplate("inpainting", "inpainting", prefix=("inpainting_tokens",)),
-  TaskTemplate("outpainting", "outpainting", prefix=("outpainting_tokens",)),
+  TaskTemplate('inpainting', 'inpainting', prefix=('inpainting_tokens',)),
+  TaskTemplate('outpainting', 'outpainting', prefix=('outpainting_tokens',)),
   TaskTemplate(
-    "stylization",
-    "stylization",
-    prefix=("text", "structure_tokens", "video_tokens[:image]"),
-    options=(("image", 0),),
+    'stylization',
+    'stylization',
+    prefix=('text', 'structure_tokens', 'video_tokens[:image]'),
+    options=(('image', 0),),
   ),
-  TaskTemplate("audio_to_video", "audio_to_video", prefix=("audio_tokens",)),
+  TaskTemplate('audio_to_video', 'audio_to_video', prefix=('audio_tokens',)),
   TaskTemplate(
-    "video_to_audio",
-    "audio",
-    prefix=("video_tokens",),
-    target=("audio_tokens",),
+    'video_to_audio',
+    'audio',
+    prefix=('video_tokens',),
+    target=('audio_tokens',),
   ),
   TaskTemplate(
-    "audio_video_continuation",
-    "video_and_audio",
-    prefix=("video_tokens[:condition]", "audio_tokens[:condition]"),
-    target=("video_tokens[condition:]", "audio_tokens[condition:]"),
-    options=(("condition", 1),),
+    'audio_video_continuation',
+    'video_and_audio',
+    prefix=('video_tokens[:condition]', 'audio_tokens[:condition]'),
+    target=('video_tokens[condition:]', 'audio_tokens[condition:]'),
+    options=(('condition', 1),),
   ),
 )
 
@@ -144,20 +144,20 @@ class LayoutSpace:
     names = [t.name for t in self.templates]
     for name in names:
       if names.count(name) > 1:
-        raise errors.LayoutError(f"task {name!r} is registered twice.")
+        raise errors.LayoutError(f'task {name!r} is registered twice.')
     if self.visual.codebook_size != self.vocabulary.visual_size:
       raise errors.LayoutError(
-        f"the visual tokenizer has {self.visual.codebook_size} codes, the "
-        f"vocabulary {self.vocabulary.visual_size}; make them equal."
+        f'the visual tokenizer has {self.visual.codebook_size} codes, the '
+        f'vocabulary {self.vocabulary.visual_size}; make them equal.'
       )
     if (self.audio.levels, self.audio.codes) != (
       self.vocabulary.audio_levels,
       self.vocabulary.audio_codes,
     ):
       raise errors.LayoutError(
-        f"the audio tokenizer has {self.audio.levels} x {self.audio.codes} "
-        f"codes, the vocabulary {self.vocabulary.audio_levels} x "
-        f"{self.vocabulary.audio_codes}; make them equal."
+        f'the audio tokenizer has {self.audio.levels} x {self.audio.codes} '
+        f'codes, the vocabulary {self.vocabulary.audio_levels} x '
+        f'{self.vocabulary.audio_codes}; make them equal.'
       )
 
   def template(self, task: str) -> TaskTemplate:
@@ -165,7 +165,7 @@ class LayoutSpace:
       if template.name == task:
         return template
     hint = errors.near_names(task, [t.name for t in self.templates])
-    raise errors.LayoutError(f"no task {task!r}{hint}.")
+    raise errors.LayoutError(f'no task {task!r}{hint}.')
 
   def audio_frames(self, latent_frames: int, frames: int) -> int:
     """Audio latent frames that go with the first visual latent frames.
@@ -187,19 +187,19 @@ class LayoutSpace:
     match = _LAYOUT_NAME.match(name)
     if not match:
       raise errors.LayoutError(
-        f"{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, "
-        "for example text_to_video/17x128x128 or "
-        "future_prediction/17x128x128/condition=3."
+        f'{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, '
+        'for example text_to_video/17x128x128 or '
+        'future_prediction/17x128x128/condition=3.'
       )
-    template = self.template(match["task"])
+    template = self.template(match['task'])
     options = dict(template.options)
-    for item in filter(None, (match["options"] or "").split(",")):
-      key, _, value = item.partition("=")
+    for item in filter(None, (match['options'] or '').split(',')):
+      key, _, value = item.partition('=')
       if key not in options or not value.isdigit():
         hint = errors.near_names(key, options)
-        raise errors.LayoutError(f"{name}: no option {item!r}{hint}.")
+        raise errors.LayoutError(f'{name}: no option {item!r}{hint}.')
       options[key] = int(value)
-    size = tuple(int(match[k]) for k in ("frames", "height", "width"))
+    size = tuple(int(match[k]) for k in ('frames', 'height', 'width'))
     return _Builder(self, template, name, size, options).build()
 
   def layouts(
@@ -217,13 +217,13 @@ class LayoutSpace:
     latents = self.visual.latent_frames(frames)
     names = []
     for template in self.templates:
-      base = f"{template.name}/{template.frames or frames}x{height}x{width}"
-      if template.name == "future_prediction":
-        names += [f"{base}/condition={k}" for k in range(1, latents)]
-      elif template.name == "image_to_video":
-        names += [base, f"{base}/text=0"]
-      elif template.name == "stylization":
-        names += [base, f"{base}/image=1"]
+      base = f'{template.name}/{template.frames or frames}x{height}x{width}'
+      if template.name == 'future_prediction':
+        names += [f'{base}/condition={k}' for k in range(1, latents)]
+      elif template.name == 'image_to_video':
+        names += [base, f'{base}/text=0']
+      elif template.name == 'stylization':
+        names += [base, f'{base}/image=1']
       else:
         names.append(base)
     return names
@@ -248,15 +248,15 @@ class _Builder:
     self._segments: list[layout_lib.Segment] = []
     if template.frames not in (None, self._frames):
       raise errors.LayoutError(
-        f"{name}: {template.name} has {template.frames} frame(s), so its "
-        f"layout is {template.name}/{template.frames}x{self._height}x"
-        f"{self._width}."
+        f'{name}: {template.name} has {template.frames} frame(s), so its '
+        f'layout is {template.name}/{template.frames}x{self._height}x'
+        f'{self._width}.'
       )
     self._latent = space.visual.latent_shape(*size)
 
   def _special(self, token: str, role: Role) -> None:
     taken = sum(s.token == token for s in self._segments)
-    name = token.strip("<>") + (f"_{taken}" if taken else "")
+    name = token.strip('<>') + (f'_{taken}' if taken else '')
     self._segments.append(
       layout_lib.Segment(name, Modality.SPECIAL, role, (1,), token=token)
     )
@@ -268,14 +268,14 @@ class _Builder:
     if value is None:
       if not text.isdigit():
         raise errors.LayoutError(
-          f"task {self._template.name!r}: bound {text!r} is neither a number "
-          f"nor one of its options {sorted(self._options)}."
+          f'task {self._template.name!r}: bound {text!r} is neither a number '
+          f'nor one of its options {sorted(self._options)}.'
         )
       value = int(text)
     if value > self._latent[0]:
       raise errors.LayoutError(
         f"{self._name}: {text}={value} exceeds the clip's {self._latent[0]} "
-        "latent frames."
+        'latent frames.'
       )
     return value
 
@@ -299,57 +299,57 @@ class _Builder:
     match = _PART.match(part)
     if not match:
       raise errors.LayoutError(
-        f"task {self._template.name!r}: part {part!r} is not of the form "
-        "feature, feature[start:stop] or modality:feature[start:stop]."
+        f'task {self._template.name!r}: part {part!r} is not of the form '
+        'feature, feature[start:stop] or modality:feature[start:stop].'
       )
-    feature = match["feature"]
+    feature = match['feature']
     if self._options.get(feature) == 0:
       return
     try:
-      modality = Modality(match["modality"] or FEATURES[feature])
+      modality = Modality(match['modality'] or FEATURES[feature])
     except (KeyError, ValueError):
       raise errors.LayoutError(
-        f"task {self._template.name!r}: the modality of {part!r} is not "
-        f"known; write visual:{feature} or audio:{feature}."
+        f'task {self._template.name!r}: the modality of {part!r} is not '
+        f'known; write visual:{feature} or audio:{feature}.'
       ) from None
-    start = self._bound(match["start"] or "", 0)
-    stop = self._bound(match["stop"] or "", self._latent[0])
-    if stop == start == 0 and match["stop"]:
+    start = self._bound(match['start'] or '', 0)
+    stop = self._bound(match['stop'] or '', self._latent[0])
+    if stop == start == 0 and match['stop']:
       return  # `[:image]` with image=0 leaves the part out.
     shape, first = self._shape(modality, start, stop)
-    letter = {Modality.TEXT: "t", Modality.VISUAL: "v", Modality.AUDIO: "a"}
-    side = "i" if role is Role.PREFIX else "o"
-    delimiter = f"{letter[modality]}_{side}"
+    letter = {Modality.TEXT: 't', Modality.VISUAL: 'v', Modality.AUDIO: 'a'}
+    side = 'i' if role is Role.PREFIX else 'o'
+    delimiter = f'{letter[modality]}_{side}'
     # The delimiter that opens the first target is the last thing given: it is
     # where the model is asked to begin.
     is_first_target = role is Role.TARGET and all(
       s.role is Role.PREFIX for s in self._segments
     )
     opening = Role.PREFIX if is_first_target else role
-    self._special(f"<bo{delimiter}>", opening)
+    self._special(f'<bo{delimiter}>', opening)
     self._segments.append(
       layout_lib.Segment(
-        f"{feature}_{side}", modality, role, shape, feature, first
+        f'{feature}_{side}', modality, role, shape, feature, first
       )
     )
     if role is Role.PREFIX or self._template.closed:
-      self._special(f"<eo{delimiter}>", role)
+      self._special(f'<eo{delimiter}>', role)
 
   def build(self) -> layout_lib.SequenceLayout:
-    self._special("<bos>", Role.PREFIX)
-    self._special(f"<task:{self._template.task_token}>", Role.PREFIX)
+    self._special('<bos>', Role.PREFIX)
+    self._special(f'<task:{self._template.task_token}>', Role.PREFIX)
     if self._frames in vocabulary_lib.DURATIONS:
-      self._special(f"<duration:{self._frames}>", Role.PREFIX)
+      self._special(f'<duration:{self._frames}>', Role.PREFIX)
     if self._height != self._width:
-      way = "portrait" if self._height > self._width else "landscape"
-      self._special(f"<res:{way}>", Role.PREFIX)
+      way = 'portrait' if self._height > self._width else 'landscape'
+      self._special(f'<res:{way}>', Role.PREFIX)
     for part in self._template.prefix:
       self._part(part, Role.PREFIX)
-    self._special("<source>", Role.PREFIX)
+    self._special('<source>', Role.PREFIX)
     for part in self._template.target:
       self._part(part, Role.TARGET)
     if self._template.closed:
-      self._special("<eos>", Role.TARGET)
+      self._special('<eos>', Role.TARGET)
     return layout_lib.SequenceLayout(
       self._name, tuple(self._segments), self._space.vocabulary
     )

@@ -16,14 +16,14 @@ import enum
 class Modality(str, enum.Enum):
   """What a segment of a sequence holds; also names its vocabulary range."""
 
-  SPECIAL = "special"
-  VISUAL = "visual"
-  AUDIO = "audio"
-  TEXT = "text"
+  SPECIAL = 'special'
+  VISUAL = 'visual'
+  AUDIO = 'audio'
+  TEXT = 'text'
 
 
 class Role(str, enum.Enum):
   """Whether a segment conditions the model or is predicted by it."""
 
-  PREFIX = "prefix"
-  TARGET = "target"
+  PREFIX = 'prefix'
+  TARGET = 'target'

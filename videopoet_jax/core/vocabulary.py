@@ -16,36 +16,36 @@ _ALIGNMENT = 128  # tables shard evenly over any power of two up to this.
 # Every `<task:...>` token stands for one kind of output, so tasks that differ
 # only in their condition share it (section 3.3).
 TASK_TOKENS = (
-  "video",
-  "continuation",
-  "inpainting",
-  "outpainting",
-  "stylization",
-  "audio_to_video",
-  "audio",
-  "video_and_audio",
+  'video',
+  'continuation',
+  'inpainting',
+  'outpainting',
+  'stylization',
+  'audio_to_video',
+  'audio',
+  'video_and_audio',
 )
 # Clips of 5, 9, ... 65 frames each have a token that signals their duration.
 DURATIONS = tuple(range(5, 66, 4))
 SPECIAL_TOKENS = (
-  "<pad>",
-  "<bos>",
-  "<eos>",
-  "<bot_i>",
-  "<eot_i>",
-  "<bov_i>",
-  "<eov_i>",
-  "<boa_i>",
-  "<eoa_i>",
-  "<source>",
-  "<bov_o>",
-  "<eov_o>",
-  "<boa_o>",
-  "<eoa_o>",
-  "<res:portrait>",
-  "<res:landscape>",
-  *(f"<duration:{frames}>" for frames in DURATIONS),
-  *(f"<task:{name}>" for name in TASK_TOKENS),
+  '<pad>',
+  '<bos>',
+  '<eos>',
+  '<bot_i>',
+  '<eot_i>',
+  '<bov_i>',
+  '<eov_i>',
+  '<boa_i>',
+  '<eoa_i>',
+  '<source>',
+  '<bov_o>',
+  '<eov_o>',
+  '<boa_o>',
+  '<eoa_o>',
+  '<res:portrait>',
+  '<res:landscape>',
+  *(f'<duration:{frames}>' for frames in DURATIONS),
+  *(f'<task:{name}>' for name in TASK_TOKENS),
 )
 
 
@@ -99,17 +99,17 @@ class Vocabulary:
       value = getattr(self, field.name)
       if isinstance(value, int) and value < 1:
         raise errors.LayoutError(
-          f"Vocabulary.{field.name} must be at least 1, got {value}."
+          f'Vocabulary.{field.name} must be at least 1, got {value}.'
         )
     names = SPECIAL_TOKENS + tuple(self.extra_special)
     if len(set(names)) != len(names):
       raise errors.LayoutError(
-        f"Vocabulary.extra_special repeats a name: {self.extra_special}."
+        f'Vocabulary.extra_special repeats a name: {self.extra_special}.'
       )
     if len(names) > self.special_size:
       raise errors.LayoutError(
-        f"{len(names)} special tokens do not fit in "
-        f"Vocabulary.special_size={self.special_size}; raise it."
+        f'{len(names)} special tokens do not fit in '
+        f'Vocabulary.special_size={self.special_size}; raise it.'
       )
 
   @functools.cached_property
@@ -141,7 +141,7 @@ class Vocabulary:
     """Range of one residual-quantizer level."""
     if not 0 <= level < self.audio_levels:
       raise errors.LayoutError(
-        f"audio level {level} of a vocabulary with {self.audio_levels} levels."
+        f'audio level {level} of a vocabulary with {self.audio_levels} levels.'
       )
     whole = self.ranges[types.Modality.AUDIO]
     offset = level * self.audio_codes
@@ -159,4 +159,4 @@ class Vocabulary:
       return self.special_ids[name]
     except KeyError:
       hint = errors.near_names(name, self.special_ids)
-      raise errors.LayoutError(f"no special token {name!r}{hint}.") from None
+      raise errors.LayoutError(f'no special token {name!r}{hint}.') from None

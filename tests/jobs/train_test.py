@@ -1,0 +1,209 @@
+"""`videopoet train` from its gin files, and what it says to a mistake."""
+
+import re
+
+import gin
+import jax
+import numpy as np
+import pytest
+
+from videopoet_jax.checkpoints import export
+from videopoet_jax.core import config
+from videopoet_jax.core import paths
+from videopoet_jax.core import specs
+from videopoet_jax.data import registry
+from videopoet_jax.data import tokens
+from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import train
+from videopoet_jax.jobs.factories import language
+from videopoet_jax.jobs.factories import parts as parts_lib
+from videopoet_jax.models.prefix_lm import description
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.training import loop
+from videopoet_jax.training import metrics
+from videopoet_jax.training import optimizers
+
+FILES = ('gin/runs/shapes_prefix_lm.gin', 'gin/local_tiny.gin')
+TASKS = ['unconditional', 'video_to_audio']
+
+
+@pytest.fixture(scope='module', name='token_set')
+def _token_set(tmp_path_factory):
+  directory = tmp_path_factory.mktemp('data') / 'tokens'
+  info = tokens.TokenInfo(
+    specs.VisualSpec(codebook_size=64),
+    specs.AudioSpec(levels=2, codes=16, sampling_rate=1600, hop=160),
+    'v1',
+    'a1',
+    (9, 16, 16),
+  )
+  with tokens.TokenWriter(directory, info) as writer:
+    for index in range(40):
+      draw = np.random.default_rng(index)
+      example = {
+        'video_tokens': draw.integers(0, 64, (3, 2, 2), dtype=np.int32),
+        'audio_tokens': draw.integers(0, 16, (2, 11), dtype=np.int32),
+        'text': 'ab',
+        'clip_id': f'clip-{index}',
+      }
+      writer.write('train' if index < 32 else 'validation', example)
+  return str(directory)
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+  gin.clear_config()
+  registry.reset()
+  yield
+  gin.clear_config()
+  registry.reset()
+
+
+def _bindings(token_set, **more):
+  values = {
+    'TOKENS': token_set,
+    'VISUAL': '',
+    'AUDIO': '',
+    'STEPS': 3,
+    'load_tasks.tasks': TASKS,
+    'prefix_lm.tokens_per_batch': 256,
+    'LoopConfig.tensorboard': False,
+    'LoopConfig.log_every': 1,
+    'LoopConfig.validate_every': 3,
+    **more,
+  }
+  return [f'{name} = {value!r}' for name, value in values.items()]
+
+
+def _flags(token_set, run_dir, *more):
+  bindings = [
+    '--gin.' + line.replace(' = ', '=', 1) for line in _bindings(token_set)
+  ]
+  files = [flag for f in FILES for flag in ('--gin_file', f)]
+  return [*files, *bindings, '--run_dir', str(run_dir), *more]
+
+
+def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
+  token_set, tmp_path, capsys
+):
+  # The tests' eight devices: the mesh's data axis takes them all.
+  run_dir = tmp_path / 'lm'
+  assert cli.run(train.main, _flags(token_set, run_dir)) == 0
+  printed = capsys.readouterr().out
+  assert '2 unit(s) to compile, 3 steps' in printed
+  assert 'step 3/3' in printed
+  described, params = export.load_params(run_dir, 'prefix_lm')
+  model_config, space, names = description.read(described)
+  assert model_config.num_layers == 2
+  assert space.visual.codebook_size == 64
+  assert names == ('unconditional/9x16x16', 'video_to_audio/9x16x16')
+  assert described['fingerprints'] == {'visual': 'v1', 'audio': 'a1'}
+  assert jax.tree.leaves(params)
+  assert (run_dir / 'text/checkpoint.json').exists()
+  assert 'OptimizerConfig.name' in (run_dir / 'config.gin').read_text()
+  records = metrics.read(run_dir / 'metrics.jsonl')
+  assert 'validation/loss/unconditional' in records[-1]
+
+  # Adaptation: another mix of tasks, the same vocabulary, step 0.
+  adapted = train.from_gin(
+    FILES,
+    tmp_path / 'adapted',
+    bindings=_bindings(token_set, **{'load_tasks.tasks': ['unconditional']}),
+    init_from=run_dir,
+    say=lambda line: None,
+  )
+  assert adapted.steps == 3
+
+
+def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
+  config.parse(FILES, _bindings(token_set))
+  parts = language.prefix_lm()
+  results = []
+  for name, sizes, devices in (
+    ('one', {}, jax.devices()[:1]),
+    ('eight', {'data': 2, 'fsdp': 2, 'tensor': 2}, None),
+  ):
+    results.append(
+      loop.run(
+        parts.trainable,
+        parts.batches,
+        tmp_path / name,
+        config=loop.LoopConfig(total_steps=2, tensorboard=False),
+        # A large epsilon: Adam must not blow rounding up to a whole step.
+        optimizer=optimizers.OptimizerConfig(epsilon=1e-3),
+        mesh=mesh_lib.MeshConfig(**sizes),
+        devices=devices,
+        say=lambda line: None,
+      )
+    )
+  one, eight = results
+  query = jax.tree_util.tree_leaves_with_path(eight.params)
+  split = [p for p, x in query if not x.sharding.is_fully_replicated]
+  assert len(split) > len(query) / 2
+  assert one.figures['loss'] == pytest.approx(eight.figures['loss'], rel=1e-4)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params,
+    eight.params,
+  )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--gin.OptimizerConfig.learning_rat=1'], "'learning_rate'"),
+    (['--gin.OptimiserConfig.name="muon"'], "'OptimizerConfig'"),
+    (['--gin.MeshConfig.data=3'], 'asks for 3 devices.*data=8'),
+    (['--gin_file', 'gin/runs/shapes_prefix_ml.gin'], 'shapes_prefix_lm'),
+    (['--gin.TOKENS="nowhere"'], 'not a token data set'),
+    (['--init_from', 'nowhere'], 'nowhere is not a folder'),
+  ],
+)
+def test_a_mistake_is_one_line_and_status_2(
+  token_set, tmp_path, capsys, flags, message
+):
+  status = cli.run(train.main, _flags(token_set, tmp_path / 'run', *flags))
+  printed = capsys.readouterr().err.strip()
+  assert status == 2, printed
+  lines = [line for line in printed.splitlines() if 'Error' in line]
+  assert len(lines) == 1
+  assert re.search(message, lines[0]), printed
+
+
+def test_required_things_are_asked_for(tmp_path, capsys):
+  flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
+  assert cli.run(train.main, flags) == 2
+  assert 'TOKENS' in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written(token_set, tmp_path, capsys):
+  (tmp_path / 'file').write_text('')
+  status = cli.run(train.main, _flags(token_set, tmp_path / 'file/run'))
+  assert status == 2
+  assert 'cannot write the run folder' in capsys.readouterr().err
+
+
+_RUNS = [
+  name
+  for name in paths.gin_files()
+  if name.startswith('gin/runs/')
+  and 'videopoet train' in paths.resolve(name).read_text()
+]
+
+
+@pytest.mark.parametrize('name', _RUNS)
+def test_every_run_file_parses_and_says_how_to_use_it(name):
+  text = paths.resolve(name).read_text()
+  assert text.startswith('# ')
+  assert f'--gin_file {name}' in text
+  assert '# Expect: ' in text
+  names = ('TOKENS', 'VISUAL', 'AUDIO', 'MEDIA')
+  config.parse([name, FILES[1]], [f"{n} = 'x'" for n in names])
+  assert config.call(parts_lib.LoopConfig).total_steps == 20
+  assert config.call(parts_lib.OptimizerConfig).schedule.warmup_steps == 5
+
+
+@pytest.mark.parametrize('model', ['tiny', '300m', '1b', '8b'])
+def test_model_files_name_presets(model):
+  config.parse([FILES[0], f'gin/models/{model}.gin'], ["TOKENS = 'x'",
+    "VISUAL = ''", "AUDIO = ''"])  # fmt: skip
+  assert gin.query_parameter('prefix_lm_preset.name') == model
