@@ -10,13 +10,14 @@ import math
 import os
 import pathlib
 import struct
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.core import errors
 
-_DTYPES = {
+_DTYPES: dict[str, np.dtype[Any]] = {
   'F64': np.dtype('<f8'),
   'F32': np.dtype('<f4'),
   'F16': np.dtype('<f2'),
