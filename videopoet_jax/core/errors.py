@@ -42,10 +42,10 @@ def near_names(name: str, known: Iterable[str]) -> str:
     known: the names that exist.
 
   Returns:
-    `; did you mean 'a' or 'b'?` where some are close, else `; known: a, b`.
+    ` (did you mean 'a' or 'b'?)` where some are close, else ` (known: a, b)`.
   """
   known = sorted(known)
   close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
   if close:
-    return '; did you mean ' + ' or '.join(repr(n) for n in close) + '?'
-  return f'; known: {", ".join(known)}' if known else ''
+    return f' (did you mean {" or ".join(repr(n) for n in close)}?)'
+  return f' (known: {", ".join(known)})' if known else ''

@@ -24,7 +24,8 @@ def keep_on_disk(directory: str | os.PathLike[str] | None = None) -> None:
     directory: its folder; unless given or set already by
       JAX_COMPILATION_CACHE_DIR, `~/.cache/videopoet_jax/programs`.
   """
-  if jax.config.jax_compilation_cache_dir and directory is None:
+  # `values`, since not every JAX declares the option's own attribute.
+  if jax.config.values['jax_compilation_cache_dir'] and directory is None:
     return
   default = pathlib.Path.home() / '.cache' / 'videopoet_jax' / 'programs'
   chosen = directory or os.environ.get(CACHE_VARIABLE) or default

@@ -189,8 +189,15 @@ class FactorHead(nn.Module):
 
   def _given(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
     """Hidden states that know the first factor."""
-    mixed_ND = hidden_ND @ self.mix.astype(self.dtype)
-    given_ND = jnp.take(self.given_table, first_N, axis=0).astype(self.dtype)
+    # Left to itself, XLA splits these in a way whose gradient is wrong on a
+    # mesh of data, fsdp and tensor (seen with jax 0.12).
+    axes = ('activation_batch', 'activation_embed')
+    mixed_ND = partitioning.constrain(
+      hidden_ND @ self.mix.astype(self.dtype), axes
+    )
+    given_ND = partitioning.constrain(
+      jnp.take(self.given_table, first_N, axis=0).astype(self.dtype), axes
+    )
     # The residual path lets the second factor learn as fast as the first.
     return hidden_ND + nn.silu(mixed_ND + given_ND)
 
