@@ -182,11 +182,12 @@ def test_a_folder_that_cannot_be_written(token_set, tmp_path, capsys):
   assert 'cannot write the run folder' in capsys.readouterr().err
 
 
+# The demo's files are profiles and changes to these.
 _RUNS = [
   name
   for name in paths.gin_files()
   if name.startswith('gin/runs/')
-  and 'videopoet train' in paths.resolve(name).read_text()
+  and not name.startswith(('gin/runs/demo', 'gin/runs/smoke'))
 ]
 
 
