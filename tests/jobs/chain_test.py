@@ -123,3 +123,22 @@ def test_folder_that_cannot_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
   with pytest.raises(errors.DataError, match='--out'):
     chain.Chain([], tmp_path / 'file' / 'below')
+
+
+def test_leftovers_are_not_asked_for_but_go_with_the_outputs(tmp_path):
+  def work() -> None:
+    (tmp_path / 'result').write_text('x')
+
+  def run(settings: int) -> None:
+    stage = chain.Stage(
+      'one', 'one', work, settings, outputs=('result',), leftovers=('extra',)
+    )
+    chain.Chain([stage], tmp_path, say=said.append).run()
+
+  said: list[str] = []
+  run(1)
+  (tmp_path / 'extra').mkdir()
+  run(1)
+  assert 'reused' in said[-1]
+  run(2)
+  assert not (tmp_path / 'extra').exists()

@@ -37,6 +37,7 @@ class Stage:
     planned: seconds expected on two quiet cores.
     outputs: paths below the chain's folder that must exist for the stage to
       count as done, and that go when it is done anew.
+    leftovers: paths that may exist besides, and go with the outputs.
   """
 
   name: str
@@ -46,6 +47,7 @@ class Stage:
   needs: tuple[str, ...] = ()
   planned: float = 0.0
   outputs: tuple[str, ...] = ()
+  leftovers: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,7 +276,7 @@ class Chain:
     partial.replace(path)
 
   def _remove(self, stage: Stage) -> None:
-    for name in stage.outputs:
+    for name in (*stage.outputs, *stage.leftovers):
       remove(self._folder / name)
     self._path(stage).unlink(missing_ok=True)
 

@@ -34,7 +34,8 @@ RECONSTRUCTIONS = f'{SAMPLES}/tokenizers.npz'
 TOKENIZER_SCORES = 'tokenizers.json'
 METRICS = 'metrics.json'
 PASSED = f'{SAMPLES}/passed.npz'
-_RUN_FILES = ('checkpoint.json', 'steps', 'metrics.jsonl', 'tensorboard')
+_RUN_FILES = ('checkpoint.json', 'steps', 'metrics.jsonl')
+_RUN_LEFTOVERS = ('tensorboard',)  # A run may do without it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,11 +82,13 @@ class Demo:
       settings: Any,
       needs: Sequence[str],
       outputs: Sequence[str],
+      leftovers: Sequence[str] = (),
     ) -> chain.Stage:
       planned = float(profile.planned.get(name, 0.0))
       return chain.Stage(
-        name, title, run, settings, tuple(needs), planned, tuple(outputs)
-      )
+        name, title, run, settings, tuple(needs), planned, tuple(outputs),
+        tuple(leftovers),
+      )  # fmt: skip
 
     clips = [profile.train, profile.validation, profile.samples]
     drawn = [dataclasses.asdict(profile.sampling_of(t)) for t in measures.TASKS]
@@ -119,7 +122,7 @@ class Demo:
       stage(
         'prefix_lm', 'language model', self.train_prefix_lm,
         self._run_settings(profile.prefix_lm), ('tokens', 'text_tokenizer'),
-        _RUN_FILES,
+        _RUN_FILES, _RUN_LEFTOVERS,
       ),
       stage(
         'samples', 'samples of every task', self.generate,
