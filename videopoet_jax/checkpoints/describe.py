@@ -1,15 +1,18 @@
 """`checkpoint.json`: what a folder holds, so that nothing else need say it."""
 
 from collections.abc import Mapping
+import dataclasses
 import json
 import os
 import pathlib
-from typing import Any
+from typing import Any, TypeVar
 
 from videopoet_jax.core import errors
 
 FILE_NAME = 'checkpoint.json'
 FORMAT_VERSION = 1
+
+_Config = TypeVar('_Config')
 
 
 def write_description(
@@ -90,3 +93,26 @@ def read_description(
       ' needed here.'
     )
   return description
+
+
+def read_config(
+  config_class: type[_Config], description: Mapping[str, Any], what: str
+) -> _Config:
+  """Returns the config that `dataclasses.asdict` described.
+
+  Args:
+    config_class: a dataclass.
+    description: field names to values, as read from `checkpoint.json`.
+    what: the model, in a reader's words.
+
+  Raises:
+    CheckpointError: if a field is not known to this version.
+  """
+  known = {field.name for field in dataclasses.fields(config_class)}  # type: ignore[arg-type]
+  unknown = sorted(set(description) - known)
+  if unknown:
+    raise errors.CheckpointError(
+      f'the {what} was written with unknown settings {unknown}; it needs a '
+      'newer version of videopoet_jax.'
+    )
+  return config_class(**description)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
@@ -169,16 +170,5 @@ class PrefixLMConfig:
 
 
 def from_description(description: Mapping[str, Any]) -> PrefixLMConfig:
-  """The config that `dataclasses.asdict` described.
-
-  Raises:
-    CheckpointError: a field is not known to this version.
-  """
-  known = {field.name for field in dataclasses.fields(PrefixLMConfig)}
-  unknown = sorted(set(description) - known)
-  if unknown:
-    raise errors.CheckpointError(
-      f'the model was written with unknown settings {unknown}; it needs a '
-      'newer version of videopoet_jax.'
-    )
-  return PrefixLMConfig(**description)
+  """See `checkpoints.describe.read_config`."""
+  return describe.read_config(PrefixLMConfig, description, 'model')

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 
@@ -142,19 +143,7 @@ class VisualTokenizerConfig:
 
 
 def from_description(description: Mapping[str, Any]) -> VisualTokenizerConfig:
-  """Returns the config that `dataclasses.asdict` described.
-
-  Args:
-    description: field names to values, as read from `checkpoint.json`.
-
-  Raises:
-    CheckpointError: if a field is not known to this version.
-  """
-  known = {field.name for field in dataclasses.fields(VisualTokenizerConfig)}
-  unknown = sorted(set(description) - known)
-  if unknown:
-    raise errors.CheckpointError(
-      f'the visual tokenizer was written with unknown settings {unknown};'
-      ' it needs a newer version of videopoet_jax.'
-    )
-  return VisualTokenizerConfig(**description)
+  """See `checkpoints.describe.read_config`."""
+  return describe.read_config(
+    VisualTokenizerConfig, description, 'visual tokenizer'
+  )

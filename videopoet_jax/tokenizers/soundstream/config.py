@@ -7,6 +7,7 @@ import dataclasses
 import math
 from typing import Any
 
+from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.tokenizers.quantizers import residual
@@ -129,19 +130,5 @@ def tiny() -> SoundStreamConfig:
 
 
 def from_description(description: Mapping[str, Any]) -> SoundStreamConfig:
-  """Returns the config that `dataclasses.asdict` described.
-
-  Args:
-    description: field names to values, as read from `checkpoint.json`.
-
-  Raises:
-    CheckpointError: if a field is not known to this version.
-  """
-  known = {field.name for field in dataclasses.fields(SoundStreamConfig)}
-  unknown = sorted(set(description) - known)
-  if unknown:
-    raise errors.CheckpointError(
-      f'the audio tokenizer was written with unknown settings {unknown}; it '
-      'needs a newer version of videopoet_jax.'
-    )
-  return SoundStreamConfig(**description)
+  """See `checkpoints.describe.read_config`."""
+  return describe.read_config(SoundStreamConfig, description, 'audio tokenizer')
