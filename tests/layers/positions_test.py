@@ -1,10 +1,8 @@
-"""Rotary angles, T5's buckets and neighbouring cells."""
+"""Rotary angles and T5's buckets."""
 
 import jax.numpy as jnp
 import numpy as np
 
-from tests.models.prefix_lm import small
-from videopoet_jax.layers import cells
 from videopoet_jax.layers import positions
 
 
@@ -30,28 +28,3 @@ def test_t5_buckets_tell_near_offsets_apart_and_share_far_ones():
   assert buckets[5, 5] == 0 and buckets[5, 4] == 1 and buckets[5, 12] == 23
   assert buckets[200, 192] == 8 and buckets[0, 299] == 31
   assert buckets[299, 0] == buckets[280, 100] == 15
-
-
-def test_previous_frame_is_the_same_cell_earlier():
-  layout = small.SPACE.layout(f'future_prediction/{small.SIZE}/condition=1')
-  source_L = cells.previous_frame_L(layout)
-  places = layout.coordinates_L3
-  found = np.flatnonzero(source_L >= 0)
-  assert len(found) == 2 * 2  # Two of three frames of 2 x 1 cells.
-  for position in found:
-    place, earlier = places[position + 1], places[source_L[position]]
-    np.testing.assert_array_equal(place - earlier, [1, 0, 0])
-    assert source_L[position] <= position
-
-
-def test_condition_is_the_same_cell_of_the_masked_clip():
-  layout = small.SPACE.layout(f'inpainting/{small.SIZE}')
-  source_L = cells.condition_L(layout)
-  found = np.flatnonzero(source_L >= 0)
-  np.testing.assert_array_equal(
-    found + 1, np.arange(layout.length)[layout.slices['video_tokens_o']]
-  )
-  np.testing.assert_array_equal(
-    layout.coordinates_L3[found + 1], layout.coordinates_L3[source_L[found]]
-  )
-  assert (source_L[found] < layout.prefix_length).all()

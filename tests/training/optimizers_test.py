@@ -100,27 +100,36 @@ def test_muon_turns_matrices_into_orthogonal_updates():
   axes = {
     'conv': P('conv_time', 'conv_height', 'conv_width', 'conv_in', 'conv_out'),
     'query': P('layers', 'embed', 'heads', 'head_dim'),
+    'out': P('heads', 'head_dim', 'embed'),
     'embedding': P('vocab', 'embed'),
     'bias': P('conv_out'),
   }
   dimensions = optimizers.muon_dimensions(CONFIG, axes)
   assert dimensions['conv'] == ((0, 1, 2, 3), (4,))
-  assert dimensions['query'] == ((1,), (2, 3))
+  # Layers and heads are matrices of their own.
+  assert dimensions['query'] == ((1,), (3,))
+  assert dimensions['out'] == ((1,), (2,))
   assert dimensions['embedding'] is None
   assert dimensions['bias'] is None
   config = dataclasses.replace(CONFIG, name='muon')
   shapes = {
     'conv': (2, 2, 2, 4, 8),
     'query': (3, 16, 2, 4),
+    'out': (2, 4, 16),
     'embedding': (9, 4),
     'bias': (8,),
   }
   params = {k: _normal(*v) for k, v in shapes.items()}
   updates = _updates(config, axes, params, params, steps=1)
-  matrix = np.asarray(updates['conv']).reshape(32, 8) / 0.1
-  values = np.linalg.svd(matrix, compute_uv=False)
-  assert 0.6 < values.min()
-  assert values.max() < 1.4
+  matrices = [
+    np.asarray(updates['conv']).reshape(32, 8),
+    updates['query'][2, :, 1],
+    updates['out'][1] / 2.0,  # Wide: scaled by the root of 16 / 4.
+  ]
+  for matrix in matrices:
+    values = np.linalg.svd(np.asarray(matrix) / 0.1, compute_uv=False)
+    assert 0.6 < values.min()
+    assert values.max() < 1.4
   # Adam's first step, with Nesterov's momentum, is of one size everywhere.
   sizes = np.abs(updates['embedding']) / config.adam_learning_rate
   np.testing.assert_allclose(sizes, sizes[0, 0], rtol=1e-3)

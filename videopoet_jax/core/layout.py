@@ -36,6 +36,8 @@ class Segment:
     start: first latent frame taken from the feature (axis 0 of visual, axis
       1 of audio).
     token: the special token's name.
+    ends: where each latent frame of visual and audio ends, in seconds from
+      the start of the clip; empty for the rest.
   """
 
   name: str
@@ -45,6 +47,7 @@ class Segment:
   feature: str = ''
   start: int = 0
   token: str = ''
+  ends: tuple[float, ...] = ()
 
   @property
   def size(self) -> int:

@@ -295,6 +295,20 @@ class _Builder:
       last = self._space.audio_frames(stop, self._frames)
     return (self._space.audio.levels, last - first), first
 
+  def _ends(
+    self, modality: Modality, shape: tuple[int, ...], first: int
+  ) -> tuple[float, ...]:
+    """Where latent frames end, in seconds; () for text."""
+    space = self._space
+    if modality is Modality.VISUAL:
+      rate = space.visual.frame_rate
+      stops = range(first + 1, first + shape[0] + 1)
+      return tuple(space.visual.frames(stop) / rate for stop in stops)
+    if modality is Modality.AUDIO:
+      seconds = space.audio.hop / space.audio.sampling_rate
+      return tuple((first + i + 1) * seconds for i in range(shape[1]))
+    return ()
+
   def _part(self, part: str, role: Role) -> None:
     match = _PART.match(part)
     if not match:
@@ -329,7 +343,13 @@ class _Builder:
     self._special(f'<bo{delimiter}>', opening)
     self._segments.append(
       layout_lib.Segment(
-        f'{feature}_{side}', modality, role, shape, feature, first
+        f'{feature}_{side}',
+        modality,
+        role,
+        shape,
+        feature,
+        first,
+        ends=self._ends(modality, shape, first),
       )
     )
     if role is Role.PREFIX or self._template.closed:

@@ -1,80 +1,225 @@
-"""Which earlier token lies at, or beside, the cell about to be predicted.
+"""Which earlier tokens lie about the place of the token to be predicted.
 
-Attention can find these by itself; handing them over as an input makes small
-models learn motion and in-filling much sooner. All is derived from a layout.
+Attention can find these by itself; handed over as an input, side by side, they
+let small models learn motion, in-filling and the bond of sound and sight much
+sooner. All is derived from a layout.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+import dataclasses
 
 import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 
-_Place = tuple[int, ...]
+Modality = types.Modality
+
+_SQUARE = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
+# (latent frame, row, column) from the cell to be predicted: the same frame as
+# far as it is there (in raster order), the frame before, and the one before.
+_NEIGHBOURS = (
+  ((0, 0, -1), (0, -1, -1), (0, -1, 0), (0, -1, 1))
+  + tuple((-1, *offset) for offset in _SQUARE)
+  + tuple((-2, *offset) for offset in _SQUARE)
+)
+# A condition is whole: the same frame of it, and the next.
+_CONDITION = tuple((0, *offset) for offset in _SQUARE) + tuple(
+  (1, *offset) for offset in _SQUARE
+)
+# Instants of sound that go with a latent frame of video, and sound heard last.
+_INSTANTS = 4
+# Rows and columns of a frame that go with an instant of sound.
+_VIEW = 4
+_VIEW_FRAMES = (-1, 0, 1)
 
 
-def _visual_places(
-  layout: layout_lib.SequenceLayout,
-) -> list[tuple[str, types.Role, int, _Place]]:
-  """(feature, role, position, (frame, row, column)) of each visual token."""
+@dataclasses.dataclass(frozen=True)
+class Place:
+  """A position that an example fills.
+
+  Attributes:
+    position: in the sequence.
+    segment: that it lies in.
+    at: (latent frame, row, column), or (latent frame, level, 0) of audio.
+  """
+
+  position: int
+  segment: layout_lib.Segment
+  at: tuple[int, int, int]
+
+  @property
+  def ends(self) -> float:
+    """Where its latent frame ends, in seconds."""
+    return self.segment.ends[self.at[0] - self.segment.start]
+
+
+def _places(
+  layout: layout_lib.SequenceLayout, modality: Modality
+) -> list[Place]:
   places = []
   for segment in layout.filled():
-    if segment.modality is not types.Modality.VISUAL:
-      continue
-    positions = layout.slices[segment.name]
-    for position in range(positions.start, positions.stop):
-      place = tuple(int(c) for c in layout.coordinates_L3[position])
-      places.append((segment.feature, segment.role, position, place))
+    if segment.modality is modality:
+      positions = layout.slices[segment.name]
+      for position in range(positions.start, positions.stop):
+        frame, second, third = (int(c) for c in layout.coordinates_L3[position])
+        places.append(Place(position, segment, (frame, second, third)))
   return places
 
 
-def previous_frame_L(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """Position of the same cell one latent frame before, same feature.
+def _targets(places: Iterable[Place]) -> list[Place]:
+  return [p for p in places if p.segment.role is types.Role.TARGET]
 
-  Args:
-    layout: any.
 
-  Returns:
-    int32 (L,): at p, for the token at p + 1; -1 where there is none.
-  """
-  places = _visual_places(layout)
-  known = {(feature, place): position for feature, _, position, place in places}
-  found = np.full(layout.length, -1, np.int32)
-  for feature, _, position, (frame, row, column) in places:
-    source = known.get((feature, (frame - 1, row, column)), -1)
-    # A stylization's first frame may stand in the prefix behind nothing.
-    if 0 <= source < position and position > 0:
-      found[position - 1] = source
+def _shifted(
+  place: tuple[int, int, int], offset: tuple[int, int, int]
+) -> tuple[int, int, int]:
+  return (
+    place[0] + offset[0],
+    place[1] + offset[1],
+    place[2] + offset[2],
+  )
+
+
+def neighbours_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
+  """The same clip's tokens about the cell, in this and two earlier frames."""
+  places = _places(layout, Modality.VISUAL)
+  known = {(p.segment.feature, p.at): p.position for p in places}
+  found = np.full((layout.length, len(_NEIGHBOURS)), -1, np.int32)
+  for place in places:
+    for slot, offset in enumerate(_NEIGHBOURS):
+      key = place.segment.feature, _shifted(place.at, offset)
+      source = known.get(key, -1)
+      if 0 <= source < place.position:
+        found[place.position - 1, slot] = source
   return found
 
 
-def condition_L(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """Position of the same cell in a condition of another feature.
-
-  The masked clip for in- and outpainting, flow and depth for stylization.
-
-  Args:
-    layout: any.
-
-  Returns:
-    int32 (L,): at p, for the target token at p + 1; -1 where there is none.
-  """
-  places = _visual_places(layout)
-  conditions: dict[_Place, list[tuple[str, int]]] = {}
-  for feature, role, position, place in places:
-    if role is types.Role.PREFIX:
-      conditions.setdefault(place, []).append((feature, position))
-  found = np.full(layout.length, -1, np.int32)
-  for feature, role, position, place in places:
-    if role is types.Role.TARGET:
-      for other, source in conditions.get(place, ()):
-        if other != feature:
-          found[position - 1] = source
+def condition_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
+  """Another clip's tokens about the cell: the masked clip, flow and depth."""
+  places = _places(layout, Modality.VISUAL)
+  known = {
+    (p.segment.feature, p.at): p.position
+    for p in places
+    if p.segment.role is types.Role.PREFIX
+  }
+  features = list(dict.fromkeys(feature for feature, _ in known))
+  found = np.full((layout.length, len(_CONDITION)), -1, np.int32)
+  for place in _targets(places):
+    for slot, offset in enumerate(_CONDITION):
+      for feature in features:
+        key = feature, _shifted(place.at, offset)
+        if feature != place.segment.feature and key in known:
+          found[place.position - 1, slot] = known[key]
   return found
 
 
-SOURCES: dict[str, Callable[[layout_lib.SequenceLayout], np.ndarray]] = {
-  'previous_frame': previous_frame_L,
-  'condition': condition_L,
+def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
+  """Sound of the same time, every level, at `_INSTANTS` within the frame."""
+  levels = layout.vocabulary.audio_levels
+  heard = _places(layout, Modality.AUDIO)
+  found = np.full((layout.length, _INSTANTS * levels), -1, np.int32)
+  if not heard:
+    return found
+  ends_A = np.array([p.ends for p in heard])
+  visual = _places(layout, Modality.VISUAL)
+  ends = {p.at[0]: p.ends for p in visual}
+  for place in _targets(visual):
+    begin = ends.get(place.at[0] - 1, 0.0)
+    for instant in range(_INSTANTS):
+      share = (instant + 1) / _INSTANTS
+      time = begin + share * (place.ends - begin)
+      for level in range(levels):
+        # The latent frame that is sounding then.
+        of_level = [
+          (end, p.position)
+          for end, p in zip(ends_A, heard)
+          if p.at[1] == level and end >= time - 1e-6
+        ]
+        if of_level and min(of_level)[1] < place.position:
+          slot = instant * levels + level
+          found[place.position - 1, slot] = min(of_level)[1]
+  return found
+
+
+def echo_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
+  """The last instants of sound and this one, every level that is there."""
+  levels = layout.vocabulary.audio_levels
+  places = _places(layout, Modality.AUDIO)
+  known = {(p.segment.feature, p.at): p.position for p in places}
+  found = np.full((layout.length, _INSTANTS * levels), -1, np.int32)
+  for place in places:
+    for back in range(_INSTANTS):
+      for level in range(levels):
+        key = place.segment.feature, (place.at[0] - back, level, 0)
+        source = known.get(key, -1)
+        if 0 <= source < place.position:
+          found[place.position - 1, back * levels + level] = source
+  return found
+
+
+def sight_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
+  """The frame seen while a sound is heard, and those beside it.
+
+  At most `_VIEW` rows and columns, spread evenly over the frame.
+  """
+  slots = len(_VIEW_FRAMES) * _VIEW**2
+  found = np.full((layout.length, slots), -1, np.int32)
+  seen = _places(layout, Modality.VISUAL)
+  if not seen:
+    return found
+  known = {p.at: p.position for p in seen}
+  ends = {p.at[0]: p.ends for p in seen}
+  rows, columns = seen[0].segment.shape[1:]
+  for place in _targets(_places(layout, Modality.AUDIO)):
+    frame = min(
+      (f for f, end in ends.items() if end >= place.ends - 1e-6),
+      default=max(ends),
+    )
+    for slot in range(slots):
+      step, cell = divmod(slot, _VIEW**2)
+      row, column = divmod(cell, _VIEW)
+      if row < rows and column < columns:
+        at = (
+          frame + _VIEW_FRAMES[step],
+          row * max(rows, _VIEW) // _VIEW,
+          column * max(columns, _VIEW) // _VIEW,
+        )
+        source = known.get(at, -1)
+        if 0 <= source < place.position:
+          found[place.position - 1, slot] = source
+  return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A group of earlier tokens.
+
+  Attributes:
+    modality: of all of them.
+    find: int32 (L, slots) of a layout: at p, positions for the token at
+      p + 1, all of them at most p; -1 where there is none.
+  """
+
+  modality: Modality
+  find: Callable[[layout_lib.SequenceLayout], np.ndarray]
+
+
+SOURCES: dict[str, Source] = {
+  'neighbours': Source(Modality.VISUAL, neighbours_LK),
+  'condition': Source(Modality.VISUAL, condition_LK),
+  'sound': Source(Modality.AUDIO, sound_LK),
+  'echo': Source(Modality.AUDIO, echo_LK),
+  'sight': Source(Modality.VISUAL, sight_LK),
 }
+
+
+def slots(name: str, audio_levels: int) -> int:
+  """How many tokens a source has places for."""
+  return {
+    'neighbours': len(_NEIGHBOURS),
+    'condition': len(_CONDITION),
+    'sound': _INSTANTS * audio_levels,
+    'echo': _INSTANTS * audio_levels,
+    'sight': len(_VIEW_FRAMES) * _VIEW**2,
+  }[name]

@@ -33,6 +33,13 @@ def factor_bits(vocabulary: vocabulary_lib.Vocabulary) -> tuple[int, int]:
   return bits - bits // 2, bits // 2
 
 
+def signs(local: jax.Array, vocabulary: vocabulary_lib.Vocabulary) -> jax.Array:
+  """Local visual ids (...) to the signs of their bits (..., bits), -1 or 1."""
+  shifts = jnp.arange(num_bits(vocabulary))
+  shifts = partitioning.spread(shifts, local.ndim + 1)
+  return ((local[..., None] >> shifts) & 1) * 2 - 1
+
+
 @dataclasses.dataclass(frozen=True)
 class EmbeddingConfig:
   """What is embedded, and how.
@@ -146,9 +153,8 @@ class VisualBits(nn.Module):
       (None, 'embed'),
       config.param_dtype,
     )
-    shifts = partitioning.spread(jnp.arange(bits), local.ndim + 1)
-    signs = ((local[..., None] >> shifts) & 1) * 2 - 1
-    total = signs.astype(config.dtype) @ kernel.astype(config.dtype)
+    bit_signs = signs(local, config.vocabulary).astype(config.dtype)
+    total = bit_signs @ kernel.astype(config.dtype)
     high, low = factor_bits(config.vocabulary)
     for name, part, size in (
       ('high_table', local >> low, 2**high),

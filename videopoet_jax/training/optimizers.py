@@ -21,8 +21,7 @@ from videopoet_jax.training import schedules
 OPTIMIZERS = ('adamw', 'adafactor', 'muon')
 LAYERS = 'layers'
 
-# Dimensions that a projection into heads writes to.
-_HEADS = ('heads', 'kv_heads', 'head_dim')
+_HEADS = ('heads', 'kv_heads')
 # Tables are looked up row by row: as matrices they mean nothing.
 _TABLES = ('vocab', 'code', 'relative_buckets')
 
@@ -103,10 +102,8 @@ def decay_mask(config: OptimizerConfig, axes: Any) -> Any:
 def muon_dimensions(config: OptimizerConfig, axes: Any) -> Any:
   """Which axes of each parameter are its matrix's rows and columns.
 
-  Rows are what is summed over. In a projection into heads that is the first
-  axis, in everything else (convolution kernels, projections out of heads)
-  all axes but the last. The layer axis is neither: Muon treats what is left
-  as separate matrices.
+  Rows are what is summed over: all axes but the last. Neither layers nor heads
+  are: Muon treats every layer's every head as a matrix of its own.
 
   Args:
     config: the optimizer.
@@ -123,8 +120,10 @@ def muon_dimensions(config: OptimizerConfig, axes: Any) -> Any:
     )
     if len(own) < 2 or excluded or set(_TABLES) & set(tuple(names)):
       return None
-    is_into_heads = tuple(names)[own[-1]] in _HEADS
-    rows = 1 if is_into_heads else len(own) - 1
+    # Each head is a matrix of its own: heads have nothing to do with each
+    # other, and iterating on small matrices costs a fraction.
+    own = [i for i in own if tuple(names)[i] not in _HEADS]
+    rows = len(own) - 1
     return optax.contrib.MuonDimensionNumbers(
       tuple(own[:rows]), tuple(own[rows:])
     )

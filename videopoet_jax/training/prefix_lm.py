@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks
 from videopoet_jax.models.prefix_lm import config as config_lib
@@ -26,25 +25,16 @@ class PrefixLMTrainable:
     config: sizes and choices of the model.
     space: vocabulary, grids and tasks that the layouts are built from.
     layout_names: the layouts of the run.
-    drop_rates: (feature, rate) pairs: how often an example's condition is
-      hidden, so that generation can be guided by it.
     name: what runs and checkpoints call it.
   """
 
   config: config_lib.PrefixLMConfig
   space: tasks.LayoutSpace
   layout_names: tuple[str, ...]
-  drop_rates: tuple[tuple[str, float], ...] = (('text', 0.1),)
   name: str = description.KIND
 
   def __post_init__(self) -> None:
     self.config.check(self.space.vocabulary, tuple(self.layouts.values()))
-    for feature, rate in self.drop_rates:
-      if not 0.0 <= rate <= 1.0:
-        raise errors.ConfigError(
-          f'PrefixLMTrainable.drop_rates: the rate of {feature!r} is {rate}; '
-          'it must be from 0 to 1.'
-        )
 
   @functools.cached_property
   def layouts(self) -> dict[str, layout_lib.SequenceLayout]:
@@ -58,9 +48,7 @@ class PrefixLMTrainable:
 
   def describe(self) -> dict[str, Any]:
     """JSON for the checkpoint."""
-    return description.describe(self.config, self.space, self.layout_names) | {
-      'drop_rates': [list(pair) for pair in self.drop_rates]
-    }
+    return description.describe(self.config, self.space, self.layout_names)
 
   def init(self, rng: jax.Array, batch: Batch | None = None) -> Any:
     """Parameters, boxed with logical axes; the same tree for any layout.
@@ -71,33 +59,6 @@ class PrefixLMTrainable:
     """
     del batch
     return self.module.init(rng, method='declare')['params']
-
-  def drop_conditions(
-    self,
-    rng: jax.Array,
-    visible_BL: jax.Array,
-    layout: layout_lib.SequenceLayout,
-  ) -> jax.Array:
-    """Hides whole conditions of some examples.
-
-    Args:
-      rng: key.
-      visible_BL: bool (B, L).
-      layout: says where the conditions are.
-
-    Returns:
-      bool (B, L); a condition's delimiters stay, so guidance hides the same.
-    """
-    rates = dict(self.drop_rates)
-    for index, (name, part) in enumerate(layout.droppable.items()):
-      rate = rates.get(layout.segment(name).feature, 0.0)
-      if rate:
-        key = jax.random.fold_in(rng, index)
-        kept_B1 = jax.random.bernoulli(
-          key, 1.0 - rate, (visible_BL.shape[0], 1)
-        )
-        visible_BL = visible_BL.at[:, part].set(visible_BL[:, part] & kept_B1)
-    return visible_BL
 
   def loss(
     self,
@@ -111,9 +72,10 @@ class PrefixLMTrainable:
 
     Args:
       params: see `init`, unboxed.
-      batch: `tokens` int32 (B, L) global ids, `visible` bool (B, L), and
-        `text_embeddings` float32 (B, S, E) where the model takes them.
-      rng: key of the step.
+      batch: `tokens` int32 (B, L) global ids, `visible` bool (B, L), False
+        where a condition is dropped, and `text_embeddings` float32 (B, S, E)
+        where the model takes them.
+      rng: unused; nothing is random.
       step: unused; there is no schedule.
       unit: a layout's name.
 
@@ -121,13 +83,12 @@ class PrefixLMTrainable:
       The scalar and the figures to log: `loss` (nats a token, without the z
       term), `perplexity`, and `loss/<modality>`, `accuracy/<modality>`.
     """
-    del step
+    del rng, step
     layout = self.layouts[unit]
-    visible_BL = self.drop_conditions(rng, batch['visible'], layout)
     results = self.module.apply(
       {'params': params},
       batch['tokens'],
-      visible_BL,
+      batch['visible'],
       layout,
       batch.get('text_embeddings'),
     )

@@ -104,6 +104,30 @@ def test_shuffled_and_frozen_frames_are_not_motion(held_out):
     assert not any(reading.steady for reading in readings)
 
 
+def test_a_shape_at_rest_is_not_motion_wherever_it_is():
+  rng = np.random.default_rng(0)
+  for kind in range(3):
+    for place in rng.uniform(7, 25, (40, 2)):
+      still = place + rng.normal(0, 0.1, (17, 2))
+      assert not oracle._fit_motion(still, kind, 6.5, _CONFIG)[2]
+
+
+def test_a_wobble_of_half_a_pixel_is_forgiven_one_of_three_is_not(held_out):
+  shapes, _ = held_out
+  rng = np.random.default_rng(0)
+  for shape in shapes[:32]:
+    path = shape.positions(np.arange(17))
+    for deviation, passes in ((0.5, True), (3.0, False)):
+      angle = rng.uniform(0, 2 * np.pi, 17)
+      wobble = deviation * np.stack([np.cos(angle), np.sin(angle)], -1)
+      direction, speed, steady = oracle._fit_motion(
+        path + wobble, shape.kind, shape.radius, _CONFIG
+      )
+      assert steady == passes
+      if passes:
+        assert (direction, speed) == (shape.direction, shape.speed)
+
+
 def test_a_smeared_middle_fails_the_clip(held_out):
   # Where the path is long enough that its mean is a smear.
   shapes, videos = held_out

@@ -35,7 +35,7 @@ def config(**changes: Any) -> config_lib.PrefixLMConfig:
     'mlp_dim': 24,
     'visual_input': 'bits',
     'visual_output': 'factors',
-    'cell_inputs': ('previous_frame', 'condition'),
+    'cell_inputs': ('neighbours', 'condition', 'sound', 'echo', 'sight'),
     'text_encoder_layers': 1,
     'text_embedding_dim': 5,
   }

@@ -26,9 +26,12 @@ MIN_OVERLAP = 0.85
 _MAX_COLOUR_DISTANCE = 64.0
 # Least distance from the ground that is a shape at all, in sRGB levels.
 _MIN_CONTRAST = 60.0
-# Deviation from the ideal motion, in pixels of a 32-pixel frame.
-_MAX_RMS_DEVIATION = 0.6
-_MAX_DEVIATION = 1.5
+# Deviation from the ideal motion, in pixels of a 32-pixel frame. The largest
+# is what the scoreboard grants a position; the root mean square is less than
+# the 1.04 by which a shape at rest misses the nearest motion (slow, and folded
+# in the middle), so that nothing at rest ever passes.
+_MAX_RMS_DEVIATION = 0.95
+_MAX_DEVIATION = 2.0
 # Steepness with which coverage is told from none: more of it forgives more blur
 # and more noise.
 _GAIN = 1.7
@@ -282,7 +285,7 @@ def _fit_motion(
   """Finds the direction and the speed that the positions follow best.
 
   Returns:
-    direction, speed, and whether they are followed to within a pixel or so.
+    direction, speed, and whether they are followed within the tolerance.
   """
   times_T = np.arange(len(positions_T2))
   velocities_DS2 = (

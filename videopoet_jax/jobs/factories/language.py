@@ -221,13 +221,7 @@ def prefix_lm(
       **shared,
     )
   trainable = LanguageTrainable(
-    prefix_lm_lib.PrefixLMTrainable(
-      # The data drop conditions, as their tasks say.
-      config,
-      space,
-      names,
-      drop_rates=(),
-    ),
+    prefix_lm_lib.PrefixLMTrainable(config, space, names),
     {
       **origin,
       'fingerprints': fingerprints

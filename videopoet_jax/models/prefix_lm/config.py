@@ -45,9 +45,9 @@ class PrefixLMConfig:
     place_limits: rows of the learned tables.
     lookahead: with 'learned_3d', whether a position also learns the place of
       the token that it is to predict.
-    cell_inputs: extra inputs, any of 'previous_frame' and 'condition': the
-      token at the cell to be predicted in the latent frame before, or in a
-      visual condition. Not in the paper; they help small models.
+    cell_inputs: extra inputs, keys of `layers.cells.SOURCES`: tokens about the
+      place to be predicted. Not in the paper; they help small models.
+    cell_hidden: width of the layer that reads them.
     visual_input: visual ids enter by a 'table' or by their 'bits'.
     visual_output: they leave by one 'softmax' (the paper's) or by two
       'factors' of half the bits each, the second given the first.
@@ -81,6 +81,7 @@ class PrefixLMConfig:
   place_limits: embeddings.PlaceLimits = embeddings.PlaceLimits()
   lookahead: bool = True
   cell_inputs: tuple[str, ...] = ()
+  cell_hidden: int = 256
   visual_input: str = 'table'
   visual_output: str = 'softmax'
   loss_vocabulary: str = 'segment'
@@ -117,6 +118,7 @@ class PrefixLMConfig:
       'num_kv_heads',
       'head_dim',
       'mlp_dim',
+      'cell_hidden',
     ):
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')

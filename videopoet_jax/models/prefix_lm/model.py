@@ -11,7 +11,7 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.layers import attention
-from videopoet_jax.layers import cells
+from videopoet_jax.layers import cell_inputs
 from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import masks
@@ -33,7 +33,7 @@ class Places(NamedTuple):
     embedding_LD: added to the tokens' embeddings.
     angles_LP: rotary angles, or None.
     bias_NLL: relative bias, or None.
-    sources: by cell input, int32 (L,) position of the token to take.
+    sources: by cell input, int32 (L, slots) positions of the tokens to take.
   """
 
   embedding_LD: jax.Array
@@ -106,17 +106,15 @@ class PrefixLM(nn.Module):
       self.text_encoder = transformer.Stack(
         self.block_config(config.text_encoder_layers), scan=False
       )
-    self.cell_kernels = {
-      name: partitioning.param(
-        self,
-        f'cell_{name}',
-        partitioning.fan_in_init((0,), (1,)),
-        (config.width, config.width),
-        ('embed', None),
-        self.types['param_dtype'],
+    if config.cell_inputs:
+      self.cell_inputs = cell_inputs.CellInputs(
+        config.cell_inputs,
+        self.vocabulary,
+        config.width,
+        config.cell_hidden,
+        config.visual_input == 'bits',
+        **self.types,
       )
-      for name in config.cell_inputs
-    }
     self.stack = transformer.Stack(
       self.block_config(config.num_layers), config.scan_layers, config.remat
     )
@@ -137,28 +135,11 @@ class PrefixLM(nn.Module):
       )
     if config.positions == 't5_buckets':
       bias_NLL = self.relative_bias(layout.length)
-    sources = {
-      name: jnp.asarray(cells.SOURCES[name](layout))
-      for name in config.cell_inputs
-    }
+    sources = {}
+    if config.cell_inputs:
+      found = self.cell_inputs.sources(layout)
+      sources = {name: jnp.asarray(found[name]) for name in found}
     return Places(place_LD, angles_LP, bias_NLL, sources)
-
-  def _cell(
-    self,
-    name: str,
-    tokens_BL: jax.Array,
-    visible_BL: jax.Array,
-    source_P: jax.Array,
-  ) -> jax.Array:
-    """(B, P, D): the token that each of P positions takes from elsewhere."""
-    taken_BP = jnp.take(tokens_BL, jnp.maximum(source_P, 0), axis=1)
-    seen_BP = jnp.take(visible_BL, jnp.maximum(source_P, 0), axis=1)
-    seen_BP &= (source_P >= 0)[None]
-    vectors_BPD = self.embedding(taken_BP, Modality.VISUAL)
-    vectors_BPD = vectors_BPD @ self.cell_kernels[name].astype(
-      vectors_BPD.dtype
-    )
-    return jnp.where(seen_BP[..., None], vectors_BPD, 0)
 
   def _embed(
     self,
@@ -189,8 +170,9 @@ class PrefixLM(nn.Module):
         vectors, _ = self.text_encoder(vectors, context)
       pieces.append(vectors)
     stream_BLD = jnp.concatenate(pieces, axis=1)
-    for name, source_L in places.sources.items():
-      stream_BLD += self._cell(name, tokens_BL, visible_BL, source_L[:length])
+    if places.sources:
+      sources = {name: s_LK[:length] for name, s_LK in places.sources.items()}
+      stream_BLD += self.cell_inputs(tokens_BL, visible_BL, sources)
     return partitioning.constrain(
       stream_BLD, ('activation_batch', 'activation_length', 'activation_embed')
     )
@@ -316,9 +298,12 @@ class PrefixLM(nn.Module):
     vectors_B1D += jax.lax.dynamic_slice_in_dim(
       places.embedding_LD, position, 1
     )[None]
-    for name, source_L in places.sources.items():
-      source_1 = jax.lax.dynamic_slice_in_dim(source_L, position, 1)
-      vectors_B1D += self._cell(name, tokens_BL, visible_BL, source_1)
+    if places.sources:
+      sources = {
+        name: jax.lax.dynamic_slice_in_dim(source_LK, position, 1)
+        for name, source_LK in places.sources.items()
+      }
+      vectors_B1D += self.cell_inputs(tokens_BL, visible_BL, sources)
     return vectors_B1D
 
   def normalize(self, stream: jax.Array) -> jax.Array:
@@ -369,6 +354,8 @@ class PrefixLM(nn.Module):
       self.vocabulary,
     )
     self.places(layout)
+    if config.cell_inputs:
+      total += self.cell_inputs(zeros_11, visible_11, {})
     context = attention.Context(masks.BIDIRECTIONAL, visible_11)
     if config.text_encoder_layers:
       total, _ = self.text_encoder(total, context)

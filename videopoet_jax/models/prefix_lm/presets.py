@@ -34,14 +34,15 @@ def _heads(number: int) -> dict[str, int]:
 
 _PRESETS: dict[str, dict[str, Any]] = {
   'tiny': {
-    'num_layers': 6,
-    'width': 128,
-    **_heads(4),
+    'num_layers': 3,
+    'width': 192,
+    **_heads(6),
     'head_dim': 32,
-    'mlp_dim': 384,
+    'mlp_dim': 512,
+    'cell_hidden': 384,
     'visual_input': 'bits',
     'visual_output': 'factors',
-    'cell_inputs': ('previous_frame', 'condition'),
+    'cell_inputs': ('neighbours', 'condition', 'sound', 'echo', 'sight'),
     'text_encoder_layers': 1,
   },
   '300m': {
