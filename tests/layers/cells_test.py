@@ -1,4 +1,4 @@
-"""Earlier tokens about a place: where they lie, and that none is a later one."""
+"""Tokens about a place: where they lie, and that none is a later one."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def _found(name, layout_name):
   """(position predicted, slot, position taken) of every slot that is filled."""
   layout = small.SPACE.layout(layout_name)
   source_LK = cells.SOURCES[name].find(layout)
-  assert source_LK.shape == (layout.length, cells.slots(name, 2))
+  assert source_LK.shape == (layout.length, cells.SOURCES[name].slots(2))
   return layout, [
     (position + 1, slot, source_LK[position, slot])
     for position, slot in np.argwhere(source_LK >= 0)

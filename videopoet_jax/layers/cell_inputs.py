@@ -65,8 +65,9 @@ class CellInputs(nn.Module):
     }
     kernels = {}
     for name in self.names:
-      features = self._features(cells.SOURCES[name].modality)
-      slots = cells.slots(name, self.vocabulary.audio_levels)
+      source = cells.SOURCES[name]
+      features = self._features(source.modality)
+      slots = source.slots(self.vocabulary.audio_levels)
       kernels[name] = partitioning.param(
         self,
         f'{name}_kernel',

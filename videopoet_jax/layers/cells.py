@@ -197,29 +197,25 @@ class Source:
 
   Attributes:
     modality: of all of them.
+    places: how many there are, of audio on each level.
     find: int32 (L, slots) of a layout: at p, positions for the token at
       p + 1, all of them at most p; -1 where there is none.
   """
 
   modality: Modality
+  places: int
   find: Callable[[layout_lib.SequenceLayout], np.ndarray]
+
+  def slots(self, audio_levels: int) -> int:
+    """How many tokens it has room for."""
+    is_audio = self.modality is Modality.AUDIO
+    return self.places * (audio_levels if is_audio else 1)
 
 
 SOURCES: dict[str, Source] = {
-  'neighbours': Source(Modality.VISUAL, neighbours_LK),
-  'condition': Source(Modality.VISUAL, condition_LK),
-  'sound': Source(Modality.AUDIO, sound_LK),
-  'echo': Source(Modality.AUDIO, echo_LK),
-  'sight': Source(Modality.VISUAL, sight_LK),
+  'neighbours': Source(Modality.VISUAL, len(_NEIGHBOURS), neighbours_LK),
+  'condition': Source(Modality.VISUAL, len(_CONDITION), condition_LK),
+  'sound': Source(Modality.AUDIO, _INSTANTS, sound_LK),
+  'echo': Source(Modality.AUDIO, _INSTANTS, echo_LK),
+  'sight': Source(Modality.VISUAL, len(_VIEW_FRAMES) * _VIEW**2, sight_LK),
 }
-
-
-def slots(name: str, audio_levels: int) -> int:
-  """How many tokens a source has places for."""
-  return {
-    'neighbours': len(_NEIGHBOURS),
-    'condition': len(_CONDITION),
-    'sound': _INSTANTS * audio_levels,
-    'echo': _INSTANTS * audio_levels,
-    'sight': len(_VIEW_FRAMES) * _VIEW**2,
-  }[name]
