@@ -34,6 +34,7 @@ _DEPENDENCIES = [
   'optax>=0.2.5',
   'orbax-checkpoint>=0.11.30',
   'pillow>=11',
+  'safetensors>=0.5',
   'scipy>=1.14',
   'sentencepiece>=0.2',
   'seqio>=0.0.20',

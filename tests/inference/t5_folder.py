@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import struct
 
 import numpy as np
+from safetensors import numpy as safetensors_numpy
 
 from videopoet_jax.tokenizers import text as text_lib
 
@@ -42,21 +42,6 @@ def _state(vocab_size: int) -> dict[str, np.ndarray]:
   return state
 
 
-def write_safetensors(path: pathlib.Path, state: dict[str, np.ndarray]) -> None:
-  """Writes float32 arrays as the format's description says."""
-  header, content = {'__metadata__': {'format': 'pt'}}, b''
-  for name, array in state.items():
-    start = len(content)
-    content += array.tobytes()
-    header[name] = {
-      'dtype': 'F32',
-      'shape': list(array.shape),
-      'data_offsets': [start, len(content)],
-    }
-  text = json.dumps(header).encode()
-  path.write_bytes(struct.pack('<Q', len(text)) + text + content)
-
-
 def write(directory: pathlib.Path) -> dict[str, np.ndarray]:
   """Writes the folder; returns the weights."""
   directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +50,7 @@ def write(directory: pathlib.Path) -> dict[str, np.ndarray]:
     tokenizer.files()[text_lib.MODEL_FILE]
   )
   state = _state(tokenizer.vocab_size)
-  write_safetensors(directory / 'model.safetensors', state)
+  safetensors_numpy.save_file(state, directory / 'model.safetensors')
   (directory / 'config.json').write_text(
     json.dumps({'relative_attention_max_distance': 20, 'd_model': WIDTH})
   )

@@ -13,9 +13,9 @@ import re
 from typing import Any
 
 import numpy as np
+import safetensors
 
 from videopoet_jax.core import errors
-from videopoet_jax.models import safetensors_file
 from videopoet_jax.models import t5_encoder
 
 _EMBEDDING_NAMES = ('shared.weight', 'encoder.embed_tokens.weight')
@@ -186,10 +186,18 @@ def _settings(path: pathlib.Path) -> dict[str, Any]:
 def _read(path: pathlib.Path) -> Mapping[str, Any]:
   """Names to arrays or tensors."""
   if path.suffix == '.safetensors':
-    # A decoder is not even read.
-    return safetensors_file.read(
-      path, lambda name: name.startswith(('encoder.', 'shared.'))
-    )
+    try:
+      # Flax's arrays know bfloat16, NumPy's do not. A decoder is not read.
+      with safetensors.safe_open(path, framework='flax') as file:
+        return {
+          name: file.get_tensor(name)
+          for name in file.keys()
+          if name.startswith(('encoder.', 'shared.'))
+        }
+    except (safetensors.SafetensorError, OSError) as error:
+      raise errors.CheckpointError(
+        f'{path} cannot be read as safetensors ({error}); download it again.'
+      ) from error
   try:
     import torch
 
