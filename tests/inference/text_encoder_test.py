@@ -73,9 +73,7 @@ def test_weights_in_parts_are_the_same_weights(released, encoder, tmp_path):
   names = sorted(state)
   parts = {'one.safetensors': names[::2], 'two.safetensors': names[1::2]}
   for file, held in parts.items():
-    safetensors_numpy.save_file(
-      {n: state[n] for n in held}, tmp_path / file
-    )
+    safetensors_numpy.save_file({n: state[n] for n in held}, tmp_path / file)
   index = {n: file for file, held in parts.items() for n in held}
   (tmp_path / 'model.safetensors.index.json').write_text(
     json.dumps({'weight_map': index})

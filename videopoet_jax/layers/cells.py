@@ -32,6 +32,8 @@ _INSTANTS = 4
 # Rows and columns of a frame that go with an instant of sound.
 _VIEW = 4
 _VIEW_FRAMES = (-1, 0, 1)
+# Rounding of times, in seconds.
+_MOMENT = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Place:
   at: tuple[int, int, int]
 
   @property
-  def ends(self) -> float:
+  def stop(self) -> float:
     """Where its latent frame ends, in seconds."""
     return self.segment.ends[self.at[0] - self.segment.start]
 
@@ -117,28 +119,22 @@ def condition_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
   """Sound of the same time, every level, at `_INSTANTS` within the frame."""
   levels = layout.vocabulary.audio_levels
-  heard = _places(layout, Modality.AUDIO)
   found = np.full((layout.length, _INSTANTS * levels), -1, np.int32)
-  if not heard:
-    return found
-  ends_A = np.array([p.ends for p in heard])
   visual = _places(layout, Modality.VISUAL)
-  ends = {p.at[0]: p.ends for p in visual}
-  for place in _targets(visual):
-    begin = ends.get(place.at[0] - 1, 0.0)
-    for instant in range(_INSTANTS):
-      share = (instant + 1) / _INSTANTS
-      time = begin + share * (place.ends - begin)
-      for level in range(levels):
+  stops = {p.at[0]: p.stop for p in visual}
+  for level in range(levels):
+    heard = [p for p in _places(layout, Modality.AUDIO) if p.at[1] == level]
+    stops_A = np.array([p.stop for p in heard])
+    for place in _targets(visual):
+      begin = stops.get(place.at[0] - 1, 0.0)
+      for instant in range(_INSTANTS):
+        share = (instant + 1) / _INSTANTS
+        time = begin + share * (place.stop - begin)
         # The latent frame that is sounding then.
-        of_level = [
-          (end, p.position)
-          for end, p in zip(ends_A, heard)
-          if p.at[1] == level and end >= time - 1e-6
-        ]
-        if of_level and min(of_level)[1] < place.position:
+        index = int(np.searchsorted(stops_A, time - _MOMENT))
+        if index < len(heard) and heard[index].position < place.position:
           slot = instant * levels + level
-          found[place.position - 1, slot] = min(of_level)[1]
+          found[place.position - 1, slot] = heard[index].position
   return found
 
 
@@ -169,12 +165,12 @@ def sight_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
   if not seen:
     return found
   known = {p.at: p.position for p in seen}
-  ends = {p.at[0]: p.ends for p in seen}
+  stops = {p.at[0]: p.stop for p in seen}
   rows, columns = seen[0].segment.shape[1:]
   for place in _targets(_places(layout, Modality.AUDIO)):
     frame = min(
-      (f for f, end in ends.items() if end >= place.ends - 1e-6),
-      default=max(ends),
+      (f for f, stop in stops.items() if stop >= place.stop - _MOMENT),
+      default=max(stops),
     )
     for slot in range(slots):
       step, cell = divmod(slot, _VIEW**2)
