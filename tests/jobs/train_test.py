@@ -7,12 +7,11 @@ import jax
 import numpy as np
 import pytest
 
+from tests.jobs import token_set as token_set_lib
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
 from videopoet_jax.core import paths
-from videopoet_jax.core import specs
 from videopoet_jax.data import registry
-from videopoet_jax.data import tokens
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import train
 from videopoet_jax.jobs.factories import language
@@ -29,25 +28,7 @@ TASKS = ['unconditional', 'video_to_audio']
 
 @pytest.fixture(scope='module', name='token_set')
 def _token_set(tmp_path_factory):
-  directory = tmp_path_factory.mktemp('data') / 'tokens'
-  info = tokens.TokenInfo(
-    specs.VisualSpec(codebook_size=64),
-    specs.AudioSpec(levels=2, codes=16, sampling_rate=1600, hop=160),
-    'v1',
-    'a1',
-    (9, 16, 16),
-  )
-  with tokens.TokenWriter(directory, info) as writer:
-    for index in range(40):
-      draw = np.random.default_rng(index)
-      example = {
-        'video_tokens': draw.integers(0, 64, (3, 2, 2), dtype=np.int32),
-        'audio_tokens': draw.integers(0, 16, (2, 11), dtype=np.int32),
-        'text': 'ab',
-        'clip_id': f'clip-{index}',
-      }
-      writer.write('train' if index < 32 else 'validation', example)
-  return str(directory)
+  return token_set_lib.write(tmp_path_factory.mktemp('data') / 'tokens')
 
 
 @pytest.fixture(autouse=True)

@@ -31,15 +31,22 @@ class Stop:
     if jax.process_count() > 1:
       from jax.experimental import multihost_utils
 
-      return multihost_utils.reached_preemption_sync_point(step)
+      # One host is told; all agree on the step after which they stop.
+      if multihost_utils.reached_preemption_sync_point(step):
+        self.signal = signal.SIGTERM
     return bool(self.signal)
 
 
 @contextlib.contextmanager
 def listen() -> Iterator[Stop]:
-  """Catches the signals while a run goes on; only the main thread can."""
+  """Catches the signals while a run goes on; only the main thread can.
+
+  With several processes SIGTERM is left to JAX, which passes it on to the
+  others, and SIGINT ends the process.
+  """
   stop = Stop()
-  if threading.current_thread() is not threading.main_thread():
+  is_main = threading.current_thread() is threading.main_thread()
+  if not is_main or jax.process_count() > 1:
     yield stop
     return
   numbers = (signal.SIGTERM, signal.SIGINT)
