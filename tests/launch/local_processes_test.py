@@ -25,6 +25,7 @@ def _start(count, *command, **environment):
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
+    start_new_session=True,
   )
 
 
@@ -80,11 +81,22 @@ def _train(count, flags, run_dir, steps):
   """Starts a run on two devices, of one process or one each."""
   return _start(
     count,
+    # Says its number, and goes on as the command.
+    *('bash', '-c', 'echo "pid $$"; exec "$@"', '-'),
     *(sys.executable, '-m', 'videopoet_jax.jobs.train', *flags),
     *(f'--gin.STEPS={steps}', '--run_dir', str(run_dir)),
     XLA_FLAGS=f'--xla_force_host_platform_device_count={2 // count}',
     PYTHONPATH=str(_ROOT),
   )
+
+
+def _read_until(process, pattern):
+  printed = ''
+  for line in process.stdout:
+    printed += line
+    if re.search(pattern, line):
+      return printed
+  raise AssertionError(printed)
 
 
 def _losses(run_dir):
@@ -99,14 +111,9 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(flags, tmp_path):
   assert process.returncode == 0, printed
 
   process = _train(2, flags, joined, 6)
-  seen = ''
-  for line in process.stdout:
-    seen += line
-    if 'step 4/6' in line:
-      break
-  subprocess.run(['pkill', '-KILL', '-f', str(joined)], check=True)
+  _read_until(process, 'step 4/6')
+  os.killpg(process.pid, signal.SIGKILL)
   process.communicate(timeout=120)
-  assert process.returncode != 0, seen
 
   process = _train(2, flags, joined, 6)
   printed, _ = process.communicate(timeout=300)
@@ -121,19 +128,8 @@ def test_two_processes_train_as_one_and_go_on_after_a_kill(flags, tmp_path):
 
 def test_a_signal_to_one_process_saves_and_stops_all(flags, tmp_path):
   process = _train(2, flags, tmp_path / 'run', 100000)
-  for line in process.stdout:
-    if re.search(r'step [2-9]', line):
-      break
-  pattern = f'jobs.train.*{tmp_path}'
-  found = subprocess.run(
-    ['pgrep', '-f', pattern], capture_output=True, text=True, check=True
-  )
-  children = [
-    int(number)
-    for number in found.stdout.split()
-    if b'local_processes'
-    not in pathlib.Path(f'/proc/{number}/cmdline').read_bytes()
-  ]
-  os.kill(children[-1], signal.SIGTERM)
+  printed = _read_until(process, r'step [2-9]/')
+  last = re.search(r'\[1\] pid (\d+)', printed)
+  os.kill(int(last[1]), signal.SIGTERM)
   printed, _ = process.communicate(timeout=300)
   assert re.search(r'saved step \d+, stopping', printed), printed
