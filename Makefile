@@ -14,10 +14,6 @@ export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); echo $$((n < 4 ? n : 4)))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-# On CPUs XLA takes and returns hundreds of megabytes a step: memory that glibc
-# keeps, in huge pages, makes a step of the demo about a quarter faster.
-export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1
-
 .PHONY: help
 help: ## list the commands
 	@grep -E '^[a-z_]+:.*## ' Makefile | sed -E 's/^([a-z_]+):.*## /make \1\t/' \
@@ -29,6 +25,10 @@ setup: $(STAMP) ## make .venv (PYTHON=... chooses the interpreter)
 $(STAMP): setup.py .ci/setup $(wildcard constraints/*.txt)
 	@PYTHON='$(PYTHON)' .ci/setup
 	@touch $@
+
+# On CPUs XLA takes and returns hundreds of megabytes a step: memory that glibc
+# keeps, in huge pages, makes a step of the demo about a quarter faster.
+demo demo_full: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold=8589934592:glibc.malloc.arena_max=1
 
 .PHONY: demo
 demo: setup ## the whole chain on shapes in motion: demo/report.html
