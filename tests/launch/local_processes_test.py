@@ -5,7 +5,6 @@ import pathlib
 import subprocess
 import time
 
-
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SCRIPT = str(_ROOT / 'launch/local_processes.sh')
 
