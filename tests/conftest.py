@@ -4,6 +4,7 @@ The environment variables have to be set before JAX is imported, hence here and
 not in a fixture.
 """
 
+from collections.abc import Iterator
 import os
 import pathlib
 import random
@@ -37,6 +38,20 @@ def _seeds() -> None:
   """Fixes what a test draws from global generators, whatever ran before."""
   random.seed(0)
   np.random.seed(0)  # noqa: NPY002 (others' code may draw from it)
+
+
+@pytest.fixture
+def clean_registries() -> Iterator[None]:
+  """No test sees another's gin bindings or SeqIO tasks."""
+  import gin
+
+  from videopoet_jax.data import registry
+
+  gin.clear_config()
+  registry.reset()
+  yield
+  gin.clear_config()
+  registry.reset()
 
 
 @pytest.fixture(scope='session')

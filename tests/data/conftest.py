@@ -4,7 +4,6 @@ import dataclasses
 import os
 import pathlib
 
-import gin
 import numpy as np
 import pytest
 
@@ -97,15 +96,8 @@ def space() -> tasks_lib.LayoutSpace:
 
 
 @pytest.fixture(autouse=True)
-def _clean_registries():
-  """No test sees another's gin bindings or SeqIO tasks."""
-  from videopoet_jax.data import registry
-
-  gin.clear_config()
-  registry.reset()
-  yield
-  gin.clear_config()
-  registry.reset()
+def _always_clean(clean_registries):
+  """Every test here binds gin or registers tasks."""
 
 
 @dataclasses.dataclass

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import gin
 import numpy as np
 import pytest
 
@@ -23,6 +22,8 @@ from videopoet_jax.jobs import generate
 from videopoet_jax.jobs import train
 from videopoet_jax.jobs.factories import language
 
+pytestmark = pytest.mark.usefixtures('clean_registries')
+
 SLOTS = 6
 LAYOUT = 'text_to_video/9x16x16'
 INFO = tokens.TokenInfo(
@@ -30,15 +31,6 @@ INFO = tokens.TokenInfo(
 )
 TINY = ('gin/runs/shapes_prefix_lm.gin', 'gin/local_tiny.gin')
 CACHED = (*TINY, 'gin/models/text_embeddings.gin')
-
-
-@pytest.fixture(autouse=True)
-def _clean_registries():
-  gin.clear_config()
-  registry.reset()
-  yield
-  gin.clear_config()
-  registry.reset()
 
 
 @pytest.fixture(scope='module')

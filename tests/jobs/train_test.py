@@ -11,7 +11,6 @@ from tests.jobs import token_set as token_set_lib
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
 from videopoet_jax.core import paths
-from videopoet_jax.data import registry
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import train
 from videopoet_jax.jobs.factories import language
@@ -22,6 +21,8 @@ from videopoet_jax.training import loop
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 
+pytestmark = pytest.mark.usefixtures('clean_registries')
+
 FILES = ('gin/runs/shapes_prefix_lm.gin', 'gin/local_tiny.gin')
 TASKS = ['unconditional', 'video_to_audio']
 
@@ -29,15 +30,6 @@ TASKS = ['unconditional', 'video_to_audio']
 @pytest.fixture(scope='module', name='token_set')
 def _token_set(tmp_path_factory):
   return token_set_lib.write(tmp_path_factory.mktemp('data') / 'tokens')
-
-
-@pytest.fixture(autouse=True)
-def _clean():
-  gin.clear_config()
-  registry.reset()
-  yield
-  gin.clear_config()
-  registry.reset()
 
 
 def _bindings(token_set, **more):

@@ -16,7 +16,7 @@ from videopoet_jax.data.shapes import oracle_sound
 from videopoet_jax.evaluation import agreement
 from videopoet_jax.evaluation import held_out
 
-POSITION_PIXELS = 2.0  # Of a 32-pixel frame.
+POSITION_PIXELS = oracle.MAX_DEVIATION  # Of a 32-pixel frame.
 CLICK_SECONDS = 0.05
 PAINTING_GAIN_DB = 8.0
 

@@ -44,8 +44,11 @@ class CellInputs(nn.Module):
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
 
+  def _has_bits(self, modality: Modality) -> bool:
+    return self.bits and modality is Modality.VISUAL
+
   def _features(self, modality: Modality) -> int:
-    if modality is Modality.VISUAL and self.bits:
+    if self._has_bits(modality):
       return embeddings.num_bits(self.vocabulary)
     return _TABLE_WIDTH
 
@@ -61,7 +64,7 @@ class CellInputs(nn.Module):
         self.param_dtype,
       )
       for modality in sorted(used, key=lambda m: m.value)
-      if not (modality is Modality.VISUAL and self.bits)
+      if not self._has_bits(modality)
     }
     kernels = {}
     for name in self.names:
@@ -97,9 +100,8 @@ class CellInputs(nn.Module):
     self, tokens: jax.Array, seen: jax.Array, modality: Modality
   ) -> jax.Array:
     """(..., slots) global ids to (..., slots * features)."""
-    admitted = self.vocabulary.ranges[modality]
-    local = jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
-    if modality is Modality.VISUAL and self.bits:
+    local = embeddings.local_ids(tokens, self.vocabulary, modality)
+    if self._has_bits(modality):
       features = embeddings.signs(local, self.vocabulary).astype(self.dtype)
     else:
       table = self.tables[modality.value]

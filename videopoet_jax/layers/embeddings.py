@@ -33,6 +33,14 @@ def factor_bits(vocabulary: vocabulary_lib.Vocabulary) -> tuple[int, int]:
   return bits - bits // 2, bits // 2
 
 
+def local_ids(
+  tokens: jax.Array, vocabulary: vocabulary_lib.Vocabulary, modality: Modality
+) -> jax.Array:
+  """Global ids (...) to a modality's local ones; others are clipped."""
+  admitted = vocabulary.ranges[modality]
+  return jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
+
+
 def signs(local: jax.Array, vocabulary: vocabulary_lib.Vocabulary) -> jax.Array:
   """Local visual ids (...) to the signs of their bits (..., bits), -1 or 1."""
   shifts = jnp.arange(num_bits(vocabulary))
@@ -111,8 +119,7 @@ class TokenEmbedding(nn.Module):
     Returns:
       (..., width).
     """
-    admitted = self.config.vocabulary.ranges[modality]
-    local = jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
+    local = local_ids(tokens, self.config.vocabulary, modality)
     if modality is Modality.VISUAL and self.config.visual_input == 'bits':
       return self.bits(local)
     table = self.tables[modality.value]

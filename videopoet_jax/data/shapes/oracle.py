@@ -31,7 +31,7 @@ _MIN_CONTRAST = 60.0
 # the 1.04 by which a shape at rest misses the nearest motion (slow, and folded
 # in the middle), so that nothing at rest ever passes.
 _MAX_RMS_DEVIATION = 0.95
-_MAX_DEVIATION = 2.0
+MAX_DEVIATION = 2.0
 # Steepness with which coverage is told from none: more of it forgives more blur
 # and more noise.
 _GAIN = 1.7
@@ -321,6 +321,6 @@ def _fit_motion(
   )
   steady = (
     rms_MDS[best] < _MAX_RMS_DEVIATION * config.scale
-    and distance_MDST[best].max() < _MAX_DEVIATION * config.scale
+    and distance_MDST[best].max() < MAX_DEVIATION * config.scale
   )
   return int(best[1]), int(best[2]), bool(steady)
