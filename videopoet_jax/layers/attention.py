@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from videopoet_jax.core import errors
 from videopoet_jax.layers import kv_cache
+from videopoet_jax.layers import linear
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import norms
 from videopoet_jax.layers import partitioning
@@ -139,9 +140,11 @@ class Attention(nn.Module):
       ('embed', axis, 'head_dim'),
       self.param_dtype,
     )
-    heads = jnp.einsum('bld,dnh->bnlh', inputs_BLD, kernel.astype(self.dtype))
+    flat_DM = kernel.astype(self.dtype).reshape(kernel.shape[0], -1)
+    heads_BLM = linear.project(inputs_BLD, flat_DM)
+    heads_BLNH = heads_BLM.reshape(*inputs_BLD.shape[:2], *kernel.shape[1:])
     return partitioning.constrain(
-      heads,
+      jnp.swapaxes(heads_BLNH, 1, 2),
       ('activation_batch', 'activation_heads', 'activation_length', None),
     )
 
@@ -197,5 +200,8 @@ class Attention(nn.Module):
       ('heads', 'head_dim', 'embed'),
       self.param_dtype,
     )
-    out_BLD = jnp.einsum('bnlh,nhd->bld', heads_BNLH, kernel.astype(self.dtype))
-    return out_BLD, kept
+    flat_MD = kernel.astype(self.dtype).reshape(-1, kernel.shape[-1])
+    heads_BLM = jnp.swapaxes(heads_BNLH, 1, 2).reshape(
+      *inputs_BLD.shape[:2], -1
+    )
+    return linear.project(heads_BLM, flat_MD), kept

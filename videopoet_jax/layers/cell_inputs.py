@@ -12,6 +12,7 @@ from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.layers import cells
 from videopoet_jax.layers import embeddings
+from videopoet_jax.layers import linear
 from videopoet_jax.layers import partitioning
 
 Modality = types.Modality
@@ -132,5 +133,5 @@ class CellInputs(nn.Module):
       seen_BPK = jnp.take(visible_BL, at_PK, axis=1) & (source_PK >= 0)[None]
       read_BPF = self._read(taken_BPK, seen_BPK, cells.SOURCES[name].modality)
       kernel = self.kernels[name].astype(self.dtype)
-      hidden_BPH = hidden_BPH + read_BPF @ kernel
-    return nn.silu(hidden_BPH) @ self.out.astype(self.dtype)
+      hidden_BPH = hidden_BPH + linear.project(read_BPF, kernel)
+    return linear.project(nn.silu(hidden_BPH), self.out.astype(self.dtype))

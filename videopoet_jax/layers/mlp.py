@@ -6,6 +6,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.layers import linear
 from videopoet_jax.layers import partitioning
 
 _ACTIVATIONS = {'gelu': nn.gelu, 'silu': nn.silu, 'relu': nn.relu}
@@ -43,11 +44,10 @@ class GatedMLP(nn.Module):
       return value.astype(self.dtype)
 
     activation = _ACTIVATIONS[self.activation]
-    gate_BLM = jnp.einsum('bld,dm->blm', inputs_BLD, kernel('gate', 1.0, True))
-    up_BLM = jnp.einsum('bld,dm->blm', inputs_BLD, kernel('up', 1.0, True))
+    gate_BLM = linear.project(inputs_BLD, kernel('gate', 1.0, True))
+    up_BLM = linear.project(inputs_BLD, kernel('up', 1.0, True))
     hidden_BLM = partitioning.constrain(
       activation(gate_BLM) * up_BLM,
       ('activation_batch', 'activation_length', 'activation_mlp'),
     )
-    down = kernel('down', self.output_scale, False)
-    return jnp.einsum('blm,md->bld', hidden_BLM, down)
+    return linear.project(hidden_BLM, kernel('down', self.output_scale, False))
