@@ -34,16 +34,17 @@ def _heads(number: int) -> dict[str, int]:
 
 _PRESETS: dict[str, dict[str, Any]] = {
   'tiny': {
-    'num_layers': 3,
+    'num_layers': 1,
     'width': 192,
     **_heads(6),
     'head_dim': 32,
     'mlp_dim': 512,
-    'cell_hidden': 384,
+    'cell_hidden': 1024,
     'visual_input': 'bits',
     'visual_output': 'factors',
     'cell_inputs': ('neighbours', 'condition', 'sound', 'echo', 'sight'),
     'text_encoder_layers': 1,
+    'scan_layers': False,
   },
   '300m': {
     'num_layers': 24,
