@@ -11,7 +11,7 @@ def project(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
   asks for the kernel's gradient as outputs' by inputs, which on a CPU makes
   XLA write the gradient of the outputs a second time, transposed, together
   with all that it was fused with; here it is asked for as it is stored, and
-  only the narrower inputs are transposed.
+  only the inputs are transposed.
 
   Args:
     inputs: (..., D).
