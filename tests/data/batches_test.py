@@ -172,6 +172,22 @@ def test_ids_outside_the_vocabulary_are_named(space, tmp_path, example_at):
     reading.batch(0)
 
 
+def test_validation_leaves_out_what_has_no_example(space, token_set):
+  tasks = [
+    dataclasses.replace(task, minimum={'quality': least})
+    for task, least in zip(
+      registry.load_tasks(['text_to_video', 'video_to_audio']), (0.0, 9.0)
+    )
+  ]
+  names = registry.layout_names(tasks, space, 9, 16, 16)
+  made = batches.ValidationBatches(
+    tasks, space.layouts(names), token_set, batch_size=4
+  )
+  assert made.units() == tuple(n for n in names if 'text_to_video' in n)
+  assert made.left_out == tuple(n for n in names if 'video_to_audio' in n)
+  assert len(made.batches(made.units()[0])[0]['tokens']) == 4
+
+
 def test_validation_is_fixed_and_drops_nothing(space, token_set):
   tasks = registry.load_tasks(['text_to_video', 'video_to_audio'])
   names = registry.layout_names(tasks, space, 9, 16, 16)

@@ -22,6 +22,10 @@ class DataError(UserError):
   """A media file, a data set or a task definition cannot be used."""
 
 
+class NoExamplesError(DataError):
+  """A data set is sound, but a split or a filter leaves no example of it."""
+
+
 class CheckpointError(UserError):
   """A checkpoint folder is missing, incomplete or of another model."""
 

@@ -129,17 +129,27 @@ class LayoutReader:
       converter_lib.check_shapes(layout, shapes, directory)
       self._features = tuple(dict.fromkeys(needed))
 
-  def dataset(self, start: int) -> tf.data.Dataset:
-    """This host's examples from global batch `start` on, endless."""
-    source = self._task.source.replace(
+  def _source(self, start: int = 0) -> source_lib.IndexedSource:
+    return self._task.source.replace(
       directory=self._directory,
       features=self._features,
       stream=self.layout.name,
       batch_size=self.batch_size,
       start=start,
     )
+
+  def has_examples(self) -> bool:
+    """Whether any example of the split passes the task's filter."""
+    try:
+      self._source().order(self._split, self._seed, self._shuffle)
+    except errors.NoExamplesError:
+      return False
+    return True
+
+  def dataset(self, start: int) -> tf.data.Dataset:
+    """This host's examples from global batch `start` on, endless."""
     return seqio.get_dataset(
-      self._task.replace(source=source),
+      self._task.replace(source=self._source(start)),
       task_feature_lengths=self._converter.task_feature_lengths(),
       feature_converter=self._converter,
       dataset_split=self._split,
@@ -331,7 +341,11 @@ class TokenBatches:
 
 
 class ValidationBatches:
-  """The same few batches of each layout every time, in the order on disk."""
+  """The same few batches of each layout every time, in the order on disk.
+
+  Attributes:
+    left_out: names of layouts of which the split holds no example.
+  """
 
   def __init__(
     self,
@@ -348,6 +362,9 @@ class ValidationBatches:
   ) -> None:
     """See `TokenBatches`; nothing is dropped from conditions here.
 
+    A small data set may have no held-out clip with sound, say: layouts of which
+    the split holds no example are left out.
+
     Args:
       tasks: of the run.
       layouts: of those tasks.
@@ -360,7 +377,7 @@ class ValidationBatches:
       text_embeddings: whether batches carry stored text embeddings.
     """
     self._number = batches
-    self._readers = _readers(
+    readers = _readers(
       tasks,
       layouts,
       directory,
@@ -372,6 +389,10 @@ class ValidationBatches:
       text=text,
       text_embeddings=text_embeddings,
       dropping=False,
+    )
+    self._readers = tuple(r for r in readers if r.has_examples())
+    self.left_out = tuple(
+      r.layout.name for r in readers if r not in self._readers
     )
     self._kept: dict[str, tuple[Batch, ...]] = {}
 

@@ -76,7 +76,9 @@ class Records:
   def _split(self, split: str) -> Any:
     if split not in self._builder.info.splits:
       hint = errors.near_names(split, self.splits)
-      raise errors.DataError(f'{self.directory} has no split {split!r}{hint}.')
+      raise errors.NoExamplesError(
+        f'{self.directory} has no split {split!r}{hint}.'
+      )
     return self._builder.info.splits[split]
 
   def schema(self, names: Sequence[str] | None = None) -> Any:
@@ -164,7 +166,8 @@ class Records:
       int64, ascending.
 
     Raises:
-      DataError: a feature is missing or no scalar, or nothing passes.
+      DataError: a feature is missing or no scalar.
+      NoExamplesError: nothing passes.
     """
     key = (split, tuple(sorted(minimum.items())), predicate)
     with self._lock:
@@ -189,9 +192,11 @@ class Records:
       with self._lock:
         self._selections[key] = found
     if not found.size:
-      raise errors.DataError(
-        f'no example of split {split!r} of {self.directory} passes the filter '
-        f'{dict(minimum)}; lower the minimum.'
+      asked = [f'{name} >= {least:g}' for name, least in minimum.items()]
+      asked += ['the predicate'] if predicate else []
+      raise errors.NoExamplesError(
+        f'no example of split {split!r} of {self.directory} has '
+        f'{" and ".join(asked)}; ask for less, or add clips that have it.'
       )
     return found
 

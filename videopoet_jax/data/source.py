@@ -176,7 +176,9 @@ class IndexedSource(seqio.DataSource):
     if kept is not None:
       size = len(kept)
     if not size:
-      raise errors.DataError(f'split {split!r} of {self.directory} is empty.')
+      raise errors.NoExamplesError(
+        f'split {split!r} of {self.directory} is empty.'
+      )
     key = permutation.fold(seed or 0, self._stream)
     return Order(size, key, shuffle)
 

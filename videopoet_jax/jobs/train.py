@@ -68,6 +68,8 @@ def train(
     UserError: something does not fit, or the folder cannot be written.
   """
   run_dir = pathlib.Path(run_dir)
+  for note in parts.notes:
+    say(note)
   copy_folders(parts.folders, run_dir)
   result = loop_lib.run(
     parts.trainable,

@@ -210,9 +210,9 @@ def prefix_lm(
     multiple=jax.device_count(),
     **shared,
   )
-  validation = None
+  validation, notes = None, ()
   if validation_batches:
-    validation = data_batches.ValidationBatches(
+    validation, notes = _validation(
       run_tasks,
       built,
       tokens,
@@ -243,7 +243,23 @@ def prefix_lm(
     ),
     validation,
     folders,
+    notes,
   )
+
+
+def _validation(
+  *args: Any, **options: Any
+) -> tuple[data_batches.ValidationBatches | None, tuple[str, ...]]:
+  """What to validate with, and what is left out of it for want of examples."""
+  try:
+    found = data_batches.ValidationBatches(*args, **options)
+  except errors.NoExamplesError as error:
+    return None, (f'no validation: {error}',)
+  notes = tuple(
+    f'no validation of {name}: no held-out example has what it needs'
+    for name in found.left_out
+  )
+  return (found if found.units() else None), notes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The parts of a run, and the configs that every run may bind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -57,6 +57,7 @@ class Parts:
     folders: folders to copy beside the checkpoints by name, so that a
       checkpoint needs nothing else to be used; or objects with
       `save(directory)`.
+    notes: what the user should know of them, a line each.
     finish: takes the parameters to use the model with and the run's folder,
       once the run is over: tokenizers become loadable from it.
   """
@@ -65,4 +66,5 @@ class Parts:
   batches: batches_lib.Batches
   validation: batches_lib.ValidationBatches | None = None
   folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  notes: Sequence[str] = ()
   finish: Callable[[Any, pathlib.Path], None] | None = None

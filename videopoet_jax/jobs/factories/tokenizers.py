@@ -3,6 +3,7 @@
 import gin
 import jax
 
+from videopoet_jax.core import errors
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import media_batches
 from videopoet_jax.jobs.factories import parts
@@ -51,11 +52,15 @@ def visual_tokenizer(
     mixture=mixture,
     host=host(),
   )
+  validation, notes = _validation(
+    media, media_batches.VIDEO, batch_size, validation_batches
+  )
   trainable = visual_lib.VisualTokenizerTrainable(config, recipe)
   return parts.Parts(
     trainable,
     batches,
-    _validation(media, media_batches.VIDEO, batch_size, validation_batches),
+    validation,
+    notes=notes,
     finish=lambda params, run_dir: trainable.bundle(params).save(run_dir),
   )
 
@@ -87,11 +92,15 @@ def audio_tokenizer(
     seed=seed,
     host=host(),
   )
+  validation, notes = _validation(
+    media, media_batches.AUDIO, batch_size, validation_batches
+  )
   trainable = audio_lib.AudioTokenizerTrainable(config, recipe)
   return parts.Parts(
     trainable,
     batches,
-    _validation(media, media_batches.AUDIO, batch_size, validation_batches),
+    validation,
+    notes=notes,
     finish=lambda params, run_dir: soundstream_bundle.AudioTokenizer(
       config, params
     ).save(run_dir),
@@ -100,15 +109,19 @@ def audio_tokenizer(
 
 def _validation(
   media: str, feature: str, batch_size: int, number: int
-) -> batches_lib.First | None:
+) -> tuple[batches_lib.First | None, tuple[str, ...]]:
+  """What to validate with, and why there is nothing if so."""
   if not number:
-    return None
-  batches = media_batches.MediaBatches(
-    media,
-    feature,
-    batch_size=batch_size,
-    split=data_batches.VALIDATION,
-    host=host(),
-    shuffle=False,
-  )
-  return batches_lib.First(batches, number)
+    return None, ()
+  try:
+    batches = media_batches.MediaBatches(
+      media,
+      feature,
+      batch_size=batch_size,
+      split=data_batches.VALIDATION,
+      host=host(),
+      shuffle=False,
+    )
+  except errors.NoExamplesError as error:
+    return None, (f'no validation: {error}',)
+  return batches_lib.First(batches, number), ()
