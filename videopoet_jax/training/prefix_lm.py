@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.models.prefix_lm import model as model_lib
+from videopoet_jax.training import context_noise
 
 Batch = Mapping[str, jax.Array]
 
@@ -25,16 +27,31 @@ class PrefixLMTrainable:
     config: sizes and choices of the model.
     space: vocabulary, grids and tasks that the layouts are built from.
     layout_names: the layouts of the run.
+    context_noise: largest share of the bits of visual ids that are flipped
+      where they are read in training, see `context_noise.flip_bits`; 0 leaves
+      them as they are. Not in the paper.
     name: what runs and checkpoints call it.
   """
 
   config: config_lib.PrefixLMConfig
   space: tasks.LayoutSpace
   layout_names: tuple[str, ...]
+  context_noise: float = 0.0
   name: str = description.KIND
 
   def __post_init__(self) -> None:
     self.config.check(self.space.vocabulary, tuple(self.layouts.values()))
+    if not 0.0 <= self.context_noise <= 0.5:
+      raise errors.ConfigError(
+        f'prefix_lm.context_noise is {self.context_noise}; it is a share of '
+        'bits, from 0 to 0.5'
+      )
+    size = self.space.vocabulary.visual_size
+    if self.context_noise and size & (size - 1):
+      raise errors.ConfigError(
+        f'prefix_lm.context_noise flips bits, and {size} visual ids, no power '
+        'of two, have none; set it to 0'
+      )
 
   @functools.cached_property
   def layouts(self) -> dict[str, layout_lib.SequenceLayout]:
@@ -75,7 +92,7 @@ class PrefixLMTrainable:
       batch: `tokens` int32 (B, L) global ids, `visible` bool (B, L), False
         where a condition is dropped, and `text_embeddings` float32 (B, S, E)
         where the model takes them.
-      rng: unused; nothing is random.
+      rng: of the noise.
       step: unused; there is no schedule.
       unit: a layout's name.
 
@@ -83,14 +100,41 @@ class PrefixLMTrainable:
       The scalar and the figures to log: `loss` (nats a token, without the z
       term), `perplexity`, and `loss/<modality>`, `accuracy/<modality>`.
     """
-    del rng, step
+    del step
     layout = self.layouts[unit]
+    read_BL = batch['tokens']
+    if self.context_noise:
+      read_BL = context_noise.flip_bits(
+        read_BL, layout, rng, self.context_noise
+      )
+    return self._loss(params, batch, layout, read_BL)
+
+  def validation_loss(
+    self,
+    params: Any,
+    batch: Batch,
+    rng: jax.Array,
+    step: jax.Array,
+    unit: str,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """`loss` without noise."""
+    del rng, step
+    return self._loss(params, batch, self.layouts[unit], batch['tokens'])
+
+  def _loss(
+    self,
+    params: Any,
+    batch: Batch,
+    layout: layout_lib.SequenceLayout,
+    read_BL: jax.Array,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
     results = self.module.apply(
       {'params': params},
       batch['tokens'],
       batch['visible'],
       layout,
       batch.get('text_embeddings'),
+      read_BL,
     )
     sums: dict[str, list[Any]] = {}
     z_total = jnp.float32(0.0)

@@ -140,12 +140,13 @@ def make_validation_step(
   The key follows from the batch's index alone, so the figures of two steps of
   a run are comparable.
   """
+  loss = getattr(trainable, 'validation_loss', trainable.loss)
 
   def validation_step(
     params: Any, batch: Any, index: jax.Array, step: jax.Array
   ) -> Metrics:
     rng = jax.random.fold_in(jax.random.key(seed), index)
-    total, metrics = trainable.loss(params, batch, rng, step, unit)
+    total, metrics = loss(params, batch, rng, step, unit)
     return dict(metrics) | {'loss': total}
 
   return validation_step

@@ -41,3 +41,6 @@ class Trainable(Protocol):
       step: traced int32; schedules are functions of it.
       unit: the compile unit, a static string: a layout's name, or 'clip'.
     """
+
+  # Where validation is to see less than training does, noise for one, there is
+  # a `validation_loss` with the arguments of `loss`.

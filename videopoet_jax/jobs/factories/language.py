@@ -122,6 +122,7 @@ def prefix_lm(
   tokens_per_batch: int = gin.REQUIRED,
   mixture: agd.MixtureSchedule = gin.REQUIRED,
   weights: Mapping[str, float] | None = None,
+  context_noise: float = 0.0,
   seed: int = 0,
   validation_batch_size: int = 16,
   validation_batches: int = 1,
@@ -149,6 +150,7 @@ def prefix_lm(
     tokens_per_batch: positions of a global batch, the same for all layouts.
     mixture: how often images and videos are drawn during the run.
     weights: by layout or task name, in place of the tasks' rates.
+    context_noise: see `PrefixLMTrainable`.
     seed: of the data order.
     validation_batch_size: examples of a global validation batch.
     validation_batches: batches of each layout in a validation; 0 for none.
@@ -221,7 +223,7 @@ def prefix_lm(
       **shared,
     )
   trainable = LanguageTrainable(
-    prefix_lm_lib.PrefixLMTrainable(config, space, names),
+    prefix_lm_lib.PrefixLMTrainable(config, space, names, context_noise),
     {
       **origin,
       'fingerprints': fingerprints
@@ -290,6 +292,12 @@ class LanguageTrainable:
   def loss(self, *args: Any) -> tuple[jax.Array, dict[str, jax.Array]]:
     """See `Trainable`."""
     return self.inner.loss(*args)
+
+  def validation_loss(
+    self, *args: Any
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """See `Trainable`."""
+    return self.inner.validation_loss(*args)
 
 
 def _text_tokenizer(text: str) -> text_lib.TextTokenizer:

@@ -231,13 +231,26 @@ class PrefixLM(nn.Module):
     visible_BL: jax.Array,
     layout: layout_lib.SequenceLayout,
     text_embeddings_BSE: jax.Array | None = None,
+    read_BL: jax.Array | None = None,
   ) -> dict[layout_lib.Run, cross_entropy.Result]:
-    """Loss of every run that carries one; arguments as for `hidden`.
+    """Loss of every run that carries one.
+
+    Args:
+      tokens_BL: as for `hidden`; the labels.
+      visible_BL: as for `hidden`.
+      layout: as for `hidden`.
+      text_embeddings_BSE: as for `hidden`.
+      read_BL: what is read in place of `tokens_BL`, if given.
 
     Returns:
       By run, arrays of (B * run's positions,).
     """
-    hidden_BTD = self.hidden(tokens_BL, visible_BL, layout, text_embeddings_BSE)
+    hidden_BTD = self.hidden(
+      tokens_BL if read_BL is None else read_BL,
+      visible_BL,
+      layout,
+      text_embeddings_BSE,
+    )
     results = {}
     for run in heads_lib.predicted(self.config, layout):
       part = slice(
