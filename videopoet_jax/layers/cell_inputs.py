@@ -77,7 +77,7 @@ class CellInputs(nn.Module):
         f'{name}_kernel',
         partitioning.fan_in_init((0,), (1,)),
         (slots * features, self.hidden),
-        (None, 'mlp'),
+        ('cell_features', 'mlp'),
         self.param_dtype,
       )
     self.kernels = kernels

@@ -28,6 +28,7 @@ STANDARD: Rules = (
   ('conv_in', None),
   ('conv_out', 'fsdp'),
   ('head_dim', None),
+  ('cell_features', None),
   ('batch', ('data', 'fsdp')),
   ('activation_batch', ('data', 'fsdp')),
   ('activation_length', 'sequence'),
