@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.models.prefix_lm import small
+from videopoet_jax.core import types
 from videopoet_jax.inference import decode
 from videopoet_jax.inference import sampling
 
@@ -118,6 +119,29 @@ def test_temperature_zero_takes_the_likeliest(built):
   (result,) = results.values()
   # The first factor is the likeliest of all and the second given the first.
   assert np.asarray(result.correct_N).all()
+
+
+@pytest.mark.parametrize('task', ['text_to_video', 'image_to_video'])
+def test_the_first_latent_frame_has_a_temperature_of_its_own(built, task):
+  layout = small.SPACE.layout(f'{task}/{small.SIZE}')
+  tokens_BL = np.repeat(small.tokens(layout, 1), 4, axis=0)
+
+  def made(**config):
+    return _run(
+      built, layout, tokens_BL, config=sampling.SamplingConfig(**config)
+    )
+
+  greedy, plain = made(temperature=0.0), made()
+  near_greedy = made(first_temperature=1e-6)
+  (target,) = layout.filled(types.Role.TARGET)
+  first = layout.slices[target.name].start
+  frame = slice(first, first + target.size // target.shape[0])
+  if target.start:  # The video goes on from a given frame.
+    np.testing.assert_array_equal(near_greedy, plain)
+  else:
+    np.testing.assert_array_equal(near_greedy[:, frame], greedy[:, frame])
+    after = slice(frame.stop, layout.length)
+    assert len(np.unique(near_greedy[:, after], axis=0)) == 4
 
 
 def test_guidance_of_equal_halves_changes_nothing(built):

@@ -43,7 +43,13 @@ def test_guidance_moves_away_from_the_unconditional():
 
 @pytest.mark.parametrize(
   'name, value',
-  [('temperature', -1.0), ('top_k', -1), ('top_p', 0.0), ('guidance', -2.0)],
+  [
+    ('temperature', -1.0),
+    ('top_k', -1),
+    ('top_p', 0.0),
+    ('guidance', -2.0),
+    ('first_temperature', 0.0),
+  ],
 )
 def test_impossible_settings_are_refused(name, value):
   with pytest.raises(errors.ConfigError, match=name):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import types
 from videopoet_jax.inference import sampling
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import kv_cache
@@ -161,6 +162,7 @@ class Decoder:
     keys_B: jax.Array,
     config: sampling.SamplingConfig,
     guidance: jax.Array | float,
+    temperature: jax.Array | float,
   ) -> jax.Array:
     """Draws global ids of a run; the batch is halved where guided."""
     number = keys_B.shape[0]
@@ -170,7 +172,7 @@ class Decoder:
     def choose(logits: jax.Array, salt: int) -> jax.Array:
       keys = jax.vmap(lambda key: jax.random.fold_in(key, salt))(keys_B)
       guided = sampling.guide(logits, guidance, config.is_guided)
-      return sampling.draw(guided, keys, config)
+      return sampling.draw(guided, keys, config, temperature)
 
     heads = self.model.bind({'params': params}).heads
     if not heads.is_factored(run):
@@ -198,6 +200,20 @@ def _distinct_runs(
   return runs, index_L
 
 
+def _temperatures(
+  layout: layout_lib.SequenceLayout, config: sampling.SamplingConfig
+) -> np.ndarray:
+  """float32 (L,): the temperature that each position is drawn at."""
+  temperature_L = np.full(layout.length, config.temperature, np.float32)
+  if config.first_temperature is not None:
+    for segment in layout.filled(types.Role.TARGET):
+      if segment.modality is types.Modality.VISUAL and segment.start == 0:
+        first = layout.slices[segment.name].start
+        frame = segment.size // segment.shape[0]
+        temperature_L[first : first + frame] = config.first_temperature
+  return temperature_L
+
+
 @functools.partial(jax.jit, static_argnames=('model', 'layout', 'config'))
 def _generate(
   params: Any,
@@ -215,6 +231,7 @@ def _generate(
   constants = decoder.prepare(params)
   runs, index_L = _distinct_runs(layout)
   rules_L = jnp.asarray(index_L)
+  temperature_L = jnp.asarray(_temperatures(layout, config))
 
   def step(state: State, position: jax.Array) -> tuple[State, None]:
     keys = jax.vmap(lambda key: jax.random.fold_in(key, position))(keys_B)
@@ -226,6 +243,7 @@ def _generate(
         keys_B=keys,
         config=config,
         guidance=guidance,
+        temperature=temperature_L[position],
       )
       for run in runs
     ]

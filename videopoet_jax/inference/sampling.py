@@ -18,6 +18,9 @@ class SamplingConfig:
 
   Attributes:
     temperature: divides the logits; 0 takes the likeliest id.
+    first_temperature: in its place for the first latent frame of a video that
+      is made from its start: what is shown is decided there, how it goes on
+      after. None makes no difference.
     top_k: only so many likeliest ids may be drawn; 0 for all.
     top_p: only the likeliest ids that make up this probability; 1 for all.
     guidance: weight of classifier-free guidance (arXiv 2207.12598): logits
@@ -29,6 +32,7 @@ class SamplingConfig:
   top_k: int = 0
   top_p: float = 1.0
   guidance: float = 1.0
+  first_temperature: float | None = None
 
   def __post_init__(self) -> None:
     for name, good, wish in (
@@ -41,6 +45,13 @@ class SamplingConfig:
         raise errors.ConfigError(
           f'{name} is {getattr(self, name)}; it must be {wish}.'
         )
+    if self.first_temperature is not None and not (
+      self.first_temperature > 0 and self.temperature > 0
+    ):
+      raise errors.ConfigError(
+        f'first_temperature is {self.first_temperature} and temperature '
+        f'{self.temperature}; both must be above 0 where both are given.'
+      )
 
   @property
   def is_guided(self) -> bool:
@@ -94,7 +105,10 @@ def guide(
 
 
 def draw(
-  logits_BV: jax.Array, keys_B: jax.Array, config: SamplingConfig
+  logits_BV: jax.Array,
+  keys_B: jax.Array,
+  config: SamplingConfig,
+  temperature: jax.Array | float | None = None,
 ) -> jax.Array:
   """Draws one id from each row.
 
@@ -102,13 +116,16 @@ def draw(
     logits_BV: float32, guidance applied.
     keys_B: a key for each row, so that a sample does not depend on its batch.
     config: see there.
+    temperature: of this position, above 0; that of `config` unless given.
 
   Returns:
     int32 (B,).
   """
   if config.temperature == 0.0:
     return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
-  restricted_BV = restrict(logits_BV / config.temperature, config)
+  if temperature is None:
+    temperature = config.temperature
+  restricted_BV = restrict(logits_BV / temperature, config)
   return jax.vmap(jax.random.categorical)(keys_B, restricted_BV).astype(
     jnp.int32
   )

@@ -8,6 +8,7 @@ For example, four videos of one prompt:
 
 import argparse
 from collections.abc import Sequence
+import dataclasses
 import json
 import os
 import pathlib
@@ -245,10 +246,7 @@ def generate(
       'num_samples': num_samples,
       'seed': seed,
       'seconds': seconds,
-      'temperature': config.temperature,
-      'top_k': config.top_k,
-      'top_p': config.top_p,
-      'guidance': config.guidance,
+      **dataclasses.asdict(config),
     },
     heard,
   )
@@ -272,6 +270,11 @@ def _parser() -> argparse.ArgumentParser:
   add('--num_samples', type=int, default=1)
   add('--guidance', type=float, default=1.0, help='1 is none')
   add('--temperature', type=float, default=1.0, help='0 takes the likeliest')
+  add(
+    '--first_temperature',
+    type=float,
+    help="of a video's first latent frame, if it is to be another one",
+  )
   add('--top_k', type=int, default=0, help='0 is all')
   add('--top_p', type=float, default=1.0)
   add('--negative_text', default='', help='with guidance')
@@ -308,7 +311,11 @@ def main(argv: Sequence[str]) -> int:
     num_samples=flags.num_samples,
     seed=flags.seed,
     config=sampling.SamplingConfig(
-      flags.temperature, flags.top_k, flags.top_p, flags.guidance
+      flags.temperature,
+      flags.top_k,
+      flags.top_p,
+      flags.guidance,
+      flags.first_temperature,
     ),
     negative_text=flags.negative_text,
     seconds=flags.seconds,
