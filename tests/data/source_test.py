@@ -124,7 +124,7 @@ def test_what_a_user_can_get_wrong(token_set, tmp_path):
     opened.schema(['vide_tokens'])
   with pytest.raises(errors.DataError, match='single number'):
     opened.select('train', {'video_tokens': 1})
-  with pytest.raises(errors.DataError, match='has quality >='):
+  with pytest.raises(errors.DataError, match='meets quality >='):
     opened.select('train', {'quality': 9.0})
   with pytest.raises(errors.DataError, match='divided among 3 hosts'):
     _clips(token_set, 1, hosts=3)

@@ -195,8 +195,8 @@ class Records:
       asked = [f'{name} >= {least:g}' for name, least in minimum.items()]
       asked += ['the predicate'] if predicate else []
       raise errors.NoExamplesError(
-        f'no example of split {split!r} of {self.directory} has '
-        f'{" and ".join(asked)}; ask for less, or add clips that have it.'
+        f'no example of split {split!r} of {self.directory} meets '
+        f'{" and ".join(asked)}; ask for less, or add such clips.'
       )
     return found
 
