@@ -174,8 +174,10 @@ class PrefixLM(nn.Module):
     if places.sources:
       sources = {name: s_LK[:length] for name, s_LK in places.sources.items()}
       stream_BLD += self.cell_inputs(tokens_BL, visible_BL, sources)
+    # Not split along the sequence yet: the gradient of a lookup of a few split
+    # positions in split rows comes out wrong (XLA, seen with jax 0.12).
     return partitioning.constrain(
-      stream_BLD, ('activation_batch', 'activation_length', 'activation_embed')
+      stream_BLD, ('activation_batch', None, 'activation_embed')
     )
 
   def _run(
@@ -207,7 +209,11 @@ class PrefixLM(nn.Module):
       None if angles_LP is None else pad(angles_LP[:length], 0),
       None if bias_NLL is None else pad(bias_NLL[:, :length, :length], 1, 2),
     )
-    stream_BLD, caches = self.stack(pad(stream_BLD, 1), context, keep)
+    stream_BLD = partitioning.constrain(
+      pad(stream_BLD, 1),
+      ('activation_batch', 'activation_length', 'activation_embed'),
+    )
+    stream_BLD, caches = self.stack(stream_BLD, context, keep)
     if room:
       stream_BLD = stream_BLD[:, :length]
       caches = jax.tree.map(lambda leaf: leaf[:, :, :length], caches)
