@@ -118,7 +118,7 @@ def test_temperature_zero_takes_the_likeliest(built):
   )
   (result,) = results.values()
   # The first factor is the likeliest of all and the second given the first.
-  assert np.asarray(result.correct_N).all()
+  assert np.asarray(result.correct_BT).all()
 
 
 @pytest.mark.parametrize('task', ['text_to_video', 'image_to_video'])

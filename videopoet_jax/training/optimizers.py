@@ -25,7 +25,13 @@ _HEADS = ('heads', 'kv_heads')
 # Axes of matrices that Adam updates. Tables are looked up row by row: as
 # matrices they mean nothing. Kernels of cell inputs learn as well from Adam, in
 # half the time of a tiny model's update.
-_BY_ADAM = ('vocab', 'code', 'relative_buckets', 'cell_features')
+_BY_ADAM = (
+  'vocab',
+  'output_vocab',
+  'code',
+  'relative_buckets',
+  'cell_features',
+)
 
 
 @dataclasses.dataclass(frozen=True)
