@@ -53,7 +53,6 @@ def run(folder, steps, name='lm'):
     'STEPS': steps, 'load_tasks.tasks': ['unconditional'],
     'prefix_lm.tokens_per_batch': 256, 'LoopConfig.tensorboard': False,
     'LoopConfig.log_every': 1, 'LoopConfig.validate_every': 0,
-    'OptimizerConfig.schedule': 'constant',
   }
   train.from_gin(
     ['gin/runs/shapes_prefix_lm.gin', 'gin/local_tiny.gin',
@@ -70,6 +69,7 @@ def run(folder, steps, name='lm'):
 run(bucket, 2)
 said['complete'] = manager.complete_steps(bucket / 'lm')
 said['resumed'], remote = run(bucket, 4)
+run(local, 2)
 _, here = run(local, 4)
 said['same_losses'] = remote == here and sorted(here) == [1, 2, 3, 4]
 _, a = export.load_params(bucket / 'lm', 'prefix_lm')
