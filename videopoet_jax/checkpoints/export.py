@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 import os
 import pathlib
-import shutil
 from typing import Any
 
 import jax
@@ -14,6 +13,7 @@ from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 PARAMS = 'params'
 EMA = 'ema'
@@ -41,7 +41,7 @@ def load_params(
     CheckpointError: the folder is missing, empty, half written, of another
       kind, or differs from `expected`.
   """
-  directory = pathlib.Path(directory).absolute()
+  directory = storage.absolute(directory)
   description = describe.read_description(directory, kind)
   if expected:
     manager.check_description(directory, expected, tuple(expected))
@@ -71,7 +71,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
   Raises:
     CheckpointError: the folder is missing or damaged.
   """
-  path = pathlib.Path(path).absolute()
+  path = storage.absolute(path)
   try:
     with ocp.PyTreeCheckpointer() as checkpointer:
       metadata = checkpointer.metadata(path)
@@ -109,7 +109,7 @@ def export_params(
   Raises:
     CheckpointError: the one cannot be read, or the other not written.
   """
-  source, directory = pathlib.Path(source), pathlib.Path(directory)
+  source, directory = storage.path(source), storage.path(directory)
   description, params = load_params(source)
   try:
     directory.mkdir(parents=True, exist_ok=True)
@@ -117,7 +117,7 @@ def export_params(
     (directory / describe.FILE_NAME).unlink(missing_ok=True)
     for inner in source.iterdir():
       if (inner / describe.FILE_NAME).is_file():
-        shutil.copytree(inner, directory / inner.name, dirs_exist_ok=True)
+        storage.copy_folder(inner, directory / inner.name)
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write {directory}: {error.strerror or error}; give a folder '

@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 STEPS_FOLDER = 'steps'
 COUNTERS = 'counters'
@@ -120,7 +121,7 @@ class Manager:
       CheckpointError: the folder cannot be written, or holds a run of another
         model.
     """
-    self._directory = pathlib.Path(directory).absolute()
+    self._directory = storage.absolute(directory)
     self._say = say
     # Orbax reports every phase of every save; a run's own lines drown in it.
     logging.getLogger('absl').setLevel(logging.WARNING)
@@ -278,19 +279,34 @@ def saved_shapes(item: pathlib.Path) -> dict[str, tuple[int, ...]]:
 
 def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
   """Numbers of the finished steps in a run's folder, oldest first."""
-  folder = pathlib.Path(directory) / STEPS_FOLDER
+  folder = storage.path(directory) / STEPS_FOLDER
   if not folder.is_dir():
     return []
   return sorted(
     int(path.name)
     for path in folder.iterdir()
-    if path.is_dir() and re.fullmatch(r'\d+', path.name)
+    if re.fullmatch(r'\d+', path.name) and _is_finished(path)
   )
 
 
 def unfinished_steps(directory: str | os.PathLike[str]) -> list[str]:
   """Names of folders that an interrupted save has left."""
-  folder = pathlib.Path(directory) / STEPS_FOLDER
+  folder = storage.path(directory) / STEPS_FOLDER
   if not folder.is_dir():
     return []
-  return sorted(p.name for p in folder.iterdir() if 'checkpoint-tmp' in p.name)
+  return sorted(
+    p.name
+    for p in folder.iterdir()
+    if 'checkpoint-tmp' in p.name
+    or (re.fullmatch(r'\d+', p.name) and p.is_dir() and not _is_finished(p))
+  )
+
+
+def _is_finished(folder: pathlib.Path) -> bool:
+  # A bucket renames nothing: there Orbax writes a step in its place and puts a
+  # file into it when it is whole.
+  if not folder.is_dir():
+    return False
+  if not storage.is_remote(folder):
+    return True
+  return bool(ocp.utils.is_checkpoint_finalized(folder))

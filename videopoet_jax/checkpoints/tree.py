@@ -1,13 +1,13 @@
 """One pytree of arrays in a folder of its own, by Orbax."""
 
 import os
-import pathlib
 import tempfile
 from typing import Any
 
 import orbax.checkpoint as ocp
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 
 def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
@@ -20,10 +20,11 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
   Raises:
     CheckpointError: if it cannot be written.
   """
-  path = pathlib.Path(path).absolute()
+  path = storage.absolute(path)
   try:
     # Tried first: Orbax would fail in a thread that then keeps the process.
-    os.rmdir(tempfile.mkdtemp(dir=path.parent))
+    if not storage.is_remote(path):
+      os.rmdir(tempfile.mkdtemp(dir=path.parent))
     with ocp.StandardCheckpointer() as checkpointer:
       checkpointer.save(path, tree, force=True)
   except OSError as error:
@@ -47,7 +48,7 @@ def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
   Raises:
     CheckpointError: if the folder is missing, incomplete or of another shape.
   """
-  path = pathlib.Path(path).absolute()
+  path = storage.absolute(path)
   if not path.is_dir():
     raise errors.CheckpointError(
       f'{path} does not exist: the checkpoint is half written or not one; give'

@@ -19,6 +19,7 @@ import gin.resource_reader
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
+from videopoet_jax.core import storage
 
 _Result = TypeVar('_Result')
 
@@ -97,7 +98,7 @@ def parse(
   for name in (*gin_files, *task_files):
     path = paths.resolve(name, root)
     with _one_line_errors(str(name)):
-      gin.parse_config_file(str(path.absolute()))
+      gin.parse_config_file(str(storage.absolute(path)))
   for binding in bindings:
     with _one_line_errors(f'binding {binding!r}'):
       gin.parse_config(binding)
@@ -134,8 +135,19 @@ def _keep_plain_readers() -> None:
   # that other libraries register are kept.
   ours = gin.resource_reader.system_path_reader
   gin_config._FILE_READERS[:] = [
-    reader for reader in gin_config._FILE_READERS if reader[0] is not ours
+    reader
+    for reader in gin_config._FILE_READERS
+    if reader[0] not in (ours, _open_remote)
   ]
+  gin.config.register_file_reader(_open_remote, _is_remote_file)
+
+
+def _open_remote(name: str) -> Any:
+  return storage.path(name).open()
+
+
+def _is_remote_file(name: str) -> bool:
+  return storage.is_remote(name) and storage.path(name).is_file()
 
 
 def _search(root: pathlib.Path) -> None:

@@ -9,6 +9,7 @@ same file in a clone, an editable install and a wheel.
 import pathlib
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 ASSET_FOLDERS = ('gin', 'tasks')
 
@@ -71,7 +72,8 @@ def resolve(name: str, root: pathlib.Path | None = None) -> pathlib.Path:
     ConfigError: there is no such file in either place.
   """
   root = root or assets_root()
-  for candidate in (pathlib.Path(name), root / name):
+  remote = storage.is_remote(name)
+  for candidate in (storage.path(name), *(() if remote else (root / name,))):
     if candidate.is_file():
       return candidate
   hint = errors.near_names(name, gin_files(root))

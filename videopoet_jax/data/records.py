@@ -8,7 +8,6 @@ disk, shared by every reader of the process.
 from collections.abc import Callable, Mapping, Sequence
 import functools
 import os
-import pathlib
 import threading
 from typing import Any
 
@@ -17,6 +16,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 # Raw bytes of one split that are kept in memory rather than read again.
 _MEMORY_BYTES = 256 * 2**20
@@ -37,7 +37,7 @@ class Records:
   def __init__(self, directory: str | os.PathLike[str]) -> None:
     """Opens a directory; DataError if it holds no readable data set."""
     self.directory = str(directory)
-    path = pathlib.Path(directory)
+    path = storage.path(directory)
     if not (path / 'dataset_info.json').is_file():
       what = 'is empty' if path.is_dir() else 'does not exist'
       if path.is_dir() and any(path.iterdir()):
@@ -209,7 +209,5 @@ def _open_records(directory: str, written: int) -> Records:
 
 def open_records(directory: str | os.PathLike[str]) -> Records:
   """The records of a directory, opened once in a process while unchanged."""
-  path = pathlib.Path(directory).absolute()
-  info = path / 'dataset_info.json'
-  written = info.stat().st_mtime_ns if info.is_file() else 0
-  return _open_records(str(path), written)
+  path = storage.absolute(directory)
+  return _open_records(str(path), storage.modified(path / 'dataset_info.json'))

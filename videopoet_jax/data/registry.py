@@ -28,6 +28,7 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import paths
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.data import preprocessors as preprocessors_lib
@@ -109,7 +110,7 @@ def _read(path: pathlib.Path) -> list[str]:
         with contextlib.suppress(ValueError):
           kept[key] = gin.query_parameter(key)
       with gin.unlock_config():
-        gin.parse_config_file(str(path.absolute()))
+        gin.parse_config_file(str(storage.absolute(path)))
         for key, value in kept.items():
           gin.bind_parameter(key, value)
   except (ValueError, SyntaxError, OSError, ImportError) as error:
@@ -143,7 +144,7 @@ class _Unresolved(gin.config_parser.ParserDelegate):
 def _instantiate(name: str, path: pathlib.Path) -> Task:
   with gin.config_scope(name):
     try:
-      return Task(name=name, folder=str(path.parent.absolute()))
+      return Task(name=name, folder=str(storage.absolute(path.parent)))
     except errors.UserError as error:
       # gin appends lines about its own call.
       raise errors.ConfigError(str(error).split('\n')[0]) from None

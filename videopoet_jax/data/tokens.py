@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import shutil
+import tempfile
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 
 INFO_FILE = 'tokens.json'
@@ -59,7 +61,7 @@ class TokenInfo:
 
 def read_info(directory: str | os.PathLike[str]) -> TokenInfo:
   """Reads `tokens.json`; DataError if there is none, or of another format."""
-  path = pathlib.Path(directory) / INFO_FILE
+  path = storage.path(directory) / INFO_FILE
   if not path.is_file():
     raise errors.DataError(
       f'{directory} has no {INFO_FILE}: it is not a token data set. Make one '
@@ -188,13 +190,16 @@ class TokenWriter:
     Raises:
       DataError: there is something already, or it cannot be written.
     """
-    self._final = pathlib.Path(directory)
+    self._final = storage.path(directory)
     self._partial = self._final.with_name(self._final.name + '.partial')
     if self._final.exists() and not overwrite:
       if not self._final.is_dir() or any(self._final.iterdir()):
         raise errors.DataError(
           f'{self._final} exists already; choose another output or remove it.'
         )
+    if storage.is_remote(directory):
+      # Records are written to local files and sent when they are complete.
+      self._partial = pathlib.Path(tempfile.mkdtemp(prefix='videopoet_tokens_'))
     try:
       if self._partial.exists():
         shutil.rmtree(self._partial)
@@ -302,9 +307,24 @@ class TokenWriter:
     (self._partial / INFO_FILE).write_text(
       json.dumps(self._info.to_json(), indent=2) + '\n'
     )
+    if storage.is_remote(self._final):
+      self._send()
+      return
     if self._final.exists():
       shutil.rmtree(self._final)
     self._partial.rename(self._final)
+
+  def _send(self) -> None:
+    """Copies the data set to its bucket; it counts when its info is there."""
+    try:
+      storage.remove_folder(self._final)
+      storage.copy_folder(self._partial, self._final, last='dataset_info.json')
+    except OSError as error:
+      raise errors.DataError(
+        f'{self._final} cannot be written: {error}; the data set is complete '
+        f'in {self._partial}, copy it from there.'
+      ) from error
+    shutil.rmtree(self._partial)
 
   def abandon(self) -> None:
     """Removes what was written so far."""

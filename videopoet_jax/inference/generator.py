@@ -12,6 +12,7 @@ import numpy as np
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.inference import conditions as conditions_lib
@@ -130,7 +131,7 @@ class Generator:
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
     """
-    directory = pathlib.Path(directory)
+    directory = storage.path(directory)
     # A demo's folder holds the model in a folder of its own.
     if (directory / description.KIND / 'checkpoint.json').is_file():
       directory = directory / description.KIND

@@ -6,6 +6,7 @@ from fractions import Fraction
 import math
 import os
 import pathlib
+import tempfile
 import wave
 
 import av
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 Path = str | os.PathLike[str]
 
@@ -74,8 +76,17 @@ def read_audio(path: Path, sampling_rate: int, samples: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[pathlib.Path]:
-  """Makes the parent; an OSError becomes a DataError that names the file."""
+  """Makes the parent; an OSError becomes a DataError that names the file.
+
+  Encoders write local files only: one for a bucket is written beside and sent.
+  """
   try:
+    if storage.is_remote(path):
+      with tempfile.TemporaryDirectory() as folder:
+        local = pathlib.Path(folder) / os.path.basename(path)
+        yield local
+        storage.copy_file(local, path)
+      return
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
     yield pathlib.Path(path)
   except OSError as error:

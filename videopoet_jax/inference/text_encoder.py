@@ -24,6 +24,7 @@ from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.models import t5_encoder
 from videopoet_jax.models import t5_import
 from videopoet_jax.tokenizers import interface
@@ -120,7 +121,7 @@ class TextEncoder:
     Raises:
       CheckpointError: it cannot be written.
     """
-    directory = pathlib.Path(directory)
+    directory = storage.path(directory)
     described = {
       'kind': KIND,
       'config': _sizes(self),
@@ -165,7 +166,7 @@ def load(directory: str | os.PathLike[str]) -> TextEncoder:
     CheckpointError: it is missing, half written, of another kind, or holds
       other weights than it was written with.
   """
-  directory = pathlib.Path(directory)
+  directory = storage.path(directory)
   described = describe.read_description(directory, KIND)
   try:
     config = t5_encoder.T5EncoderConfig(**described['config'])
@@ -205,7 +206,7 @@ def open_encoder(
     ConfigError: there is no such preset, or the weights are of other sizes.
     CheckpointError: something is missing or cannot be read.
   """
-  path = pathlib.Path(path)
+  path = storage.path(path)
   if preset and preset not in PRESETS:
     hint = errors.near_names(preset, PRESETS)
     raise errors.ConfigError(f'there is no text encoder {preset!r}{hint}.')

@@ -10,7 +10,6 @@ trains on it with `--gin_file gin/models/text_embeddings.gin`.
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
-import pathlib
 import sys
 import time
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.data import converter
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import tokens as tokens_lib
@@ -89,7 +89,7 @@ def embed_text(
   if dtype not in DTYPES:
     hint = errors.near_names(dtype, DTYPES)
     raise errors.ConfigError(f'--dtype is {dtype!r}{hint}.')
-  if pathlib.Path(tokens).resolve() == pathlib.Path(output).resolve():
+  if storage.path(tokens).resolve() == storage.path(output).resolve():
     raise errors.ConfigError(
       f'--output is the data set that is read, {tokens}; choose another folder.'
     )

@@ -19,6 +19,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import masking
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.data.media import decode as media_decode
@@ -141,7 +142,7 @@ def write_samples(
   Raises:
     DataError: the folder cannot be written.
   """
-  folder = pathlib.Path(out)
+  folder = storage.path(out)
   rate, sampling_rate = space.visual.frame_rate, space.audio.sampling_rate
   files = []
   for index in range(len(made.tokens_BL)):

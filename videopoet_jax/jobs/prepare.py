@@ -18,6 +18,7 @@ import sys
 import time
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import progress
 
@@ -178,6 +179,15 @@ def _skip(
   print(f'\nskipped: {error}', file=sys.stderr)
 
 
+def _local_path(name: str) -> pathlib.Path:
+  if storage.is_remote(name):
+    raise errors.ConfigError(
+      f'--input {name}: videos are decoded from local files only; copy them to '
+      'a disk (gcloud storage cp --recursive), or mount the bucket (gcsfuse)'
+    )
+  return pathlib.Path(name)
+
+
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='videopoet prepare',
@@ -188,13 +198,13 @@ def _parser() -> argparse.ArgumentParser:
     '--input',
     nargs='+',
     required=True,
-    type=pathlib.Path,
+    type=_local_path,
     help='video files, and folders to search for them',
   )
-  add('--output', required=True, type=pathlib.Path, help='data set folder')
+  add('--output', required=True, type=storage.path, help='data set folder')
   add(
     '--captions',
-    type=pathlib.Path,
+    type=storage.path,
     help='.csv (clip,caption), .json (an object) or .txt (clip, tab, caption); '
     'a clip is a file name, or file#00012 for one of its clips',
   )

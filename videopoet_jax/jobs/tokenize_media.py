@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
 import math
-import pathlib
 import sys
 import time
 from typing import Any
@@ -245,7 +244,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--media', required=True, help='data set folder of the clips')
   add('--visual_tokenizer', required=True, help='folder of the tokenizer')
   add('--audio_tokenizer', default='', help='folder; without it, no sound')
-  add('--output', required=True, type=pathlib.Path, help='data set folder')
+  add('--output', required=True, help='data set folder')
   add('--splits', nargs='*', default=(), help='of the clips (all)')
   add('--batch', type=int, default=64, help='clips encoded at a time (64)')
   add(

@@ -10,7 +10,6 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 import os
 import pathlib
-import shutil
 import sys
 from typing import Any
 
@@ -19,6 +18,7 @@ import jax
 
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs.factories import language
 from videopoet_jax.jobs.factories import parts as parts_lib
@@ -67,7 +67,7 @@ def train(
   Raises:
     UserError: something does not fit, or the folder cannot be written.
   """
-  run_dir = pathlib.Path(run_dir)
+  run_dir = storage.path(run_dir)
   for note in parts.notes:
     say(note)
   copy_folders(parts.folders, run_dir)
@@ -103,8 +103,8 @@ def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
     for name, origin in folders.items():
       if hasattr(origin, 'save'):
         origin.save(run_dir / name)
-      elif pathlib.Path(origin).resolve() != (run_dir / name).resolve():
-        shutil.copytree(origin, run_dir / name, dirs_exist_ok=True)
+      elif storage.path(origin).resolve() != (run_dir / name).resolve():
+        storage.copy_folder(origin, run_dir / name)
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write the run folder {run_dir}: {error.strerror or error}; give '
@@ -125,7 +125,7 @@ def _train(
   rules: Any = rules_lib.STANDARD,
 ) -> loop_lib.Result:
   # The configuration travels with the run, to be read and to be repeated.
-  pathlib.Path(run_dir, CONFIG_FILE).write_text(config_lib.text())
+  (storage.path(run_dir) / CONFIG_FILE).write_text(config_lib.text())
   return train(
     parts=parts,
     run_dir=run_dir,
@@ -193,7 +193,7 @@ def from_gin(
   if task_files:
     with gin.unlock_config():
       gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
-  copy_folders({}, pathlib.Path(run_dir))
+  copy_folders({}, storage.path(run_dir))
   return config_lib.call(
     _train, run_dir=str(run_dir), init_from=init_from, say=say
   )

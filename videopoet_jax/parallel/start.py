@@ -65,7 +65,14 @@ def initialize(config: HostConfig) -> None:
   if not config.coordinator:
     return
   if config.coordinator == 'auto':
-    jax.distributed.initialize()
+    try:
+      jax.distributed.initialize()
+    except ValueError as error:
+      raise errors.ConfigError(
+        'COORDINATOR_ADDRESS=auto, and this is no cluster that JAX knows (TPU '
+        'pod, Slurm with srun, MPI): it says '
+        f'{str(error)!r}. Give host:port, NUM_PROCESSES and PROCESS_ID'
+      ) from error
     return
   if not 0 <= config.process_id < config.num_processes:
     raise errors.ConfigError(

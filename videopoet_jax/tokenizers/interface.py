@@ -17,7 +17,6 @@ import hashlib
 import importlib
 import json
 import os
-import pathlib
 from typing import Any, Protocol
 
 import jax
@@ -28,6 +27,7 @@ from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.core import storage
 
 PARAMS_FOLDER = 'params'
 
@@ -154,7 +154,7 @@ class TokenizerBundle:
     Raises:
       CheckpointError: if the folder cannot be written.
     """
-    directory = pathlib.Path(directory)
+    directory = storage.path(directory)
     try:
       directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -215,7 +215,7 @@ def load(
     CheckpointError: if the folder is missing, empty, half written, not of the
       kind, or its weights are not those it was written with.
   """
-  directory = pathlib.Path(directory)
+  directory = storage.path(directory)
   description = describe.read_description(directory, kind)
   found = description['kind']
   if found not in _BUILDERS:

@@ -18,6 +18,7 @@ import sentencepiece
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 KIND = 'text_tokenizer'
 MODEL_FILE = 'spiece.model'
@@ -98,7 +99,7 @@ class TextTokenizer(abc.ABC):
     Raises:
       CheckpointError: if the folder cannot be written.
     """
-    directory = pathlib.Path(directory)
+    directory = storage.path(directory)
     try:
       directory.mkdir(parents=True, exist_ok=True)
       for name, content in self.files().items():
@@ -248,7 +249,7 @@ def load(directory: str | os.PathLike[str]) -> TextTokenizer:
     CheckpointError: if the folder is missing, half written, or not of a text
       tokenizer.
   """
-  directory = pathlib.Path(directory)
+  directory = storage.path(directory)
   description = describe.read_description(directory, KIND)
   tokenizer = _open(directory, description)
   if tokenizer.fingerprint != description['fingerprint']:
@@ -266,7 +267,7 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> SentencePieceTokenizer:
     CheckpointError: if it is missing or no such model.
   """
   try:
-    model = pathlib.Path(path).read_bytes()
+    model = storage.path(path).read_bytes()
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot read the SentencePiece model {path}: {error.strerror}.'

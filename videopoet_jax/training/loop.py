@@ -18,6 +18,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import manager as manager_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import adaptation
@@ -162,7 +163,7 @@ def run(
   try:
     with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
       story = _Story(
-        trainable, batches, pathlib.Path(run_dir), config, optimizer,
+        trainable, batches, storage.path(run_dir), config, optimizer,
         device_mesh, rules, validation, checkpoints, stop, say,
       )  # fmt: skip
       state, figures = story.tell(init_from)
@@ -421,7 +422,8 @@ class _Story:
     if in_a_row >= self.config.max_skipped_in_a_row:
       path = self.run_dir / f'not_finite_{done}.npz'
       if jax.process_index() == 0:
-        np.savez(path, unit=np.array(unit), step=done - 1, **batch)
+        with path.open('wb') as file:
+          np.savez(file, unit=np.array(unit), step=done - 1, **batch)
       raise FloatingPointError(
         f'{in_a_row:.0f} steps in a row were not finite, at step {done - 1} of '
         f'unit {unit!r}; its batch is in {path}, the last good state in the '

@@ -11,9 +11,13 @@ import warnings
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 FILE_NAME = 'metrics.jsonl'
 TENSORBOARD_FOLDER = 'tensorboard'
+
+# A bucket takes one write of the same object a second.
+_SECONDS_BETWEEN_WRITES = 10.0
 
 
 class Writer:
@@ -36,17 +40,21 @@ class Writer:
       tensorboard: whether to write event files, too.
       enabled: whether to write at all.
     """
-    self._file = None
+    self._file: Any = None
     self._tensorboard: Any = None
     if not enabled:
       return
-    directory = pathlib.Path(directory)
+    directory = storage.path(directory)
     path = directory / FILE_NAME
     try:
       directory.mkdir(parents=True, exist_ok=True)
       kept = [r for r in read(path) if r['step'] <= first_step]
-      path.write_text(''.join(json.dumps(r) + '\n' for r in kept))
-      self._file = path.open('a', encoding='utf-8')
+      text = ''.join(json.dumps(r) + '\n' for r in kept)
+      path.write_text(text)
+      if storage.is_remote(path):
+        self._file = _RemoteFile(path, text)
+      else:
+        self._file = path.open('a', encoding='utf-8')
     except OSError as error:
       raise errors.CheckpointError(
         f'cannot write {path}: {error.strerror}; give a --run_dir that can be '
@@ -95,9 +103,33 @@ class Writer:
       self._tensorboard.close()
 
 
+class _RemoteFile:
+  """A file that grows, in a bucket: there it can only be written whole."""
+
+  def __init__(self, path: pathlib.Path, text: str) -> None:
+    self._path = path
+    self._text = [text]
+    self._written = time.monotonic()
+
+  def write(self, text: str) -> None:
+    self._text.append(text)
+
+  def flush(self) -> None:
+    """Sends it unless that was done a moment ago."""
+    if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
+      self._send()
+
+  def _send(self) -> None:
+    self._path.write_text(''.join(self._text))
+    self._written = time.monotonic()
+
+  def close(self) -> None:
+    self._send()
+
+
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
   """Reads a `metrics.jsonl`; a last line cut short by a crash is left out."""
-  path = pathlib.Path(path)
+  path = storage.path(path)
   if not path.exists():
     return []
   records = []

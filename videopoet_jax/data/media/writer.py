@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.data.media import clips
 
 DATASET_NAME = 'media_clips'
@@ -106,17 +107,20 @@ class DatasetWriter:
       DataError: the folder exists with something else in it or cannot be
         written.
     """
-    self._output = output.absolute()
+    self._output = storage.absolute(output)
+    self._is_remote = storage.is_remote(output)
     self._features = feature_dict
     self._metadata = dict(metadata)
     if self._output.exists():
       self._check_replaceable(overwrite)
     with _writing(output):
-      self._output.parent.mkdir(parents=True, exist_ok=True)
+      # Beside the output, where it can be renamed to it; a bucket is sent what
+      # is complete.
+      parent = None if self._is_remote else self._output.parent
+      if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
       self._folder = pathlib.Path(
-        tempfile.mkdtemp(
-          prefix=f'.{self._output.name}.unfinished-', dir=self._output.parent
-        )
+        tempfile.mkdtemp(prefix=f'.{self._output.name}.unfinished-', dir=parent)
       )
       self._folder.chmod(0o755)
       (self._folder / 'spill').mkdir()
@@ -188,6 +192,12 @@ class DatasetWriter:
         description='Clips of video and sound with captions.',
         metadata=tfds.core.MetadataDict(self._metadata),
       )
+      if self._is_remote:
+        storage.remove_folder(self._output)
+        storage.copy_folder(
+          self._folder, self._output, last='dataset_info.json'
+        )
+        return
       old = self._folder.with_name(f'{self._folder.name}-old')
       if self._output.exists():
         self._output.rename(old)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
-import pathlib
 from typing import Any
 
 import gin
@@ -11,6 +10,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import agd
@@ -368,5 +368,5 @@ def _tokenizers(
   ):
     if folder:
       fingerprints[name] = interface.load(folder, kind).fingerprint
-      folders[kind] = pathlib.Path(folder)
+      folders[kind] = storage.path(folder)
   return folders, fingerprints

@@ -1,0 +1,305 @@
+#!/usr/bin/env bash
+# Runs a job on TPU slices of a GKE cluster, as a Kubernetes JobSet.
+#
+#   launch/gke_jobset.sh --name lm --topology v5p:4x4x4 --slices 2 \
+#     --image us-docker.pkg.dev/PROJECT/videopoet/videopoet:1 -- \
+#     videopoet train --gin_file gin/runs/paper_prefix_lm.gin ... \
+#     --run_dir gs://BUCKET/lm
+#   launch/gke_jobset.sh --action logs --name lm --log_dir logs/lm
+#
+# A pod that is preempted, evicted or asked to stop has its job saved and is
+# started again with the same command, which goes on from the newest complete
+# checkpoint, as often as it takes; other failures count towards --max_restarts.
+# A mistake in the command (status 2) ends the JobSet at once.
+#
+#   --action A            start (default), logs, status, delete
+#   --name NAME           of the JobSet; required
+#   --topology G:T        slice, such as v5p:4x4x4, v5e:16x16, v6e:8x8; or cpu:1
+#                         for a data job on one machine without TPUs
+#   --image IMAGE         container image; see launch/Dockerfile
+#   --slices N            slices that form one run (1)
+#   --namespace N         Kubernetes namespace (default)
+#   --service_account S   Kubernetes service account that may use the bucket
+#   --spot                on Spot capacity
+#   --reservation R       on a reservation
+#   --queue Q             Kueue local queue that admits the JobSet
+#   --priority_class P    Kubernetes priority class
+#   --max_restarts N      after failures that are not preemptions (20)
+#   --grace_seconds S     between SIGTERM and SIGKILL, for a save (600)
+#   --keep_seconds S      before a finished JobSet is removed (604800)
+#   --host_network        use the machines' network: faster between slices, but
+#                         pods then have the machines' rights, not S's
+#   --cpus N, --memory M  of cpu:1 (16, 64Gi)
+#   --env NAME=VALUE      for the job; repeatable
+#   --log_dir DIR         where --action logs writes, a file a pod
+#   --dry_run             print what would be sent, and send nothing
+#   --help                this text
+#
+# JobSet 0.10 or newer has to be installed in the cluster.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=launch/common.sh
+source "$here/common.sh"
+# shellcheck source=launch/topologies.sh
+source "$here/topologies.sh"
+
+action=start name='' slice='' image='' slices=1 namespace=default
+service_account='' spot=false reservation='' queue='' priority_class=''
+max_restarts=20 grace_seconds=600 keep_seconds=604800 host_network=false
+cpus=16 memory=64Gi log_dir='' dry_run=false
+environment=() command=()
+
+while (($# > 0)); do
+  case $1 in
+  --help | -h) manual && exit ;;
+  --dry_run) dry_run=true && shift && continue ;;
+  --spot) spot=true && shift && continue ;;
+  --host_network) host_network=true && shift && continue ;;
+  --) shift && command=("$@") && break ;;
+  --action) action=$(value "$1" "$@") ;;
+  --name) name=$(value "$1" "$@") ;;
+  --topology) slice=$(value "$1" "$@") ;;
+  --image) image=$(value "$1" "$@") ;;
+  --slices) slices=$(value "$1" "$@") ;;
+  --namespace) namespace=$(value "$1" "$@") ;;
+  --service_account) service_account=$(value "$1" "$@") ;;
+  --reservation) reservation=$(value "$1" "$@") ;;
+  --queue) queue=$(value "$1" "$@") ;;
+  --priority_class) priority_class=$(value "$1" "$@") ;;
+  --max_restarts) max_restarts=$(value "$1" "$@") ;;
+  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
+  --keep_seconds) keep_seconds=$(value "$1" "$@") ;;
+  --cpus) cpus=$(value "$1" "$@") ;;
+  --memory) memory=$(value "$1" "$@") ;;
+  --env) environment+=("$(value "$1" "$@")") ;;
+  --log_dir) log_dir=$(value "$1" "$@") ;;
+  *) die "there is no flag '$1'; $0 --help lists them (the command stands" \
+    'behind --)' ;;
+  esac
+  shift 2
+done
+
+check_given --name "$name"
+check_name --name "$name"
+kubectl=(kubectl --namespace "$namespace")
+pods="jobset.sigs.k8s.io/jobset-name=$name"
+hint='https://kubernetes.io/docs/tasks/tools'
+
+# Every pod of the newest start, a file each.
+collect_logs() {
+  check_given --log_dir "$log_dir"
+  need kubectl "$hint"
+  if [[ $dry_run == true ]]; then
+    send "${kubectl[@]}" get pods --selector "$pods" --output name
+    send "${kubectl[@]}" logs --timestamps POD
+    return
+  fi
+  mkdir -p "$log_dir"
+  local pod found
+  found=$("${kubectl[@]}" get pods --selector "$pods" --output name)
+  [[ -n $found ]] || die "JobSet $name has no pods in namespace $namespace"
+  while read -r pod; do
+    "${kubectl[@]}" logs --timestamps "$pod" >"$log_dir/${pod#pod/}.log" ||
+      note "no log of $pod"
+  done <<<"$found"
+  note "logs are in $log_dir"
+}
+
+case $action in
+start) ;;
+logs) collect_logs && exit ;;
+status)
+  need kubectl "$hint"
+  send "${kubectl[@]}" get jobset "$name"
+  send "${kubectl[@]}" get pods --selector "$pods" --output wide
+  exit
+  ;;
+delete)
+  need kubectl "$hint"
+  send "${kubectl[@]}" delete jobset "$name"
+  exit
+  ;;
+*) die "--action is '$action'; expected start, logs, status or delete" ;;
+esac
+
+check_given --topology "$slice"
+check_given --image "$image"
+check_count --slices "$slices"
+check_number --max_restarts "$max_restarts"
+check_count --grace_seconds "$grace_seconds"
+check_number --keep_seconds "$keep_seconds"
+check_count --cpus "$cpus"
+[[ $memory =~ ^[1-9][0-9]*[GMT]i$ ]] ||
+  die "--memory is '$memory'; expected a size such as 64Gi"
+[[ $spot == false || -z $reservation ]] ||
+  die '--spot and --reservation exclude each other: take one of them'
+for setting in ${environment[@]+"${environment[@]}"}; do
+  check_environment --env "$setting"
+done
+if [[ $slice == cpu:1 ]]; then
+  hosts=1
+  ((slices == 1)) || die "--slices $slices: cpu:1 is one machine"
+else
+  read_topology "$slice"
+  check_joined "$slices"
+fi
+check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
+check_slices "$slices" "${command[@]}"
+need kubectl "$hint"
+
+# Kubernetes replaces $(NAME) in a command, and reads $$ as one dollar sign.
+argument() {
+  printf '              - %s\n' "$(yaml_string "${1//\$/\$\$}")"
+}
+
+variable() {
+  printf '              - name: %s\n                value: %s\n' \
+    "$1" "$(yaml_string "$2")"
+}
+
+node_selector() {
+  if [[ $slice != cpu:1 ]]; then
+    echo "              cloud.google.com/gke-tpu-accelerator: $accelerator"
+    echo "              cloud.google.com/gke-tpu-topology: $topology"
+  fi
+  [[ $spot == false ]] || echo '              cloud.google.com/gke-spot: "true"'
+  [[ -z $reservation ]] ||
+    echo "              cloud.google.com/reservation-name: $(
+      yaml_string "$reservation"
+    )"
+}
+
+manifest() {
+  local setting selector
+  cat <<HEAD
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata:
+  name: $name
+  namespace: $(yaml_string "$namespace")
+  labels:
+    app: videopoet
+HEAD
+  [[ -z $queue ]] ||
+    echo "    kueue.x-k8s.io/queue-name: $(yaml_string "$queue")"
+  # One slice is one node pool, which no two of the run's slices share.
+  [[ $slice == cpu:1 ]] || cat <<'PLACEMENT'
+  annotations:
+    alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
+PLACEMENT
+  cat <<SPEC
+spec:
+  ttlSecondsAfterFinished: $keep_seconds
+  failurePolicy:
+    maxRestarts: $max_restarts
+    rules:
+    - name: mistakeInTheCommand
+      action: FailJobSet
+      onJobFailureReasons: [PodFailurePolicy]
+      onJobFailureMessagePatterns: ["exit code $USER_ERROR_STATUS matching"]
+    - name: preempted
+      action: RestartJobSetAndIgnoreMaxRestarts
+      onJobFailureReasons: [PodFailurePolicy]
+  replicatedJobs:
+  - name: slice
+    replicas: $slices
+    template:
+      spec:
+        parallelism: $hosts
+        completions: $hosts
+        completionMode: Indexed
+        backoffLimit: 0
+        podFailurePolicy:
+          rules:
+          - action: FailJob
+            onExitCodes:
+              containerName: videopoet
+              operator: In
+              values: [$USER_ERROR_STATUS]
+          - action: FailJob
+            onPodConditions:
+            - type: DisruptionTarget
+              status: "True"
+          - action: FailJob
+            onExitCodes:
+              containerName: videopoet
+              operator: In
+              values: [$STOPPED_STATUS]
+        template:
+          metadata:
+            labels:
+              app: videopoet
+          spec:
+            restartPolicy: Never
+            terminationGracePeriodSeconds: $grace_seconds
+SPEC
+  [[ -z $service_account ]] ||
+    echo "            serviceAccountName: $(yaml_string "$service_account")"
+  [[ -z $priority_class ]] ||
+    echo "            priorityClassName: $(yaml_string "$priority_class")"
+  if [[ $host_network == true ]]; then
+    echo '            hostNetwork: true'
+    echo '            dnsPolicy: ClusterFirstWithHostNet'
+  fi
+  selector=$(node_selector)
+  [[ -z $selector ]] ||
+    printf '            nodeSelector:\n%s\n' "$selector"
+  if [[ $spot == true ]]; then
+    cat <<'SPOT'
+            tolerations:
+            - key: cloud.google.com/gke-spot
+              operator: Equal
+              value: "true"
+              effect: NoSchedule
+SPOT
+  fi
+  cat <<CONTAINER
+            containers:
+            - name: videopoet
+              image: $(yaml_string "$image")
+              command:
+CONTAINER
+  for setting in "${command[@]}"; do
+    argument "$setting"
+  done
+  echo '              env:'
+  ((hosts * slices == 1)) || variable COORDINATOR_ADDRESS auto
+  # A host that finds no TPU says so, and does not train on its CPU.
+  if [[ $slice == cpu:1 ]]; then
+    variable JAX_PLATFORMS cpu
+  else
+    variable JAX_PLATFORMS tpu,cpu
+  fi
+  for setting in ${environment[@]+"${environment[@]}"}; do
+    variable "${setting%%=*}" "${setting#*=}"
+  done
+  if [[ $slice == cpu:1 ]]; then
+    cat <<MACHINE
+              resources:
+                requests:
+                  cpu: $cpus
+                  memory: $memory
+                limits:
+                  memory: $memory
+MACHINE
+  else
+    cat <<CHIPS
+              ports:
+              - containerPort: 8471
+              - containerPort: 8080
+              resources:
+                limits:
+                  google.com/tpu: $chips_per_host
+CHIPS
+  fi
+}
+
+if [[ $dry_run == true ]]; then
+  manifest
+else
+  manifest | "${kubectl[@]}" apply --filename -
+  note "see it:   $0 --action status --name $name --namespace $namespace"
+  note "logs:     $0 --action logs --name $name --namespace $namespace" \
+    '--log_dir DIR'
+  note "end it:   $0 --action delete --name $name --namespace $namespace"
+fi

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# Runs a job on the GPUs of a Slurm cluster.
+#
+#   launch/slurm.sh --name lm --nodes 8 --gpus_per_node 8 --time 24:00:00 -- \
+#     videopoet train --gin_file gin/runs/paper_prefix_lm.gin ... \
+#     --run_dir /scratch/me/lm
+#
+# Before the time limit, and when it is preempted, the job saves, ends with
+# status 143 and is queued again; the same command goes on from the newest
+# complete checkpoint. Other failures are queued again at most --max_restarts
+# times, a mistake in the command (status 2) never.
+#
+#   --name NAME           of the job; required
+#   --nodes N             machines (1)
+#   --gpus_per_node N     GPUs of each (8)
+#   --process_per P       gpu (default) or node: one process for each
+#   --cpus_per_gpu N      cores for each GPU (8)
+#   --time T              limit, as sbatch takes it (24:00:00)
+#   --partition P, --account A, --qos Q, --reservation R, --constraint C
+#   --max_restarts N      after failures (20)
+#   --grace_seconds S     before the limit at which the job is told to save (600)
+#   --setup LINE          run on each node before the job, for example
+#                         'source /path/.venv/bin/activate'
+#   --container IMAGE     run in this image (needs the Pyxis plugin)
+#   --mount HOST:INSIDE   folders of the container, as Pyxis takes them
+#   --env NAME=VALUE      for the job; repeatable
+#   --log_dir DIR         where the job's lines go, a file a process (logs)
+#   --action A            submit (default), status, cancel (saves first)
+#   --dry_run             print what would be sent, and send nothing
+#   --help                this text
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=launch/common.sh
+source "$here/common.sh"
+
+action=submit name='' nodes=1 gpus_per_node=8 process_per=gpu cpus_per_gpu=8
+time=24:00:00 max_restarts=20 grace_seconds=600 setup='' image='' mount=''
+log_dir=logs dry_run=false
+environment=() command=() options=()
+
+while (($# > 0)); do
+  case $1 in
+  --help | -h) manual && exit ;;
+  --dry_run) dry_run=true && shift && continue ;;
+  --) shift && command=("$@") && break ;;
+  --action) action=$(value "$1" "$@") ;;
+  --name) name=$(value "$1" "$@") ;;
+  --nodes) nodes=$(value "$1" "$@") ;;
+  --gpus_per_node) gpus_per_node=$(value "$1" "$@") ;;
+  --process_per) process_per=$(value "$1" "$@") ;;
+  --cpus_per_gpu) cpus_per_gpu=$(value "$1" "$@") ;;
+  --time) time=$(value "$1" "$@") ;;
+  --partition | --account | --qos | --reservation | --constraint)
+    options+=("$1=$(value "$1" "$@")")
+    ;;
+  --max_restarts) max_restarts=$(value "$1" "$@") ;;
+  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
+  --setup) setup=$(value "$1" "$@") ;;
+  --container) image=$(value "$1" "$@") ;;
+  --mount) mount=$(value "$1" "$@") ;;
+  --env) environment+=("$(value "$1" "$@")") ;;
+  --log_dir) log_dir=$(value "$1" "$@") ;;
+  *) die "there is no flag '$1'; $0 --help lists them (the command stands" \
+    'behind --)' ;;
+  esac
+  shift 2
+done
+
+check_given --name "$name"
+check_name --name "$name"
+hint='run this on a login node of the cluster'
+case $action in
+submit) ;;
+status)
+  need squeue "$hint"
+  send squeue --me --name "$name" --long
+  exit
+  ;;
+cancel)
+  need scancel "$hint"
+  # The steps get SIGTERM and are left to save and end by themselves; `cancel`
+  # as a file tells the script that this end is not one to begin again from.
+  send touch "$log_dir/$name.cancel"
+  send scancel --me --name "$name" --signal TERM
+  exit
+  ;;
+*) die "--action is '$action'; expected submit, status or cancel" ;;
+esac
+
+check_count --nodes "$nodes"
+check_count --gpus_per_node "$gpus_per_node"
+check_count --cpus_per_gpu "$cpus_per_gpu"
+check_number --max_restarts "$max_restarts"
+check_count --grace_seconds "$grace_seconds"
+[[ $time =~ ^([0-9]+-)?[0-9]+(:[0-9]{2}){0,2}$ ]] ||
+  die "--time is '$time'; expected for example 24:00:00 or 2-00:00:00"
+[[ -z $mount || -n $image ]] || die '--mount is for --container; give both'
+[[ $log_dir != *' '* ]] || die "--log_dir is '$log_dir'; sbatch takes no spaces"
+for option in ${options[@]+"${options[@]}"}; do
+  [[ ${option#*=} =~ ^[-A-Za-z0-9_.,\&\|@]+$ ]] ||
+    die "${option%%=*} is '${option#*=}'; expected letters, digits and -_.,"
+done
+for setting in ${environment[@]+"${environment[@]}"}; do
+  check_environment --env "$setting"
+done
+case $process_per in
+gpu) tasks=$gpus_per_node cpus=$cpus_per_gpu ;;
+node) tasks=1 cpus=$((cpus_per_gpu * gpus_per_node)) ;;
+*) die "--process_per is '$process_per'; expected gpu or node" ;;
+esac
+check_command $((nodes * tasks)) ${command[@]+"${command[@]}"}
+
+script() {
+  local option devices step=(srun --kill-on-bad-exit=1 --output
+    "$log_dir/$name.%j.%t.log" --open-mode append)
+  cat <<HEAD
+#!/usr/bin/env bash
+#SBATCH --job-name=$name
+#SBATCH --nodes=$nodes
+#SBATCH --ntasks-per-node=$tasks
+#SBATCH --gpus-per-node=$gpus_per_node
+#SBATCH --cpus-per-task=$cpus
+#SBATCH --time=$time
+#SBATCH --signal=TERM@$grace_seconds
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=$log_dir/$name.%j.log
+HEAD
+  for option in ${options[@]+"${options[@]}"}; do
+    echo "#SBATCH $option"
+  done
+  cat <<'START'
+set -uo pipefail
+# Slurm tells every process its number; the job asks it.
+export COORDINATOR_ADDRESS=auto
+export JAX_PLATFORMS=cuda,cpu
+export PYTHONUNBUFFERED=1
+START
+  if [[ $process_per == node ]]; then
+    # Under Slurm JAX takes one GPU a process unless it is told which.
+    devices=$(seq -s , 0 $((gpus_per_node - 1)))
+    echo "export JAX_LOCAL_DEVICE_IDS=$devices"
+  fi
+  for setting in ${environment[@]+"${environment[@]}"}; do
+    echo "export $(shell_words "${setting%%=*}")=$(shell_word "${setting#*=}")"
+  done
+  [[ -z $image ]] || step+=(--container-image "$image")
+  [[ -z $mount ]] || step+=(--container-mounts "$mount")
+  if [[ -n $setup ]]; then
+    # shellcheck disable=SC2016
+    step+=(bash -c "$setup && exec \"\$@\"" videopoet)
+  fi
+  printf 'rm -f %s\n' "$(shell_word "$log_dir/$name.cancel")"
+  printf 'status=0\n%s || status=$?\n' "$(shell_words "${step[@]}" \
+    "${command[@]}")"
+  cat <<END
+if [[ -e $(shell_word "$log_dir/$name.cancel") ]]; then
+  echo "cancelled; the job ended with status \$status"
+elif ((status == $STOPPED_STATUS)); then
+  echo 'stopped and saved; queued again'
+  scontrol requeue "\$SLURM_JOB_ID"
+elif ((status != 0 && status != $USER_ERROR_STATUS)) &&
+  ((\${SLURM_RESTART_COUNT:-0} < $max_restarts)); then
+  echo "failed with status \$status; queued again"
+  scontrol requeue "\$SLURM_JOB_ID"
+fi
+exit "\$status"
+END
+}
+
+if [[ $dry_run == true ]]; then
+  script
+else
+  need sbatch "$hint"
+  mkdir -p "$log_dir"
+  script | sbatch
+fi

@@ -1,0 +1,42 @@
+"""Local paths stay pathlib's; folders are copied in order."""
+
+import pathlib
+
+from videopoet_jax.core import storage
+
+
+def test_a_local_path_is_pathlibs(tmp_path):
+  assert type(storage.path('a/b')) is type(pathlib.Path('a/b'))
+  assert storage.path(tmp_path) == tmp_path
+  assert not storage.is_remote(tmp_path / 'gs:')
+
+
+def test_a_bucket_keeps_both_slashes():
+  path = storage.path('gs://bucket/run') / 'steps'
+  assert str(path) == 'gs://bucket/run/steps'
+  assert str(storage.absolute(path)) == 'gs://bucket/run/steps'
+  assert storage.is_remote(path)
+
+
+def test_modified_tells_versions_apart(tmp_path):
+  file = tmp_path / 'a'
+  assert storage.modified(file) == 0
+  file.write_text('1')
+  assert storage.modified(file) == file.stat().st_mtime_ns
+
+
+def test_the_last_file_comes_last(tmp_path, monkeypatch):
+  (tmp_path / 'from' / 'inner').mkdir(parents=True)
+  for name in ('a_info', 'b', 'inner/c'):
+    (tmp_path / 'from' / name).write_text(name)
+  copied = []
+  copy_file = storage.copy_file
+  monkeypatch.setattr(
+    storage,
+    'copy_file',
+    lambda a, b: (copied.append(pathlib.Path(a).name), copy_file(a, b)),
+  )
+  storage.copy_folder(tmp_path / 'from', tmp_path / 'to', last='a_info')
+  assert copied[-1] == 'a_info'
+  assert (tmp_path / 'to' / 'inner' / 'c').read_text() == 'inner/c'
+  assert len(copied) == 2  # The inner folder is copied by the library.

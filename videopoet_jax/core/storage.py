@@ -1,0 +1,86 @@
+"""Paths on this machine and in a bucket.
+
+A local path is pathlib's own. One that begins with `gs://` (or another of
+`REMOTE`) is etils' `epath`, which has the same methods and needs gcsfs or
+TensorFlow; it is imported only then. pathlib would make `gs:/` of `gs://`, so
+that a path a user gives goes through `path` before anything else.
+"""
+
+import os
+import pathlib
+import shutil
+from typing import Any
+
+REMOTE = ('gs://', 's3://')
+
+Path = str | os.PathLike[str]
+
+
+def is_remote(name: Path) -> bool:
+  """Whether a path is in a bucket."""
+  return os.fspath(name).startswith(REMOTE)
+
+
+def path(name: Path) -> pathlib.Path:
+  """The path object to work with: pathlib's, or one that acts like it."""
+  if not is_remote(name):
+    return pathlib.Path(name)
+  from etils import epath
+
+  return epath.Path(name)
+
+
+def absolute(name: Path) -> pathlib.Path:
+  """The path from the root; a bucket's is that already."""
+  return path(name) if is_remote(name) else pathlib.Path(name).absolute()
+
+
+def modified(name: Path) -> int:
+  """When a file was written last, to tell versions apart; 0 if there is none.
+
+  Nanoseconds for local files, seconds in a bucket.
+  """
+  file = path(name)
+  if not file.is_file():
+    return 0
+  status: Any = file.stat()
+  return getattr(status, 'st_mtime_ns', None) or int(status.mtime)
+
+
+def remove_folder(name: Path) -> None:
+  """Removes a folder and what is in it, if it is there."""
+  folder: Any = path(name)
+  if is_remote(name):
+    folder.rmtree(missing_ok=True)
+  else:
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def copy_folder(origin: Path, target: Path, last: str = '') -> None:
+  """Copies a folder's files and folders over those of another.
+
+  Args:
+    origin: what to copy.
+    target: where to; made if need be.
+    last: name of a file without which the folder counts as unfinished; it is
+      copied after all others.
+
+  Raises:
+    OSError: something cannot be read or written.
+  """
+  if not is_remote(origin) and not is_remote(target) and not last:
+    shutil.copytree(origin, target, dirs_exist_ok=True)
+    return
+  source, folder = path(origin), path(target)
+  folder.mkdir(parents=True, exist_ok=True)
+  for inner in sorted(source.iterdir(), key=lambda p: (p.name == last, p.name)):
+    if inner.is_dir():
+      copy_folder(inner, folder / inner.name)
+    else:
+      copy_file(inner, folder / inner.name)
+
+
+def copy_file(origin: Path, target: Path) -> None:
+  """Copies one file without holding it in memory; OSError if it cannot."""
+  with path(origin).open('rb') as read, path(target).open('wb') as written:
+    shutil.copyfileobj(read, written, 16 * 2**20)
