@@ -28,6 +28,7 @@ from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop as loop_lib
 from videopoet_jax.training import optimizers
+from videopoet_jax.training import watchdog as watchdog_lib
 
 # Imported for what they register with gin.
 FACTORIES = (
@@ -47,6 +48,7 @@ def train(
   mesh: mesh_lib.MeshConfig | None = None,
   rules: rules_lib.Rules = rules_lib.STANDARD,
   init_from: str | os.PathLike[str] | None = None,
+  watchdog: watchdog_lib.WatchdogConfig | None = None,
   say: Callable[[str], None] = print,
 ) -> loop_lib.Result:
   """Trains; needs no gin.
@@ -59,6 +61,7 @@ def train(
     mesh: devices along each axis; all of them for data unless given.
     rules: logical to mesh axes.
     init_from: checkpoint folder whose parameters a fresh run begins with.
+    watchdog: when the run counts as hung.
     say: takes lines for the screen.
 
   Returns:
@@ -68,7 +71,8 @@ def train(
     UserError: something does not fit, or the folder cannot be written.
   """
   run_dir = pathlib.Path(run_dir)
-  copy_folders(parts.folders, run_dir)
+  if jax.process_index() == 0:
+    copy_folders(parts.folders, run_dir)
   result = loop_lib.run(
     parts.trainable,
     parts.batches,
@@ -79,10 +83,11 @@ def train(
     rules=rules,
     validation=parts.validation,
     init_from=init_from,
+    watchdog=watchdog or watchdog_lib.WatchdogConfig(),
     say=say,
   )
   if parts.finish is not None and result.steps >= loop.total_steps:
-    parts.finish(jax.device_get(result.params), run_dir)
+    parts.finish(start.to_host(result.params), run_dir)
   return result
 
 
@@ -121,9 +126,11 @@ def _train(
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
   rules: Any = rules_lib.STANDARD,
+  watchdog: watchdog_lib.WatchdogConfig | None = None,
 ) -> loop_lib.Result:
   # The configuration travels with the run, to be read and to be repeated.
-  pathlib.Path(run_dir, CONFIG_FILE).write_text(config_lib.text())
+  if jax.process_index() == 0:
+    pathlib.Path(run_dir, CONFIG_FILE).write_text(config_lib.text())
   return train(
     parts=parts,
     run_dir=run_dir,
@@ -132,6 +139,7 @@ def _train(
     mesh=mesh,
     rules=rules,
     init_from=init_from,
+    watchdog=watchdog,
     say=say,
   )
 

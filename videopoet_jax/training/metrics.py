@@ -17,7 +17,12 @@ TENSORBOARD_FOLDER = 'tensorboard'
 
 
 class Writer:
-  """Writes scalars of steps; does nothing on any host but the first."""
+  """Writes scalars of steps; does nothing on any host but the first.
+
+  Attributes:
+    redone_steps: steps that were logged and are done again, since they came
+      after the checkpoint that the run goes on from.
+  """
 
   def __init__(
     self,
@@ -36,6 +41,7 @@ class Writer:
       tensorboard: whether to write event files, too.
       enabled: whether to write at all.
     """
+    self.redone_steps = 0
     self._file = None
     self._tensorboard: Any = None
     if not enabled:
@@ -44,8 +50,14 @@ class Writer:
     path = directory / FILE_NAME
     try:
       directory.mkdir(parents=True, exist_ok=True)
-      kept = [r for r in read(path) if r['step'] <= first_step]
-      path.write_text(''.join(json.dumps(r) + '\n' for r in kept))
+      found = read(path)
+      kept = [r for r in found if r['step'] <= first_step]
+      last = max((r['step'] for r in found), default=0)
+      self.redone_steps = max(0, last - first_step)
+      # Renamed when it is whole: a kill here must not cost the figures.
+      partial = path.with_name(f'{FILE_NAME}.partial')
+      partial.write_text(''.join(json.dumps(r) + '\n' for r in kept))
+      partial.replace(path)
       self._file = path.open('a', encoding='utf-8')
     except OSError as error:
       raise errors.CheckpointError(
