@@ -2,6 +2,7 @@
 
 import collections
 import random
+import signal
 
 import numpy as np
 import pytest
@@ -10,31 +11,46 @@ from tests.jobs import token_set
 from tests.training import processes
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
-from videopoet_jax.jobs import cli
 
 # Large enough that a save takes a while, and the pause that a kill meets steps.
-_OPTIONS = {'total_steps': 40, 'save_every': 2, 'ema_decay': 0.9, 'width': 4096}
+_OPTIONS = {'total_steps': 48, 'save_every': 2, 'ema_decay': 0.9, 'width': 4096}
 
 
 def _params(run_dir):
   return export.load_params(run_dir)[1]
 
 
-def _endure(start, run_dir, whole, kills, seed):
-  """Kills a run again and again and lets it end; returns what was met."""
+def _endure(start, run_dir, whole, kills, seed, most):
+  """Kills a run again and again and lets it end.
+
+  Args:
+    start: starts the run in a folder.
+    run_dir: the folder.
+    whole: losses of an uninterrupted run.
+    kills: how often.
+    seed: of the moments.
+    most: steps that a start does before it is killed.
+
+  Returns:
+    How often what was met.
+  """
   draw = random.Random(seed)
   met = collections.Counter()
   for number in range(kills):
     process = start(run_dir)
-    # A killed start has to get somewhere, or the run would never end.
+    printed = ''
+    for _ in range(draw.randint(1, most)):
+      printed += processes.read_until(process, r'step \d+/')
+    met['resumed'] += 'resuming' in printed
     if number % 2 == 0:
       met['during a save'] += processes.kill_during_save(process, run_dir)
     else:
-      processes.kill_at_random(process, draw)
+      processes.kill_later(process, draw.uniform(0.0, 0.3))
     met['kills'] += 1
     processes.assert_begins_like(processes.losses(run_dir), whole)
   printed = processes.finish(start(run_dir))
   met['resumed'] += 'resuming' in printed
+  met['redone'] = 'logged steps were done again' in printed
   assert processes.losses(run_dir) == whole
   assert not manager.unfinished_steps(run_dir)
   assert len(manager.complete_steps(run_dir)) <= 2
@@ -62,6 +78,7 @@ def _check_tiny(tmp_path, tiny_run, kills, seed):
     whole,
     kills,
     seed,
+    most=8,
   )
   for name, array in _params(folder).items():
     np.testing.assert_array_equal(array, _params(tmp_path / 'run')[name])
@@ -71,7 +88,8 @@ def _check_tiny(tmp_path, tiny_run, kills, seed):
 def test_two_kills(tmp_path, tiny_run):
   met = _check_tiny(tmp_path, tiny_run, kills=2, seed=0)
   assert met['kills'] == 2
-  assert met['during a save'] >= 1
+  assert met['during a save'] == 1
+  assert met['resumed'] >= 1
 
 
 @pytest.mark.kill
@@ -80,6 +98,7 @@ def test_sixteen_kills_of_the_tiny_trainable(tmp_path, tiny_run, seed):
   met = _check_tiny(tmp_path, tiny_run, kills=4, seed=seed)
   print(f'\ntiny, seed {seed}: {dict(met)}')
   assert met['during a save'] >= 1
+  assert met['resumed'] >= 2
 
 
 @pytest.mark.kill
@@ -95,14 +114,12 @@ def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
   processes.finish(start(tmp_path / 'whole'))
   whole = processes.losses(tmp_path / 'whole')
   assert len(whole) == 12
-  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9)
+  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=2)
   print(f'\nlanguage model: {dict(met)}')
 
 
 def test_the_command_ends_with_the_signals_status(tmp_path):
-  """A real `videopoet train` that is told to end does, and goes on later."""
-  import signal
-
+  """A real `videopoet train` that is told to end saves and does."""
   tokens = token_set.write(tmp_path / 'tokens')
   flags = token_set.train_flags(tokens, steps=100_000, save_every=50_000)
   command = ['videopoet_jax.jobs.train', *flags, '--run_dir']
@@ -114,4 +131,3 @@ def test_the_command_ends_with_the_signals_status(tmp_path):
   assert 'saved step' in printed.splitlines()[-1]
   (step,) = manager.complete_steps(tmp_path / 'run')
   assert step == max(processes.losses(tmp_path / 'run'))
-  assert cli.run is not None

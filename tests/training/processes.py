@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import json
 import os
 import pathlib
-import random
 import re
 import signal
 import subprocess
@@ -88,7 +87,7 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def kill_during_save(process: subprocess.Popen, run_dir: pathlib.Path) -> bool:
-  """Kills while a step is being written.
+  """Kills while the next step is being written.
 
   Returns:
     Whether one was: the folder of the unfinished step is there.
@@ -100,10 +99,9 @@ def kill_during_save(process: subprocess.Popen, run_dir: pathlib.Path) -> bool:
   return bool(manager.unfinished_steps(run_dir))
 
 
-def kill_at_random(process: subprocess.Popen, draw: random.Random) -> None:
-  """Kills up to half a second after a line of figures."""
-  read_until(process, r'step \d+/')
-  time.sleep(draw.uniform(0.0, 0.5))
+def kill_later(process: subprocess.Popen, seconds: float) -> None:
+  """Kills after so many seconds, whatever it does then."""
+  time.sleep(seconds)
   kill(process)
 
 

@@ -12,6 +12,7 @@ second argument holds fields of `LoopConfig` and, besides:
 """
 
 import json
+import os
 import sys
 import time
 
@@ -56,6 +57,7 @@ class Validation(tiny.TinyValidation):
 
 
 def main(run_dir, options):
+  print(f'pid {os.getpid()}', flush=True)
   start.initialize(start.from_environment())
   mesh = mesh_lib.MeshConfig(**options.pop('mesh', {}))
   width = options.pop('width', 8)

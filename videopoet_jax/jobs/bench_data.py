@@ -190,9 +190,7 @@ def _write(
   generator = np.random.default_rng(0)
   grid = space.visual.latent_shape(*clip)
   frames = space.audio_frames(grid[0], clip[0])
-  info = tokens_lib.TokenInfo(
-    visual=space.visual, audio=space.audio, clip=clip
-  )
+  info = tokens_lib.TokenInfo(visual=space.visual, audio=space.audio, clip=clip)
   names = ('video', 'inpainting', 'outpainting', 'structure')
   used = []
   with tokens_lib.TokenWriter(directory, info) as writer:

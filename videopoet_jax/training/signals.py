@@ -24,9 +24,7 @@ class Stop:
     del frame
     self.signal = number
     # Not print: the signal may have come in the middle of one.
-    os.write(
-      2, b'signal %d: the run ends when this step is saved\n' % number
-    )
+    os.write(2, b'signal %d: the run ends when this step is saved\n' % number)
     if number == signal.SIGINT:
       # Whoever presses Ctrl-C twice does not want to wait for a save.
       signal.signal(signal.SIGINT, signal.default_int_handler)
