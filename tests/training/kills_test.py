@@ -2,7 +2,6 @@
 
 import collections
 import random
-import signal
 
 import numpy as np
 import pytest
@@ -59,15 +58,12 @@ def _endure(start, run_dir, whole, kills, seed, most):
 
 @pytest.fixture(scope='module', name='tiny_run')
 def _tiny_run(tmp_path_factory):
-  """An uninterrupted run: its folder and losses; a second one is equal."""
-  folder = tmp_path_factory.mktemp('whole')
-  both = []
-  for name in ('one', 'two'):
-    processes.finish(processes.tiny(folder / name, **_OPTIONS))
-    both.append(processes.losses(folder / name))
-  assert both[0] == both[1]
-  assert len(both[0]) == _OPTIONS['total_steps']
-  return folder / 'one', both[0]
+  """An uninterrupted run: its folder and losses."""
+  folder = tmp_path_factory.mktemp('whole') / 'run'
+  processes.finish(processes.tiny(folder, **_OPTIONS))
+  whole = processes.losses(folder)
+  assert len(whole) == _OPTIONS['total_steps']
+  return folder, whole
 
 
 def _check_tiny(tmp_path, tiny_run, kills, seed):
@@ -90,6 +86,12 @@ def test_two_kills(tmp_path, tiny_run):
   assert met['kills'] == 2
   assert met['during a save'] == 1
   assert met['resumed'] >= 1
+
+
+@pytest.mark.kill
+def test_two_uninterrupted_runs_are_equal(tmp_path, tiny_run):
+  processes.finish(processes.tiny(tmp_path / 'second', **_OPTIONS))
+  assert processes.losses(tmp_path / 'second') == tiny_run[1]
 
 
 @pytest.mark.kill
@@ -116,18 +118,3 @@ def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
   assert len(whole) == 12
   met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=2)
   print(f'\nlanguage model: {dict(met)}')
-
-
-def test_the_command_ends_with_the_signals_status(tmp_path):
-  """A real `videopoet train` that is told to end saves and does."""
-  tokens = token_set.write(tmp_path / 'tokens')
-  flags = token_set.train_flags(tokens, steps=100_000, save_every=50_000)
-  command = ['videopoet_jax.jobs.train', *flags, '--run_dir']
-  process = processes.start([*command, str(tmp_path / 'run')])
-  processes.read_until(process, r'step \d+/')
-  process.send_signal(signal.SIGTERM)
-  printed = processes.finish(process, status=128 + signal.SIGTERM)
-  assert 'the run ends when this step is saved' in printed
-  assert 'saved step' in printed.splitlines()[-1]
-  (step,) = manager.complete_steps(tmp_path / 'run')
-  assert step == max(processes.losses(tmp_path / 'run'))

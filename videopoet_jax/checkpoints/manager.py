@@ -314,9 +314,8 @@ def _multiprocessing() -> ocp.options.MultiprocessingOptions:
   """Lets processes wait for each other by the coordination service.
 
   Unless its processes are named, Orbax's barriers are collectives on the
-  devices. These have to be met in the same order by all hosts, and on CPUs
-  within Gloo's 30 seconds; a save that begins while a host still compiles or
-  reads would end the run.
+  devices, which do not depend on the step that still runs there and may
+  overtake it on one host and not on another (see `start.initialize`).
   """
   if jax.process_count() == 1:
     return ocp.options.MultiprocessingOptions()

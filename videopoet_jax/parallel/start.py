@@ -65,9 +65,18 @@ def _missing(values: Mapping[str, str]) -> errors.ConfigError:
 
 
 def initialize(config: HostConfig) -> None:
-  """Joins the other processes; does nothing in a run of one."""
+  """Joins the other processes; does nothing in a run of one.
+
+  Raises:
+    ConfigError: the process has a number that the run has not.
+  """
   if not config.coordinator:
     return
+  # With one CPU device a process, XLA runs programs that do not depend on each
+  # other at the same time, each with its collectives: these then meet in
+  # another order on another process, and Gloo fails or mixes them up. One
+  # program after the other has one order; accelerators queue them anyway.
+  jax.config.update('jax_cpu_enable_async_dispatch', False)
   if config.coordinator == 'auto':
     jax.distributed.initialize()
     return
@@ -84,9 +93,10 @@ def initialize(config: HostConfig) -> None:
 def barrier(name: str) -> None:
   """Waits until all processes are here; nothing in a run of one.
 
-  It goes by the coordination service and not by the devices: a collective may
-  have a time limit (30 seconds in Gloo, on CPUs) that a host which compiles or
-  reads longer than the others would exceed.
+  It goes by the coordination service and not by the devices: a collective has
+  to be met in the same order on all of them, and may have a time limit (30
+  seconds for some of Gloo's) that a host which compiles or reads longer than
+  the others would exceed.
 
   Args:
     name: the same on all; may be used again.
