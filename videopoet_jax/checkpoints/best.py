@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 import json
 import math
-import os
 import pathlib
 from typing import Any
 
@@ -69,9 +68,9 @@ class Best:
     return [info.step == self.step for info in checkpoints]
 
 
-def saved_scores(folder: str | os.PathLike[str]) -> dict[str, float]:
+def saved_scores(folder: pathlib.Path) -> dict[str, float]:
   """The figures that a step was saved with; none if it was not validated."""
-  path = pathlib.Path(folder) / 'counters' / 'metadata'
+  path = folder / 'counters' / 'metadata'
   try:
     return dict(json.loads(path.read_text(encoding='utf-8'))[SCORES])
   except (OSError, ValueError, KeyError, TypeError):

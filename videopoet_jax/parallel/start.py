@@ -72,10 +72,9 @@ def initialize(config: HostConfig) -> None:
   """
   if not config.coordinator:
     return
-  # With one CPU device a process, XLA runs programs that do not depend on each
-  # other at the same time, each with its collectives: these then meet in
-  # another order on another process, and Gloo fails or mixes them up. One
-  # program after the other has one order; accelerators queue them anyway.
+  # XLA on CPUs orders the programs of one thread only: one that another thread
+  # dispatches overtakes the step that runs, and their collectives may meet in
+  # another order on another process. Accelerators queue them anyway.
   jax.config.update('jax_cpu_enable_async_dispatch', False)
   if config.coordinator == 'auto':
     jax.distributed.initialize()

@@ -416,7 +416,8 @@ class _Story:
       update = step_lib.make_update(
         self.optimizer, ema_decay=self.config.ema_decay
       )
-      scalar = jax.ShapeDtypeStruct((), np.float32)
+      # Doubles where JAX is told to have them.
+      scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
       jitted = jax.jit(
         update, donate_argnums=0, out_shardings=(self.shardings, None)
       )

@@ -12,6 +12,7 @@ import os
 import pathlib
 import statistics
 import sys
+import tempfile
 import threading
 import time
 
@@ -147,10 +148,11 @@ class Watchdog:
     )
     path = self._run_dir / f'hang_process{process}_step{self._step}.txt'
     try:
-      with path.open('w', encoding='utf-8') as file:
-        file.write(f'{head}\n\n')
-        file.flush()
+      # It writes to a file of the system only; a run's folder may be none.
+      with tempfile.TemporaryFile('w+', encoding='utf-8') as file:
         faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        path.write_text(f'{head}\n\n{file.read()}', encoding='utf-8')
       head += f'; stacks of all threads in {path}'
     except OSError as error:
       head += f'; stacks cannot be written to {path}: {error.strerror}'
