@@ -42,16 +42,22 @@ class Probe:
     Args:
       devices: of this host.
     """
-    self._inputs = [
-      jax.device_put(np.ones((_PROBE_SIZE, _PROBE_SIZE), np.float32), device)
-      for device in devices
-    ]
     self._product = jax.jit(jnp.matmul)
+    # A mesh of one device each: the run's own names devices of other hosts.
+    self._meshes = [
+      jax.sharding.Mesh(np.array([device]), ('probe',)) for device in devices
+    ]
+    ones = np.ones((_PROBE_SIZE, _PROBE_SIZE), np.float32)
+    self._inputs = [jax.device_put(ones, device) for device in devices]
     self()
 
   def __call__(self) -> float:
     """Seconds on the slowest device; the best of three."""
-    return max(min(self._once(x) for _ in range(3)) for x in self._inputs)
+    slowest = 0.0
+    for mesh, x in zip(self._meshes, self._inputs):
+      with jax.set_mesh(mesh):
+        slowest = max(slowest, min(self._once(x) for _ in range(3)))
+    return slowest
 
   def _once(self, x: jax.Array) -> float:
     began = time.perf_counter()
