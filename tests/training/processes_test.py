@@ -14,7 +14,7 @@ from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 
 # Sums over devices are added in another order: relative, in doubles.
-_TOLERANCE = 1e-12
+_TOLERANCE = 1e-8
 _OPTIONS = {'float64': True, 'width': 64, 'total_steps': 12, 'save_every': 3}
 _SHARDED = {'data': 1, 'fsdp': -1}
 
