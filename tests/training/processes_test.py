@@ -112,7 +112,7 @@ def test_many_saves_beside_steps(tmp_path):
 @pytest.mark.multi_process
 def test_the_language_model_on_two_processes(tmp_path):
   tokens = token_set.write(tmp_path / 'tokens')
-  flags = token_set.train_flags(tokens, steps=6)
+  flags = token_set.train_flags(tokens, steps=12)
 
   def train(name, count, devices):
     run_dir = tmp_path / name
@@ -123,11 +123,11 @@ def test_the_language_model_on_two_processes(tmp_path):
   processes.finish(process)
   whole = processes.losses(run_dir)
   run_dir, process = train('two', 2, 1)
-  processes.read_until(process, r'step 4/6')
+  processes.read_until(process, r'step 10/12')
   processes.kill(process)
   run_dir, process = train('two', 2, 1)
   printed = processes.finish(process)
-  assert re.search(r'\[0\] resuming .* after step [234]', printed), printed
+  assert re.search(r'\[0\] resuming .* after step [2468]', printed), printed
   found = processes.losses(run_dir)
   assert set(found) == set(whole)
   _check_equal(found, whole, tolerance=1e-4)

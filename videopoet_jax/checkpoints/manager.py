@@ -245,7 +245,9 @@ class Manager:
         self._say(f'skipping {folder}: it is damaged (no {missing[0]})')
         continue
       self._check_shapes(folder, target)
-      reason, items, counters = '', {}, {}
+      reason = ''
+      items: dict[str, Any] = {}
+      counters: dict[str, Any] = {}
       try:
         items, counters = _read(folder, target)
       # Orbax and TensorStore raise what they like for damaged files.
