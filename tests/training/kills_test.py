@@ -106,7 +106,7 @@ def test_sixteen_kills_of_the_tiny_trainable(tmp_path, tiny_run, seed):
 @pytest.mark.kill
 def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
   tokens = token_set.write(tmp_path_factory.mktemp('data') / 'tokens')
-  flags = token_set.train_flags(tokens, steps=24)
+  flags = token_set.train_flags(tokens, steps=40)
 
   def start(run_dir):
     return processes.start(
@@ -115,6 +115,6 @@ def test_four_kills_of_the_language_model(tmp_path, tmp_path_factory):
 
   processes.finish(start(tmp_path / 'whole'))
   whole = processes.losses(tmp_path / 'whole')
-  assert len(whole) == 24
-  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=4)
+  assert len(whole) == 40
+  met = _endure(start, tmp_path / 'run', whole, kills=4, seed=9, most=8)
   print(f'\nlanguage model: {dict(met)}')
