@@ -48,6 +48,14 @@ test_suite: setup ## the tests alone (ARGS='-k name' selects)
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory $(PARITY_STAMP) || true; fi
 	$(PYTEST) --durations=15 $(ARGS)
 
+.PHONY: test_kills
+test_kills: setup ## twenty kills at random moments; resumed runs are equal
+	$(BIN)/python -m pytest -s -m kill $(ARGS)
+
+.PHONY: test_processes
+test_processes: setup ## runs of 2 and 4 processes equal a run of one
+	$(BIN)/python -m pytest -s -m multi_process $(ARGS)
+
 .PHONY: test_parity
 test_parity: $(PARITY_STAMP) ## comparisons with PyTorch implementations
 	$(PYTEST) -m parity $(ARGS)

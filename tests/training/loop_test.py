@@ -5,8 +5,6 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
 import threading
 
 import jax
@@ -15,7 +13,6 @@ import pytest
 
 from tests.training import tiny
 from videopoet_jax.checkpoints import export
-from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.training import loop
@@ -111,35 +108,8 @@ def test_a_signal_saves_within_a_step_and_the_resumed_run_is_equal(
   assert any('resuming' in line and 'step 3' in line for line in said)
   assert resumed.steps == 6
   _equal(finished[1].state, resumed.state)
-  steps = [r['step'] for r in metrics.read(tmp_path / 'part/metrics.jsonl')]
-  assert steps == [2, 3, 4, 6]
-
-
-def test_kill_and_resume_equals_an_uninterrupted_run(
-  tmp_path, finished, repository
-):
-  program = f"""
-import os, signal
-from tests.training import loop_test
-def say(line):
-  print(line, flush=True)
-  if line.startswith('step 4/'):
-    os.kill(os.getpid(), signal.SIGKILL)
-loop_test._run({str(tmp_path / 'killed')!r}, say=say)
-"""
-  environment = dict(os.environ, PYTHONPATH=str(repository))
-  killed = subprocess.run(
-    [sys.executable, '-c', program],
-    env=environment,
-    cwd=tmp_path,
-    capture_output=True,
-    text=True,
-    timeout=120,
-  )
-  assert killed.returncode == -signal.SIGKILL, killed.stderr
-  resumed = _run(tmp_path / 'killed')
-  assert manager.complete_steps(tmp_path / 'killed')[-1] == 6
-  _equal(finished[1].state, resumed.state)
+  records = metrics.read(tmp_path / 'part/metrics.jsonl')
+  assert [r['step'] for r in records if 'loss' in r] == [2, 3, 4, 6]
 
 
 def test_finished_run_is_left_alone(finished):

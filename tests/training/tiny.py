@@ -16,7 +16,7 @@ class Network(nn.Module):
   def __call__(self, inputs):
     def kernel(name, shape, axes):
       init = nn.with_logical_partitioning(nn.initializers.lecun_normal(), axes)
-      return self.param(name, init, shape, jnp.float32)
+      return self.param(name, init, shape, inputs.dtype)
 
     up = kernel('up', (inputs.shape[-1], self.width), ('embed', 'mlp'))
     down = kernel('down', (self.width, 8), ('mlp', 'embed'))

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.checkpoints import tree as tree_lib
@@ -23,6 +24,7 @@ def load_params(
   directory: str | os.PathLike[str],
   kind: str | None = None,
   expected: Mapping[str, Any] | None = None,
+  step: int | None = None,
 ) -> tuple[dict[str, Any], Any]:
   """Reads the parameters to use a model with.
 
@@ -32,6 +34,7 @@ def load_params(
     kind: what it must be; None takes any.
     expected: parts of a description that must be equal in the folder, for
       example `{'vocabulary': ..., 'layouts': ...}`.
+    step: the step to read, such as `best_step`'s; the newest unless given.
 
   Returns:
     The description, and nested dicts of numpy arrays: the averaged parameters
@@ -54,15 +57,43 @@ def load_params(
       f'the checkpoint folder {directory} is {state}: it has no finished step; '
       'train until the first save, or give another folder'
     )
+  if step is not None and step not in steps:
+    raise errors.CheckpointError(
+      f'{directory} has no step {step}; it has {", ".join(map(str, steps))}'
+    )
   problem = ''
-  for step in reversed(steps):
-    folder = directory / manager.STEPS_FOLDER / str(step)
+  for number in reversed(steps) if step is None else (step,):
+    folder = directory / manager.STEPS_FOLDER / str(number)
     item = folder / EMA if (folder / EMA).is_dir() else folder / PARAMS
     try:
       return description, read_arrays(item)
     except errors.CheckpointError as error:
       problem = problem or str(error)
   raise errors.CheckpointError(f'no step in {directory} can be read: {problem}')
+
+
+def best_step(
+  directory: str | os.PathLike[str], figure: str, highest: bool = False
+) -> int:
+  """The step of a run whose validation was best.
+
+  Args:
+    directory: a run's folder.
+    figure: such as 'validation/loss'; see `LoopConfig.keep_best`.
+    highest: whether more is better.
+
+  Raises:
+    CheckpointError: no step was saved with that figure.
+  """
+  folder = storage.path(directory) / manager.STEPS_FOLDER
+  found = best_lib.Best(figure, highest)
+  found.read({n: folder / str(n) for n in manager.complete_steps(directory)})
+  if found.step is None:
+    raise errors.CheckpointError(
+      f'no step in {folder} was saved with the figure {figure!r}: set '
+      'LoopConfig.keep_best to it and train'
+    )
+  return found.step
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Any:

@@ -21,9 +21,11 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
+from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
+from videopoet_jax.parallel import start
 
 STEPS_FOLDER = 'steps'
 COUNTERS = 'counters'
@@ -104,6 +106,7 @@ class Manager:
     *,
     keep: int = 2,
     keep_every: int = 0,
+    best: best_lib.Best | None = None,
     asynchronous: bool = True,
     say: Callable[[str], None] = print,
   ) -> None:
@@ -114,6 +117,7 @@ class Manager:
       description: JSON values for `checkpoint.json`, `kind` among them.
       keep: newest steps that are kept.
       keep_every: steps that are multiples of this are kept for good; 0 none.
+      best: keeps its step, too.
       asynchronous: whether saving goes on while training does.
       say: takes the names of steps that cannot be used.
 
@@ -132,24 +136,43 @@ class Manager:
         f'{self._directory} holds steps and no {describe.FILE_NAME}: it is not '
         'a run of ours, or half copied; give another folder'
       )
+    # Nobody reads what another process is about to write.
+    start.barrier('run folder is looked at')
     if jax.process_index() == 0:
       describe.write_description(self._directory, description)
       self._check_writable()
+    start.barrier('run folder is there')
     for name in unfinished_steps(self._directory):
       say(f'removing {name}: its saving was cut short')
-    self._manager = ocp.CheckpointManager(
+    self._best = best or best_lib.Best()
+    self._read_best()
+    keeping = [ocp.checkpoint_managers.LatestN(keep), self._best]
+    if keep_every:
+      keeping.append(ocp.checkpoint_managers.EveryNSteps(keep_every))
+    self._manager = _CheckpointManager(
       self._directory / STEPS_FOLDER,
       options=ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        keep_period=keep_every or None,
+        create=False,
+        preservation_policy=ocp.checkpoint_managers.AnyPreservationPolicy(
+          keeping
+        ),
         enable_async_checkpointing=asynchronous,
         cleanup_tmp_directories=True,
         save_root_metadata=False,
+        multiprocessing_options=_multiprocessing(),
       ),
     )
+    start.barrier('checkpoints are open')
 
   def has_steps(self) -> bool:
     return bool(complete_steps(self._directory))
+
+  def _read_best(self) -> None:
+    steps = complete_steps(self._directory)
+    self._best.read({step: self._folder(step) for step in steps})
+
+  def _folder(self, step: int) -> pathlib.Path:
+    return self._directory / STEPS_FOLDER / str(step)
 
   def _check_writable(self) -> None:
     probe = self._directory / '.probe'
@@ -163,8 +186,16 @@ class Manager:
         'give a folder that can be written (--run_dir)'
       ) from error
 
+  def is_best(self, scores: Mapping[str, float]) -> bool:
+    """Whether a validation beats those of all steps saved so far."""
+    return self._best.is_best(scores)
+
   def save(
-    self, step: int, items: Mapping[str, Any], counters: Mapping[str, Any]
+    self,
+    step: int,
+    items: Mapping[str, Any],
+    counters: Mapping[str, Any],
+    scores: Mapping[str, float] | None = None,
   ) -> None:
     """Saves a step; returns as soon as the arrays are copied off the device.
 
@@ -172,11 +203,14 @@ class Manager:
       step: number of steps done; one that is saved already is left alone.
       items: pytrees of arrays by item name ('params', 'ema', 'optimizer').
       counters: JSON values.
+      scores: figures of the validation at this step, if there was one.
     """
     if step in self._manager.all_steps():
       return
+    counters = {**counters, best_lib.SCORES: dict(scores or {})}
+    self._best.note(step, scores or {})
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
-    args[COUNTERS] = ocp.args.JsonSave(dict(counters))
+    args[COUNTERS] = ocp.args.JsonSave(counters)
     try:
       self._manager.save(step, args=ocp.args.Composite(**args))
     except OSError as error:
@@ -204,7 +238,7 @@ class Manager:
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
     for step in steps:
-      folder = self._directory / STEPS_FOLDER / str(step)
+      folder = self._folder(step)
       missing = [
         name for name in (*target, COUNTERS) if not (folder / name).is_dir()
       ]
@@ -212,19 +246,24 @@ class Manager:
         self._say(f'skipping {folder}: it is damaged (no {missing[0]})')
         continue
       self._check_shapes(folder, target)
-      args = {name: ocp.args.StandardRestore(t) for name, t in target.items()}
-      args[COUNTERS] = ocp.args.JsonRestore()
+      reason = ''
+      items: dict[str, Any] = {}
+      counters: dict[str, Any] = {}
       try:
-        restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        items, counters = _read(folder, target)
       # Orbax and TensorStore raise what they like for damaged files.
       except Exception as error:
-        reason = (str(error).splitlines() or [''])[0][:200]
+        reason = (str(error).splitlines() or [''])[0][:200] or 'unreadable'
+      if not start.all_agree(not reason, f'step {step} is read'):
+        reason = reason or 'another process cannot read its part'
         self._say(f'skipping {folder}: it is damaged ({reason})')
         continue
       # Later steps that could not be read would be in the way of saving.
       for later in steps[: steps.index(step)]:
         self._manager.delete(later)
-      return {name: restored[name] for name in target}, restored[COUNTERS]
+        self._read_best()
+      counters.pop(best_lib.SCORES, None)
+      return items, counters
     if steps:
       raise errors.CheckpointError(
         f'no step in {self._directory / STEPS_FOLDER} can be read (tried '
@@ -259,6 +298,55 @@ class Manager:
   def close(self) -> None:
     self.wait()
     self._manager.close()
+
+
+class _CheckpointManager(ocp.CheckpointManager):
+  """Orbax's, which leaves it to us to ask whether the machine goes.
+
+  Orbax asks JAX in its own thread, with the number of a step that is long
+  done. JAX takes that for where the process is, and may then choose a step to
+  stop at that the others have behind them: they would never stop.
+  """
+
+  def reached_preemption(self, step: int) -> bool:
+    del step
+    return False
+
+
+def _multiprocessing() -> ocp.options.MultiprocessingOptions:
+  """Lets processes wait for each other by the coordination service.
+
+  Unless its processes are named, Orbax's barriers are collectives on the
+  devices, which do not depend on the step that still runs there and may
+  overtake it on one host and not on another (see `start.initialize`).
+  """
+  if jax.process_count() == 1:
+    return ocp.options.MultiprocessingOptions()
+  return ocp.options.MultiprocessingOptions(
+    active_processes=set(range(jax.process_count()))
+  )
+
+
+def _read(
+  folder: pathlib.Path, target: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+  """Reads one step without waiting for other processes.
+
+  A process that cannot read its part would leave the others at a barrier, so
+  the handlers are called and not the manager.
+  """
+  standard = ocp.StandardCheckpointHandler()
+  try:
+    items = {
+      name: standard.restore(folder / name, args=ocp.args.StandardRestore(tree))
+      for name, tree in target.items()
+    }
+  finally:
+    standard.close()
+  counters = ocp.JsonCheckpointHandler().restore(
+    folder / COUNTERS, args=ocp.args.JsonRestore()
+  )
+  return items, counters
 
 
 def path_name(path: tuple[Any, ...]) -> str:

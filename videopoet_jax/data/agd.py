@@ -227,7 +227,8 @@ def agd_report(
     segment holds, or that even out the lengths of a batch), `unused_text`
     (text slots without text), `kernel_padding` (added by `multiple`),
     `packing_would_pad` (left empty by first-fit packing of the mixture into
-    rows of the longest layout), and `kernel_multiple`.
+    rows of the longest layout), `longest_would_pad` (were every example padded
+    to the longest layout), and `kernel_multiple`.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])
@@ -255,6 +256,8 @@ def agd_report(
     'layout_padding': float((weight * (lengths - held)).sum()) / positions,
     'unused_text': unused,
     'kernel_padding': 1 - positions / float((weight * padded).sum()),
+    'longest_would_pad': 1
+    - float((weight * held).sum() / (weight.sum() * lengths.max())),
     'packing_would_pad': _first_fit_waste(drawn, int(lengths.max())),
     'kernel_multiple': multiple,
   }

@@ -15,7 +15,6 @@ import os
 import pathlib
 import platform
 import sys
-import tempfile
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import bench_cost
+from videopoet_jax.jobs import bench_data
 from videopoet_jax.models.prefix_lm import presets
 
 _TINY_CLIP = (17, 32, 32)
@@ -212,64 +212,6 @@ def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
   }
 
 
-def data(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
-  """Drawing clips, and reading batches of tokens from disk."""
-  from videopoet_jax.data import agd
-  from videopoet_jax.data import batches as batches_lib
-  from videopoet_jax.data import registry
-  from videopoet_jax.data import tokens as tokens_lib
-  from videopoet_jax.data.shapes import config as shapes_config
-  from videopoet_jax.data.shapes import render
-
-  layout = chosen.layout('unconditional')
-  (segment,) = layout.filled()
-  clips, steps = 16, 10
-  shapes = shapes_config.ShapesConfig()
-  generator = np.random.default_rng(0)
-  with tempfile.TemporaryDirectory() as folder:
-    directory = os.path.join(folder, 'tokens')
-    info = tokens_lib.TokenInfo(visual=chosen.space.visual, clip=chosen.clip)
-    with tokens_lib.TokenWriter(directory, info) as writer:
-      for _ in range(256):
-        ids = generator.integers(
-          0, chosen.space.vocabulary.visual_size, segment.shape, np.int32
-        )
-        writer.write('train', {'video_tokens': ids})
-    loaded = registry.load_tasks(['unconditional'])
-    batches = batches_lib.TokenBatches(
-      loaded,
-      [layout],
-      directory,
-      tokens_per_batch=tokens_per_batch,
-      schedule=agd.MixtureSchedule(kind='constant'),
-    )
-    position = 0
-
-    def read() -> None:
-      nonlocal position
-      for _ in range(steps):
-        batches.batch(position)
-        position += 1
-
-    times = bench_cost.alternate(
-      {
-        'shapes': lambda: [
-          render.clip(shapes, 'train', index) for index in range(clips)
-        ],
-        'token_batches': read,
-      },
-      rounds,
-    )
-    examples = batches.batch_sizes()[layout.name] * steps
-  times['shapes']['clips_per_second'] = clips / times['shapes']['seconds']
-  rate = examples / times['token_batches']['seconds']
-  times['token_batches'] |= {
-    'examples_per_second': rate,
-    'tokens_per_second': rate * layout.length,
-  }
-  return times
-
-
 def _with_floor(
   run: Callable[[], Any], config: Any, tokens: int, rounds: int
 ) -> dict[str, Any]:
@@ -326,7 +268,9 @@ def bench(
     ),
     'decode': functools.partial(decode, chosen, rounds, batch),
     'tokenizers': functools.partial(tokenizers, chosen, rounds, batch),
-    'data': functools.partial(data, chosen, rounds, tokens_per_batch),
+    'data': functools.partial(
+      bench_data.data, chosen.space, chosen.clip, rounds, tokens_per_batch
+    ),
   }
   result: dict[str, Any] = {
     'size': size_name,
@@ -350,6 +294,9 @@ WHATS = ('train_step', 'decode', 'tokenizers', 'data')
 def main(argv: Sequence[str] | None = None) -> int:
   """Entry point of `videopoet bench`."""
   parser = argparse.ArgumentParser(prog='videopoet bench', description=__doc__)
+  parser.add_argument(
+    'part', nargs='?', choices=(*WHATS, 'all'), help='the same as --what'
+  )
   parser.add_argument('--what', choices=(*WHATS, 'all'), default='all')
   parser.add_argument(
     '--size', default='tiny', help=f'one of {", ".join(presets.NAMES)}'
@@ -364,7 +311,7 @@ def main(argv: Sequence[str] | None = None) -> int:
       '--rounds, --tokens_per_batch and --batch must be at least 1.'
     )
   result = bench(
-    what=flags.what,
+    what=flags.part or flags.what,
     size_name=flags.size,
     rounds=flags.rounds,
     tokens_per_batch=flags.tokens_per_batch,

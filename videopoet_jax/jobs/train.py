@@ -28,6 +28,7 @@ from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop as loop_lib
 from videopoet_jax.training import optimizers
+from videopoet_jax.training import watchdog as watchdog_lib
 
 # Imported for what they register with gin.
 FACTORIES = (
@@ -47,6 +48,7 @@ def train(
   mesh: mesh_lib.MeshConfig | None = None,
   rules: rules_lib.Rules = rules_lib.STANDARD,
   init_from: str | os.PathLike[str] | None = None,
+  watchdog: watchdog_lib.WatchdogConfig | None = None,
   say: Callable[[str], None] = print,
 ) -> loop_lib.Result:
   """Trains; needs no gin.
@@ -59,6 +61,7 @@ def train(
     mesh: devices along each axis; all of them for data unless given.
     rules: logical to mesh axes.
     init_from: checkpoint folder whose parameters a fresh run begins with.
+    watchdog: when the run counts as hung.
     say: takes lines for the screen.
 
   Returns:
@@ -68,9 +71,10 @@ def train(
     UserError: something does not fit, or the folder cannot be written.
   """
   run_dir = storage.path(run_dir)
-  for note in parts.notes:
-    say(note)
-  copy_folders(parts.folders, run_dir)
+  if jax.process_index() == 0:
+    for note in parts.notes:
+      say(note)
+    copy_folders(parts.folders, run_dir)
   result = loop_lib.run(
     parts.trainable,
     parts.batches,
@@ -81,10 +85,11 @@ def train(
     rules=rules,
     validation=parts.validation,
     init_from=init_from,
+    watchdog=watchdog or watchdog_lib.WatchdogConfig(),
     say=say,
   )
   if parts.finish is not None and result.steps >= loop.total_steps:
-    parts.finish(jax.device_get(result.params), run_dir)
+    parts.finish(start.to_host(result.params), run_dir)
   return result
 
 
@@ -123,9 +128,11 @@ def _train(
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
   rules: Any = rules_lib.STANDARD,
+  watchdog: watchdog_lib.WatchdogConfig | None = None,
 ) -> loop_lib.Result:
   # The configuration travels with the run, to be read and to be repeated.
-  (storage.path(run_dir) / CONFIG_FILE).write_text(config_lib.text())
+  if jax.process_index() == 0:
+    (storage.path(run_dir) / CONFIG_FILE).write_text(config_lib.text())
   return train(
     parts=parts,
     run_dir=run_dir,
@@ -134,6 +141,7 @@ def _train(
     mesh=mesh,
     rules=rules,
     init_from=init_from,
+    watchdog=watchdog,
     say=say,
   )
 

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 import dataclasses
 import os
+from typing import Any
 
 import jax
+import numpy as np
 
 from videopoet_jax.core import errors
 
+# As long as a host may compile, or read a checkpoint, longer than another.
+_PATIENCE_SECONDS = 3600
 _VARIABLES = ('COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID')
 
 
@@ -61,9 +65,17 @@ def _missing(values: Mapping[str, str]) -> errors.ConfigError:
 
 
 def initialize(config: HostConfig) -> None:
-  """Joins the other processes; does nothing in a run of one."""
+  """Joins the other processes; does nothing in a run of one.
+
+  Raises:
+    ConfigError: the process has a number that the run has not.
+  """
   if not config.coordinator:
     return
+  # XLA on CPUs orders the programs of one thread only: one that another thread
+  # dispatches overtakes the step that runs, and their collectives may meet in
+  # another order on another process. Accelerators queue them anyway.
+  jax.config.update('jax_cpu_enable_async_dispatch', False)
   if config.coordinator == 'auto':
     try:
       jax.distributed.initialize()
@@ -82,6 +94,50 @@ def initialize(config: HostConfig) -> None:
   jax.distributed.initialize(
     config.coordinator, config.num_processes, config.process_id
   )
+
+
+def barrier(name: str) -> None:
+  """Waits until all processes are here; nothing in a run of one.
+
+  It goes by the coordination service and not by the devices: a collective has
+  to be met in the same order on all of them, and may have a time limit (30
+  seconds for some of Gloo's) that a host which compiles or reads longer than
+  the others would exceed.
+
+  Args:
+    name: the same on all; may be used again.
+  """
+  if jax.process_count() == 1:
+    return
+  import orbax.checkpoint as ocp
+
+  ocp.multihost.get_barrier_sync_fn()(
+    key=f'videopoet:{name}', timeout_ms=_PATIENCE_SECONDS * 1000
+  )
+
+
+def all_agree(flag: bool, name: str) -> bool:
+  """Whether the flag is true on every process; all of them have to ask.
+
+  Args:
+    flag: of this process.
+    name: of the question, the same on all.
+  """
+  if jax.process_count() == 1:
+    return flag
+  from jax.experimental import multihost_utils
+
+  barrier(name)
+  return bool(np.all(multihost_utils.process_allgather(np.array(flag))))
+
+
+def to_host(tree: Any) -> Any:
+  """Arrays that may lie on all hosts as whole numpy arrays on each."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def host_slice(

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import manager as manager_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -23,6 +24,8 @@ from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import hosts as hosts_lib
+from videopoet_jax.training import ledger as ledger_lib
 from videopoet_jax.training import metrics as metrics_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
@@ -32,11 +35,14 @@ from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
+from videopoet_jax.training import watchdog as watchdog_lib
+from videopoet_jax.training import window as window_lib
 
 # Name, among the units' programs, of the one that all units share.
 _UPDATE = '<update>'
 _ADAMW = optimizers.OptimizerConfig()
 _ALL_DEVICES = mesh_lib.MeshConfig()
+_WATCHDOG = watchdog_lib.WatchdogConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +60,9 @@ class LoopConfig:
     save_every: steps between checkpoints; the last step is always saved.
     keep: newest checkpoints that are kept.
     keep_every: checkpoints of multiples of this are kept for good; 0 none.
+    keep_best: a validation figure, such as 'validation/loss': a step that is
+      better than all before is saved, and kept until a better one; '' none.
+    best_is_highest: whether more of that figure is better.
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
     max_skipped_in_a_row: steps that are not finite, one after the other, at
@@ -73,6 +82,8 @@ class LoopConfig:
   save_every: int = 500
   keep: int = 2
   keep_every: int = 0
+  keep_best: str = ''
+  best_is_highest: bool = False
   validate_every: int = 0
   max_skipped_in_a_row: int = 20
   tensorboard: bool = True
@@ -85,6 +96,11 @@ class LoopConfig:
         raise errors.ConfigError(
           f'LoopConfig.{name} is {getattr(self, name)}; it must be at least 1'
         )
+    if self.keep_best and not self.validate_every:
+      raise errors.ConfigError(
+        f'LoopConfig.keep_best is {self.keep_best!r} and validate_every is 0: '
+        'set the steps between validations, since they give that figure'
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,6 +139,7 @@ def run(
   validation: batches_lib.ValidationBatches | None = None,
   init_from: str | os.PathLike[str] | None = None,
   devices: Sequence[jax.Device] | None = None,
+  watchdog: watchdog_lib.WatchdogConfig = _WATCHDOG,
   say: Callable[[str], None] = print,
 ) -> Result:
   """Trains to the last step, from the newest checkpoint in `run_dir` if any.
@@ -139,6 +156,7 @@ def run(
     init_from: checkpoint folder whose parameters a fresh run begins with
       (task adaptation: VideoPoet's second training stage).
     devices: to train on; all unless given.
+    watchdog: when the run counts as hung.
     say: takes lines for the screen.
 
   Returns:
@@ -151,24 +169,33 @@ def run(
   """
   began = time.monotonic()
   programs.keep_on_disk()
+  shout = say
   say = say if jax.process_index() == 0 else lambda line: None
   device_mesh = mesh_lib.create(mesh, devices)
-  checkpoints = manager_lib.Manager(
-    run_dir,
-    trainable.describe(),
-    keep=config.keep,
-    keep_every=config.keep_every,
-    say=say,
-  )
-  try:
-    with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
+  # From here on a signal ends the run only when what it did is on disk.
+  with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
+    ledger = ledger_lib.Ledger()
+    checkpoints = manager_lib.Manager(
+      run_dir,
+      trainable.describe(),
+      keep=config.keep,
+      keep_every=config.keep_every,
+      best=best_lib.Best(config.keep_best, config.best_is_highest),
+      say=say,
+    )
+    watch = watchdog_lib.Watchdog(
+      watchdog, ledger, storage.path(run_dir), log_every=config.log_every,
+      say=shout,
+    )  # fmt: skip
+    try:
       story = _Story(
         trainable, batches, storage.path(run_dir), config, optimizer,
-        device_mesh, rules, validation, checkpoints, stop, say,
+        device_mesh, rules, validation, checkpoints, stop, ledger, watch, say,
       )  # fmt: skip
       state, figures = story.tell(init_from)
-  finally:
-    checkpoints.close()
+    finally:
+      checkpoints.close()
+      watch.close()
   return Result(
     state, figures, int(state.step), time.monotonic() - began, stop.signal
   )
@@ -189,6 +216,8 @@ class _Story:
     validation: batches_lib.ValidationBatches | None,
     checkpoints: manager_lib.Manager,
     stop: signals.Stop,
+    ledger: ledger_lib.Ledger,
+    watchdog: watchdog_lib.Watchdog,
     say: Callable[[str], None],
   ) -> None:
     self.trainable = trainable
@@ -201,6 +230,8 @@ class _Story:
     self.validation = validation
     self.checkpoints = checkpoints
     self.stop = stop
+    self.ledger = ledger
+    self.watchdog = watchdog
     self.say = say
     self.counts: dict[str, int] = {}
     self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
@@ -208,9 +239,10 @@ class _Story:
   def tell(
     self, init_from: str | os.PathLike[str] | None
   ) -> tuple[state_lib.TrainState, dict[str, float]]:
-    config = self.config
-    state = self._restore_or_begin(init_from)
-    first = int(state.step)
+    config, ledger = self.config, self.ledger
+    with ledger.spend('start'):
+      state = self._restore_or_begin(init_from)
+      first = int(state.step)
     if first >= config.total_steps:
       self.say(f'{self.run_dir}: all {first} steps are done already')
       return state, {}
@@ -227,19 +259,24 @@ class _Story:
       enabled=jax.process_index() == 0,
     )
     feed = prefetch.Prefetch(self.batches, config.total_steps)
-    window = _Window(first, config.total_steps)
+    window = window_lib.Window(first, config.total_steps)
+    hosts = hosts_lib.Hosts(self.mesh.local_devices)
     figures: dict[str, float] = {}
     try:
       for step in range(first, config.total_steps):
         unit = self.batches.unit_at(step)
-        host_batch = feed.batch(step)
+        self.watchdog.at(step, unit)
+        with ledger.spend('data'):
+          host_batch = feed.batch(step)
+        waited = ledger.last
+        with ledger.spend('compile'):
+          program = train_programs.get(unit)
+          update = train_programs.get(_UPDATE)
+        window.leave_out(ledger.last)
         asked = time.monotonic()
-        program = train_programs.get(unit)
-        update = train_programs.get(_UPDATE)
-        window.leave_out(time.monotonic() - asked)
-        grads, metrics = program(
-          state.params, self.place(host_batch), state.step
-        )
+        batch = self.place(host_batch)
+        hosts.add(waited, time.monotonic() - asked)
+        grads, metrics = program(state.params, batch, state.step)
         loss = {'loss': metrics['loss']}
         state, more = update(state, grads, loss)
         metrics = metrics | more
@@ -249,17 +286,27 @@ class _Story:
         done = step + 1
         is_last = done == config.total_steps
         stopping = self.stop.wanted(done)
+        scores: dict[str, float] = {}
         if done % config.log_every == 0 or is_last or stopping:
-          figures |= self._log(window, writer, done, unit, host_batch)
-        if _is_due(done, config.validate_every, is_last):
-          asked = time.monotonic()
-          scores = validate(state_lib.inference_params(state), done)
+          figures |= self._log(window, hosts, writer, done, unit, host_batch)
+        # A machine that is about to go leaves no time to score.
+        due = _is_due(done, config.validate_every, is_last)
+        if due and (is_last or not stopping):
+          jax.block_until_ready(state.step)  # Steps are no validation.
+          with ledger.spend('validation'):
+            scores = validate(state_lib.inference_params(state), done)
           figures |= self._report(scores, writer, done)
-          window.leave_out(time.monotonic() - asked)
-        if done % config.save_every == 0 or is_last or stopping:
-          self._save(done, state)
+          window.leave_out(ledger.last)
+        best = self.checkpoints.is_best(scores)
+        if done % config.save_every == 0 or is_last or stopping or best:
+          jax.block_until_ready(state.step)
+          with ledger.spend('checkpoint'):
+            self._save(done, state, scores)
+            if is_last or stopping:
+              self.checkpoints.wait()
+        if is_last or stopping:
+          figures |= self._account(hosts, writer, done)
         if stopping:
-          self.checkpoints.wait()
           self.say(f'signal {self.stop.signal}: saved step {done}, stopping')
           break
     finally:
@@ -370,7 +417,8 @@ class _Story:
       update = step_lib.make_update(
         self.optimizer, ema_decay=self.config.ema_decay
       )
-      scalar = jax.ShapeDtypeStruct((), np.float32)
+      # Doubles where JAX is told to have them.
+      scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
       jitted = jax.jit(
         update, donate_argnums=0, out_shardings=(self.shardings, None)
       )
@@ -404,7 +452,8 @@ class _Story:
 
   def _log(
     self,
-    window: '_Window',
+    window: window_lib.Window,
+    hosts: hosts_lib.Hosts,
     writer: metrics_lib.Writer,
     done: int,
     unit: str,
@@ -412,6 +461,8 @@ class _Story:
   ) -> dict[str, float]:
     in_a_row = window.last('skipped_in_a_row')
     line, figures = window.summary(done)
+    self.watchdog.done(done, 1.0 / figures['steps_per_second'])
+    figures |= self.ledger.shares() | hosts.figures()
     figures['learning_rate'] = float(
       optimizers.learning_rate(
         self.optimizer_config, self.config.total_steps, done - 1
@@ -439,7 +490,27 @@ class _Story:
       writer.write(done, scores)
     return scores
 
-  def _save(self, done: int, state: state_lib.TrainState) -> None:
+  def _account(
+    self, hosts: hosts_lib.Hosts, writer: metrics_lib.Writer, done: int
+  ) -> dict[str, float]:
+    """Says where the time of this call went."""
+    seconds = self.ledger.seconds()['total']
+    figures = self.ledger.shares() | {
+      'seconds': seconds,
+      'redone_steps': writer.redone_steps,
+    }
+    line = f'{metrics_lib.duration(seconds)}: {ledger_lib.describe(figures)}'
+    if writer.redone_steps:
+      line += f'; {writer.redone_steps} logged steps were done again'
+    self.say(line)
+    if hosts.summary():
+      self.say(hosts.summary())
+    writer.write(done, figures)
+    return figures
+
+  def _save(
+    self, done: int, state: state_lib.TrainState, scores: Mapping[str, float]
+  ) -> None:
     data = self.batches
     self.checkpoints.save(
       done,
@@ -451,57 +522,8 @@ class _Story:
         # What lets the data refuse to go on with other data.
         'data': data.state() if hasattr(data, 'state') else None,
       },
+      scores,
     )
-
-
-class _Window:
-  """The steps since the last line of figures, and the rate of the run."""
-
-  def __init__(self, first: int, total: int) -> None:
-    self._total = total
-    self._steps: list[tuple[str, Mapping[str, Any]]] = []
-    self._amount = 0
-    self._kind = 'examples'
-    self._start = time.monotonic()
-
-  def add(
-    self, unit: str, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
-  ) -> None:
-    self._steps.append((unit, metrics))
-    counted = batch.get('tokens')
-    self._kind = 'examples' if counted is None else 'tokens'
-    first = next(iter(batch.values()))
-    size = len(first) if counted is None else counted.size
-    self._amount += size * jax.process_count()
-
-  def last(self, name: str) -> float:
-    return float(self._steps[-1][1][name])
-
-  def leave_out(self, seconds: float) -> None:
-    """Keeps time that is not a step's, such as compiling, out of the rate."""
-    self._start += seconds
-
-  def summary(self, done: int) -> tuple[str, dict[str, float]]:
-    """A line for the screen and the figures; begins a new window."""
-    figures = metrics_lib.averages(self._steps)
-    figures.pop('skipped_in_a_row')
-    seconds = max(time.monotonic() - self._start, 1e-9)
-    rate = len(self._steps) / seconds
-    left = metrics_lib.duration((self._total - done) / rate)
-    figures['steps_per_second'] = rate
-    figures[f'{self._kind}_per_second'] = self._amount / seconds
-    skipped = self.last('skipped_steps')
-    figures['skipped_steps'] = skipped
-    line = (
-      f'step {done}/{self._total}  loss {figures["loss"]:.4f}  '
-      f'{rate:.2f} steps/s  {self._amount / seconds:,.0f} {self._kind}/s  '
-      f'{left} left'
-    )
-    if skipped:
-      line += f'  {skipped:.0f} steps skipped'
-    self._steps, self._amount = [], 0
-    self._start = time.monotonic()
-    return line, figures
 
 
 def _is_due(done: int, every: int, is_last: bool) -> bool:

@@ -21,7 +21,12 @@ _SECONDS_BETWEEN_WRITES = 10.0
 
 
 class Writer:
-  """Writes scalars of steps; does nothing on any host but the first."""
+  """Writes scalars of steps; does nothing on any host but the first.
+
+  Attributes:
+    redone_steps: steps that were logged and are done again, since they came
+      after the checkpoint that the run goes on from.
+  """
 
   def __init__(
     self,
@@ -40,6 +45,7 @@ class Writer:
       tensorboard: whether to write event files, too.
       enabled: whether to write at all.
     """
+    self.redone_steps = 0
     self._file: Any = None
     self._tensorboard: Any = None
     if not enabled:
@@ -48,12 +54,19 @@ class Writer:
     path = directory / FILE_NAME
     try:
       directory.mkdir(parents=True, exist_ok=True)
-      kept = [r for r in read(path) if r['step'] <= first_step]
+      found = read(path)
+      kept = [r for r in found if r['step'] <= first_step]
+      last = max((r['step'] for r in found), default=0)
+      self.redone_steps = max(0, last - first_step)
       text = ''.join(json.dumps(r) + '\n' for r in kept)
-      path.write_text(text)
       if storage.is_remote(path):
+        path.write_text(text)
         self._file = _RemoteFile(path, text)
       else:
+        # Renamed when it is whole: a kill here must not cost the figures.
+        partial = path.with_name(f'{FILE_NAME}.partial')
+        partial.write_text(text)
+        partial.replace(path)
         self._file = path.open('a', encoding='utf-8')
     except OSError as error:
       raise errors.CheckpointError(

@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from videopoet_jax.parallel import start
+
 CACHE_VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 
 
@@ -83,6 +85,8 @@ class Programs:
         self._done[unit] = self._futures[unit].result()
       else:
         self._done[unit] = self._timed(unit)
+      # Hosts compile at their own pace, and a collective does not wait long.
+      start.barrier(f'program {unit}')
     return self._done[unit]
 
   def close(self) -> None:

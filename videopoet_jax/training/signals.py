@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import os
 import signal
 import threading
 from typing import Any
@@ -22,6 +23,8 @@ class Stop:
   def handle(self, number: int, frame: Any) -> None:
     del frame
     self.signal = number
+    # Not print: the signal may have come in the middle of one.
+    os.write(2, b'signal %d: the run ends when this step is saved\n' % number)
     if number == signal.SIGINT:
       # Whoever presses Ctrl-C twice does not want to wait for a save.
       signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from videopoet_jax.parallel import start
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import trainable as trainable_lib
@@ -56,17 +57,19 @@ class Validation:
       return {}
     by_unit: dict[str, list[Mapping[str, jax.Array]]] = {}
     for unit in self._data.units():
-      if unit not in self._programs:
-        self._programs[unit] = jax.jit(
-          step_lib.make_validation_step(self._trainable, unit, seed=self._seed),
-          compiler_options=self._options,
-        )
-      by_unit[unit] = [
-        self._programs[unit](
-          params, self._place(batch), jnp.int32(index), jnp.int32(step)
-        )
+      given = [
+        (params, self._place(batch), jnp.int32(index), jnp.int32(step))
         for index, batch in enumerate(self._data.batches(unit))
       ]
+      if unit not in self._programs:
+        jitted = jax.jit(
+          step_lib.make_validation_step(self._trainable, unit, seed=self._seed)
+        )
+        compiled = jitted.lower(*given[0]).compile(self._options)
+        # Hosts read and compile at their own pace; see `start.barrier`.
+        start.barrier(f'validation {unit}')
+        self._programs[unit] = compiled
+      by_unit[unit] = [self._programs[unit](*each) for each in given]
     return summarize(by_unit)
 
 

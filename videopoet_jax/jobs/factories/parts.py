@@ -20,12 +20,14 @@ from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 from videopoet_jax.training import trainable
 from videopoet_jax.training import visual_tokenizer
+from videopoet_jax.training import watchdog
 
 # The classes themselves stay free of gin; their fields are what gin binds.
 MeshConfig = gin.external_configurable(mesh.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
 LoopConfig = gin.external_configurable(loop.LoopConfig)
+WatchdogConfig = gin.external_configurable(watchdog.WatchdogConfig)
 VisualTokenizerConfig = gin.external_configurable(
   magvit2_config.VisualTokenizerConfig
 )

@@ -1,0 +1,60 @@
+"""The steps since the last line of figures, and their rate."""
+
+from collections.abc import Mapping
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from videopoet_jax.training import metrics as metrics_lib
+
+
+class Window:
+  """The steps since the last line of figures, and the rate of the run."""
+
+  def __init__(self, first: int, total: int) -> None:
+    self._total = total
+    self._steps: list[tuple[str, Mapping[str, Any]]] = []
+    self._amount = 0
+    self._kind = 'examples'
+    self._start = time.monotonic()
+
+  def add(
+    self, unit: str, metrics: Mapping[str, Any], batch: Mapping[str, np.ndarray]
+  ) -> None:
+    self._steps.append((unit, metrics))
+    counted = batch.get('tokens')
+    self._kind = 'examples' if counted is None else 'tokens'
+    first = next(iter(batch.values()))
+    size = len(first) if counted is None else counted.size
+    self._amount += size * jax.process_count()
+
+  def last(self, name: str) -> float:
+    return float(self._steps[-1][1][name])
+
+  def leave_out(self, seconds: float) -> None:
+    """Keeps time that is not a step's, such as compiling, out of the rate."""
+    self._start += seconds
+
+  def summary(self, done: int) -> tuple[str, dict[str, float]]:
+    """A line for the screen and the figures; begins a new window."""
+    figures = metrics_lib.averages(self._steps)
+    figures.pop('skipped_in_a_row')
+    seconds = max(time.monotonic() - self._start, 1e-9)
+    rate = len(self._steps) / seconds
+    left = metrics_lib.duration((self._total - done) / rate)
+    figures['steps_per_second'] = rate
+    figures[f'{self._kind}_per_second'] = self._amount / seconds
+    skipped = self.last('skipped_steps')
+    figures['skipped_steps'] = skipped
+    line = (
+      f'step {done}/{self._total}  loss {figures["loss"]:.4f}  '
+      f'{rate:.2f} steps/s  {self._amount / seconds:,.0f} {self._kind}/s  '
+      f'{left} left'
+    )
+    if skipped:
+      line += f'  {skipped:.0f} steps skipped'
+    self._steps, self._amount = [], 0
+    self._start = time.monotonic()
+    return line, figures
