@@ -117,7 +117,7 @@ def test_temperature_zero_takes_the_likeliest(built):
   )
   (result,) = results.values()
   # The first factor is the likeliest of all and the second given the first.
-  assert np.asarray(result.correct_N).all()
+  assert np.asarray(result.correct_BT).all()
 
 
 def test_guidance_of_equal_halves_changes_nothing(built):

@@ -32,7 +32,7 @@ def test_forward_flops_are_those_that_xla_counts():
 
   def forward(params, tokens_BL, visible_BL):
     results = network.apply({'params': params}, tokens_BL, visible_BL, layout)
-    return [result.loss_N for result in results.values()]
+    return [result.loss_BT for result in results.values()]
 
   cost = jax.jit(forward).lower(params, tokens_BL, visible_BL).cost_analysis()
   ours = bench_cost.forward_flops(config, layout)

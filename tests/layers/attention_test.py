@@ -1,5 +1,6 @@
-"""Grouped attention against a loop over heads in numpy."""
+"""Grouped attention against a loop over heads in numpy; which is chosen."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from videopoet_jax.core import errors
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import masks
+from videopoet_jax.parallel import manual
 
 
 def test_equals_a_loop_over_heads():
@@ -48,3 +50,33 @@ def test_unknown_implementations_are_refused():
       visible,
       implementation='xlaa',
     )
+
+
+@pytest.mark.parametrize(
+  ('platform', 'asked', 'length', 'keys', 'start', 'bias', 'chosen'),
+  [
+    ('cpu', 'auto', 512, 512, 0, False, 'xla'),
+    ('tpu', 'auto', 512, 512, 0, False, 'splash'),
+    ('gpu', 'auto', 512, 512, 0, False, 'cudnn'),
+    # Too short for a block, relative positions, a step of decoding.
+    ('tpu', 'auto', 64, 64, 0, False, 'xla'),
+    ('tpu', 'auto', 512, 512, 0, True, 'xla'),
+    ('tpu', 'splash', 1, 512, jnp.int32(7), False, 'xla'),
+    ('gpu', 'cudnn', 1, 512, 7, False, 'xla'),
+    ('tpu', 'xla', 512, 512, 0, False, 'xla'),
+  ],
+)
+def test_the_platform_and_the_call_choose(
+  monkeypatch, platform, asked, length, keys, start, bias, chosen
+):
+  monkeypatch.setattr(manual, 'platform', lambda: platform)
+  query = jax.ShapeDtypeStruct((1, 2, length, 64), jnp.bfloat16)
+  mask = masks.PrefixMask(2, start)
+  assert attention.choose(asked, query, keys, mask, bias) == chosen
+
+
+def test_a_bias_is_no_matter_for_fused_kernels():
+  query = jax.ShapeDtypeStruct((1, 2, 512, 64), jnp.bfloat16)
+  for name in ('splash', 'cudnn'):
+    with pytest.raises(errors.ConfigError, match="'t5_buckets'.*'auto'"):
+      attention.choose(name, query, 512, masks.PrefixMask(2), True)

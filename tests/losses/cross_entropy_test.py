@@ -9,7 +9,7 @@ import pytest
 from videopoet_jax.losses import cross_entropy
 
 _SIZES = ((8, 8), (16, 13), (8, 5))  # (rows, rows in use) of each table.
-_WIDTH, _NUMBER = 6, 11
+_WIDTH, _BATCH, _LENGTH = 6, 2, 11
 
 
 def _problem(number_of_tables):
@@ -20,8 +20,9 @@ def _problem(number_of_tables):
     starts.append(start)
     start += rows
   used = np.concatenate([s + np.arange(u) for s, (_, u) in zip(starts, _SIZES)])
-  hidden = jnp.asarray(generator.normal(size=(_NUMBER, _WIDTH)))
-  return hidden, weights, starts, used, generator.choice(used, _NUMBER)
+  hidden = jnp.asarray(generator.normal(size=(_BATCH, _LENGTH, _WIDTH)))
+  labels = generator.choice(used, (_BATCH, _LENGTH))
+  return hidden, weights, starts, used, labels
 
 
 @pytest.mark.parametrize('number_of_tables', [1, 3])
@@ -42,7 +43,7 @@ def test_equals_optax(number_of_tables, chunk_size, soft_cap):
       chunk_size=chunk_size,
       soft_cap=soft_cap,
     )
-    return result.loss_N.mean() + 0.1 * jnp.square(result.log_z_N).mean(), (
+    return result.loss_BT.mean() + 0.1 * jnp.square(result.log_z_BT).mean(), (
       result
     )
 
@@ -63,10 +64,57 @@ def test_equals_optax(number_of_tables, chunk_size, soft_cap):
     theirs, **both
   )(hidden, weights)
   np.testing.assert_allclose(value, expected, rtol=1e-5)
-  np.testing.assert_allclose(result.loss_N, losses, rtol=1e-5, atol=1e-5)
+  np.testing.assert_allclose(result.loss_BT, losses, rtol=1e-5, atol=1e-5)
   for grad, wanted in zip(
     jax.tree.leaves(grads), jax.tree.leaves(expected_grads)
   ):
     np.testing.assert_allclose(grad, wanted, atol=1e-5)
   right = np.asarray(used[np.argmax(logits, axis=-1)] == labels)
-  np.testing.assert_array_equal(result.correct_N, right)
+  np.testing.assert_array_equal(result.correct_BT, right)
+
+
+def test_a_window_of_rows_is_a_softmax_over_them():
+  hidden, (weight,), _, _, _ = _problem(1)
+  labels = np.random.default_rng(1).integers(100, 103, (_BATCH, _LENGTH))
+  window = cross_entropy.Table(weight, 100, 3, first=4)
+  part = cross_entropy.Table(weight[4:7], 100, 3)
+
+  def loss(table, hidden):
+    result = cross_entropy.cross_entropy(hidden, labels, [table])
+    return jnp.sum(result.loss_BT)
+
+  for found, wanted in zip(
+    jax.value_and_grad(loss, argnums=1)(window, hidden),
+    jax.value_and_grad(loss, argnums=1)(part, hidden),
+    strict=True,
+  ):
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def _temporaries(length, chunk_size):
+  """Bytes that value and gradients need beside arguments and results."""
+  rows, width = 4096, 8
+
+  def loss(hidden, weight, labels):
+    table = cross_entropy.Table(weight, 0, rows)
+    result = cross_entropy.cross_entropy(
+      hidden, labels, [table], chunk_size=chunk_size
+    )
+    return jnp.mean(result.loss_BT)
+
+  shapes = (
+    jax.ShapeDtypeStruct((2, length, width), jnp.float32),
+    jax.ShapeDtypeStruct((rows, width), jnp.float32),
+    jax.ShapeDtypeStruct((2, length), jnp.int32),
+  )
+  compiled = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(*shapes).compile()
+  return compiled.memory_analysis().temp_size_in_bytes
+
+
+def test_memory_does_not_grow_with_positions_times_vocabulary():
+  logits_of_a_position = 4096 * 4
+  short, long = _temporaries(32, 16), _temporaries(256, 16)
+  # What grows is of the hidden states' width, a five hundredth of the logits.
+  assert long - short < 0.02 * 2 * (256 - 32) * logits_of_a_position
+  whole = _temporaries(256, 0)
+  assert whole > 2 * 256 * logits_of_a_position > 4 * long

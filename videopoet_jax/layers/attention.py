@@ -1,4 +1,9 @@
-"""Attention: one function that computes it, one module with its kernels."""
+"""Attention: one function that computes it, one module with its projections.
+
+Three implementations give the same numbers: the reference here, which XLA
+compiles anywhere; Splash for TPUs; cuDNN's for GPUs. docs/attention.md says
+which is taken when.
+"""
 
 from collections.abc import Callable
 import math
@@ -6,17 +11,25 @@ from typing import Any, NamedTuple
 
 from flax import linen as nn
 import jax
+from jax import ad_checkpoint
 import jax.numpy as jnp
 
 from videopoet_jax.core import errors
+from videopoet_jax.layers import fused_gpu
 from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import linear
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import norms
 from videopoet_jax.layers import partitioning
 from videopoet_jax.layers import positions
+from videopoet_jax.layers import splash
+from videopoet_jax.parallel import manual
 
 _MASKED = -1e30  # finite, so that a row of it is uniform and not NaN.
+
+
+# Sequences too short to fill a block of a fused kernel.
+_SHORT = 128
 
 
 def _xla(
@@ -35,7 +48,7 @@ def _xla(
     'bkmd,bksd->bkms',
     query_BKMD * (1.0 / math.sqrt(head_dim)),
     key_BKSD,
-    preferred_element_type=jnp.float32,
+    preferred_element_type=jnp.promote_types(query_BNLD.dtype, jnp.float32),
   )
   logits_BNLS = logits_BKMS.reshape(batch, num_heads, length, num_keys)
   if bias_NLS is not None:
@@ -51,8 +64,61 @@ def _xla(
   return out_BKMD.reshape(query_BNLD.shape)
 
 
-# Name -> function of `attend`'s arguments. Fused kernels register here.
-IMPLEMENTATIONS: dict[str, Callable[..., jax.Array]] = {'xla': _xla}
+# Fused kernels, of a whole sequence to itself without a bias.
+FUSED: dict[str, Callable[..., jax.Array]] = {
+  'splash': splash.attend,
+  'cudnn': fused_gpu.attend,
+}
+IMPLEMENTATIONS = ('auto', 'xla', *FUSED)
+
+
+def choose(
+  implementation: str,
+  query_BNLD: jax.Array,
+  num_keys: int,
+  mask: masks.PrefixMask,
+  has_bias: bool,
+) -> str:
+  """The implementation that computes a call of `attend`.
+
+  Args:
+    implementation: one of `IMPLEMENTATIONS`. 'auto' is Splash on TPUs and
+      cuDNN on GPUs where they can do it, else the reference.
+    query_BNLD: (B, query heads, L, head_dim).
+    num_keys: S.
+    mask: which keys a query may see.
+    has_bias: whether something is added to the logits.
+
+  Returns:
+    'xla', 'splash' or 'cudnn'. A step of decoding, whose queries are not the
+    whole sequence, is the reference's always: it reads each key once, and
+    there is nothing to fuse.
+
+  Raises:
+    ConfigError: the implementation is not known, or takes no bias.
+  """
+  if implementation not in IMPLEMENTATIONS:
+    hint = errors.near_names(implementation, IMPLEMENTATIONS)
+    raise errors.ConfigError(f'no attention {implementation!r}{hint}.')
+  length = query_BNLD.shape[2]
+  starts_at_0 = isinstance(mask.query_start, int) and mask.query_start == 0
+  if length != num_keys or not starts_at_0:
+    return 'xla'
+  if implementation == 'auto':
+    if has_bias or length < _SHORT:
+      return 'xla'
+    if manual.platform() == 'tpu':
+      return 'splash'
+    if manual.platform() == 'gpu' and not fused_gpu.why_not(query_BNLD):
+      return 'cudnn'
+    return 'xla'
+  if has_bias and implementation in FUSED:
+    raise errors.ConfigError(
+      f'PrefixLMConfig.attention is {implementation!r}, which adds no bias to '
+      "the logits, and positions are 't5_buckets', which are one; set "
+      "attention to 'auto' or 'xla', or positions to 'rotary' or 'learned_3d'."
+    )
+  return implementation
 
 
 def attend(
@@ -62,7 +128,7 @@ def attend(
   mask: masks.PrefixMask,
   visible_BS: jax.Array,
   bias_NLS: jax.Array | None = None,
-  implementation: str = 'xla',
+  implementation: str = 'auto',
 ) -> jax.Array:
   """Softmax attention under a prefix mask.
 
@@ -72,22 +138,30 @@ def attend(
       heads, and the n-th serves queries n * N / K and after.
     value_BKSD: likewise.
     mask: which keys a query may see.
-    visible_BS: bool (B, S), False for keys that are hidden from all.
+    visible_BS: bool (B, S), False for keys that are hidden from all. Every
+      query must see at least one key.
     bias_NLS: added to the logits, if given.
-    implementation: a key of `IMPLEMENTATIONS`.
+    implementation: see `choose`.
 
   Returns:
     (B, query heads, L, head_dim).
 
   Raises:
-    ConfigError: the implementation is not known.
+    ConfigError: the implementation is not known or cannot do it here.
   """
-  if implementation not in IMPLEMENTATIONS:
-    hint = errors.near_names(implementation, IMPLEMENTATIONS)
-    raise errors.ConfigError(f'no attention {implementation!r}{hint}.')
-  return IMPLEMENTATIONS[implementation](
-    query_BNLD, key_BKSD, value_BKSD, mask, visible_BS, bias_NLS
+  chosen = choose(
+    implementation, query_BNLD, key_BKSD.shape[2], mask, bias_NLS is not None
   )
+  if chosen == 'splash':
+    # It names what a backward pass may keep itself, the denominators too.
+    return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
+  if chosen == 'xla':
+    out_BNLD = _xla(
+      query_BNLD, key_BKSD, value_BKSD, mask, visible_BS, bias_NLS
+    )
+  else:
+    out_BNLD = FUSED[chosen](query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
+  return ad_checkpoint.checkpoint_name(out_BNLD, partitioning.Kept.ATTENTION)
 
 
 class Context(NamedTuple):
@@ -114,7 +188,7 @@ class Attention(nn.Module):
     num_kv_heads: key and value heads; divides `num_heads`.
     head_dim: dimensions a head.
     qk_norm: whether queries and keys are RMS-normalized (arXiv 2302.05442).
-    implementation: see `attend`.
+    implementation: see `choose`.
     dtype: what is computed in.
     param_dtype: what kernels are stored in.
     output_scale: variance of the initial output where the input's is one.
@@ -124,7 +198,7 @@ class Attention(nn.Module):
   num_kv_heads: int
   head_dim: int
   qk_norm: bool = True
-  implementation: str = 'xla'
+  implementation: str = 'auto'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   output_scale: float = 1.0
@@ -141,7 +215,9 @@ class Attention(nn.Module):
       self.param_dtype,
     )
     flat_DM = kernel.astype(self.dtype).reshape(kernel.shape[0], -1)
-    heads_BLM = linear.project(inputs_BLD, flat_DM)
+    heads_BLM = ad_checkpoint.checkpoint_name(
+      linear.project(inputs_BLD, flat_DM), partitioning.Kept.QKV
+    )
     heads_BLNH = heads_BLM.reshape(*inputs_BLD.shape[:2], *kernel.shape[1:])
     return partitioning.constrain(
       jnp.swapaxes(heads_BLNH, 1, 2),
@@ -204,4 +280,7 @@ class Attention(nn.Module):
     heads_BLM = jnp.swapaxes(heads_BNLH, 1, 2).reshape(
       *inputs_BLD.shape[:2], -1
     )
-    return linear.project(heads_BLM, flat_MD), kept
+    out_BLD = ad_checkpoint.checkpoint_name(
+      linear.project(heads_BLM, flat_MD), partitioning.Kept.OUT
+    )
+    return out_BLD, kept

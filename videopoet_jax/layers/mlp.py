@@ -4,6 +4,7 @@ from typing import Any
 
 from flax import linen as nn
 import jax
+from jax import ad_checkpoint
 import jax.numpy as jnp
 
 from videopoet_jax.layers import linear
@@ -44,10 +45,16 @@ class GatedMLP(nn.Module):
       return value.astype(self.dtype)
 
     activation = _ACTIVATIONS[self.activation]
-    gate_BLM = linear.project(inputs_BLD, kernel('gate', 1.0, True))
-    up_BLM = linear.project(inputs_BLD, kernel('up', 1.0, True))
+    name, kept = ad_checkpoint.checkpoint_name, partitioning.Kept
+    gate_BLM = name(
+      linear.project(inputs_BLD, kernel('gate', 1.0, True)), kept.WIDE
+    )
+    up_BLM = name(
+      linear.project(inputs_BLD, kernel('up', 1.0, True)), kept.WIDE
+    )
     hidden_BLM = partitioning.constrain(
       activation(gate_BLM) * up_BLM,
       ('activation_batch', 'activation_length', 'activation_mlp'),
     )
-    return linear.project(hidden_BLM, kernel('down', self.output_scale, False))
+    down = kernel('down', self.output_scale, False)
+    return name(linear.project(hidden_BLM, down), kept.DOWN)

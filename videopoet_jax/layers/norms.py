@@ -13,7 +13,7 @@ class RMSNorm(nn.Module):
   """Divides by the root mean square over the last axis, then scales.
 
   Attributes:
-    dtype: of the result; the mean is float32 always.
+    dtype: of the result; the mean is float32 or wider.
     param_dtype: what the scale is stored in.
     epsilon: added to the mean square.
     axis_name: logical name of the last axis.
@@ -35,8 +35,9 @@ class RMSNorm(nn.Module):
       (self.axis_name,),
       self.param_dtype,
     )
-    wide = inputs.astype(jnp.float32)
+    wide_type = jnp.promote_types(inputs.dtype, jnp.float32)
+    wide = inputs.astype(wide_type)
     square = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
     normal = wide * jax.lax.rsqrt(square + self.epsilon)
-    wide_scale = partitioning.spread(scale.astype(jnp.float32), inputs.ndim)
+    wide_scale = partitioning.spread(scale.astype(wide_type), inputs.ndim)
     return (normal * wide_scale).astype(self.dtype)

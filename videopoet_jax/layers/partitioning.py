@@ -5,11 +5,25 @@ of meshes; `parallel` maps the names to mesh axes.
 """
 
 from collections.abc import Callable
+import enum
 from typing import Any
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+
+from videopoet_jax.parallel import manual
+
+
+class Kept(enum.StrEnum):
+  """Names of results that a remat policy may keep for the backward pass."""
+
+  QKV = 'qkv'
+  ATTENTION = 'attention'
+  OUT = 'attention_out'
+  WIDE = 'mlp_wide'
+  DOWN = 'mlp_down'
+
 
 Initializer = Callable[..., jax.Array]
 
@@ -42,8 +56,11 @@ def param(
 
 
 def constrain(array: jax.Array, axes: tuple[str | None, ...]) -> jax.Array:
-  """States the logical axes of an activation; nothing happens off a mesh."""
-  return nn.with_logical_constraint(array, axes)
+  """States the logical axes of an activation; nothing happens off a mesh.
+
+  A dimension that its mesh axes do not divide stays whole on each of them.
+  """
+  return manual.constrain(array, axes)
 
 
 def fan_in_init(

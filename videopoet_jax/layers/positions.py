@@ -88,7 +88,7 @@ class RelativeBias(nn.Module):
 
   @nn.compact
   def __call__(self, length: int) -> jax.Array:
-    """float32 (heads, length, length), query by key."""
+    """float32 or wider (heads, length, length), query by key."""
     table = partitioning.param(
       self,
       'table',
@@ -100,4 +100,5 @@ class RelativeBias(nn.Module):
     buckets_LL = relative_buckets(
       length, length, self.num_buckets, self.max_distance
     )
-    return jnp.transpose(table[buckets_LL], (2, 0, 1)).astype(jnp.float32)
+    wide_type = jnp.promote_types(table.dtype, jnp.float32)
+    return jnp.transpose(table[buckets_LL], (2, 0, 1)).astype(wide_type)

@@ -16,9 +16,23 @@ from videopoet_jax.layers import partitioning
 
 _ACTIVATION_AXES = ('activation_batch', 'activation_length', 'activation_embed')
 
-# What a backward pass keeps of a layer. 'none' keeps all and 'full' nothing
-# but its input; 'dots' keeps the results of matrix products.
-REMAT_POLICIES = ('none', 'full', 'dots', 'dots_no_batch')
+_Kept = partitioning.Kept
+# What a backward pass keeps of a layer by name, from least to most. Attention's
+# result is small and dear to compute; the MLP's hidden units are the reverse.
+_NAMED = {
+  'save_attention': (_Kept.ATTENTION,),
+  'save_qkv': (_Kept.QKV, _Kept.ATTENTION),
+  'save_all_but_mlp': (_Kept.QKV, _Kept.ATTENTION, _Kept.OUT),
+  'minimal': tuple(_Kept),
+}
+_GENERAL = {
+  'dots': jax.checkpoint_policies.dots_saveable,
+  'dots_no_batch': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+# 'none' keeps all and 'full' nothing but a layer's input. 'minimal' recomputes
+# next to nothing but what is cheap; 'dots' keeps the results of all matrix
+# products, attention's logits among them.
+REMAT_POLICIES = ('none', 'full', *_NAMED, *_GENERAL)
 
 
 def remat_policy(name: str) -> Any:
@@ -30,10 +44,10 @@ def remat_policy(name: str) -> Any:
   if name not in REMAT_POLICIES:
     hint = errors.near_names(name, REMAT_POLICIES)
     raise errors.ConfigError(f'no remat policy {name!r}{hint}.')
-  return {
-    'dots': jax.checkpoint_policies.dots_saveable,
-    'dots_no_batch': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-  }.get(name)
+  if name in _NAMED:
+    names = [str(kept) for kept in _NAMED[name]]
+    return jax.checkpoint_policies.save_only_these_names(*names)
+  return _GENERAL.get(name)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +74,7 @@ class BlockConfig:
   num_layers: int
   activation: str = 'gelu'
   qk_norm: bool = True
-  attention: str = 'xla'
+  attention: str = 'auto'
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
 

@@ -2,8 +2,11 @@
 
 With 300,000 ids, the logits of one batch outweigh the model. Positions are
 taken in chunks, and each chunk's logits are computed again in the backward
-pass. Nothing here gathers along the vocabulary axis, so tables may be sharded
-over it: the label's logit is picked by a comparison and a sum.
+pass. On a mesh the devices that share a batch share the vocabulary instead:
+each sees the hidden states of all of them, a chunk at a time, and holds its
+rows of the tables. So neither a table, its gradient nor logits ever cross the
+mesh; nothing here gathers along the vocabulary axis: the label's logit is
+picked by a comparison and a sum.
 """
 
 from collections.abc import Sequence
@@ -12,7 +15,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-_ABSENT = -1e30  # logit of a row that is padding.
+from videopoet_jax.parallel import manual
+
+_ABSENT = -1e30  # logit of a row that is not admitted.
 
 
 class Table(NamedTuple):
@@ -20,105 +25,159 @@ class Table(NamedTuple):
 
   Attributes:
     weight_VD: (rows, width).
-    start: id of row 0, in the numbering of the labels.
-    size: rows in use; the rest is padding.
+    start: id of the first admitted row, in the numbering of the labels.
+    size: rows admitted; the others are padding or other ids.
+    first: the first admitted row.
   """
 
   weight_VD: jax.Array
   start: int
   size: int
+  first: int = 0
 
 
 class Result(NamedTuple):
   """What `cross_entropy` gives for each position.
 
   Attributes:
-    loss_N: float32, negative log likelihood of the label.
-    log_z_N: float32, logarithm of the softmax's denominator.
-    correct_N: bool, whether no other id has a higher logit.
+    loss_BT: float32 or wider, negative log likelihood of the label.
+    log_z_BT: likewise, logarithm of the softmax's denominator.
+    correct_BT: bool, whether no other id has a higher logit.
   """
 
-  loss_N: jax.Array
-  log_z_N: jax.Array
-  correct_N: jax.Array
+  loss_BT: jax.Array
+  log_z_BT: jax.Array
+  correct_BT: jax.Array
 
 
 def table_logits(
-  hidden_ND: jax.Array, table: Table, soft_cap: float = 0.0
+  hidden: jax.Array, table: Table, soft_cap: float = 0.0
 ) -> jax.Array:
-  """float32 (N, rows) logits of one table, padding rows far below all.
+  """(..., rows) logits of one table, float32 or wider.
 
   Args:
-    hidden_ND: (N, width).
-    table: rows.
+    hidden: (..., width).
+    table: rows; those not admitted come out far below all.
     soft_cap: logits are squashed into (-soft_cap, soft_cap); 0 leaves them.
   """
-  logits_NV = jnp.einsum(
-    'nd,vd->nv',
-    hidden_ND,
-    table.weight_VD.astype(hidden_ND.dtype),
-    preferred_element_type=jnp.float32,
+  logits = jnp.einsum(
+    '...d,vd->...v',
+    hidden,
+    table.weight_VD.astype(hidden.dtype),
+    preferred_element_type=jnp.promote_types(hidden.dtype, jnp.float32),
   )
   if soft_cap:
-    logits_NV = soft_cap * jnp.tanh(logits_NV / soft_cap)
+    logits = soft_cap * jnp.tanh(logits / soft_cap)
   rows = table.weight_VD.shape[0]
   if table.size < rows:
-    used_1V = (jnp.arange(rows) < table.size)[None]
-    logits_NV = jnp.where(used_1V, logits_NV, _ABSENT)
-  return logits_NV
+    row_V = jnp.arange(rows) - table.first
+    admitted_V = (row_V >= 0) & (row_V < table.size)
+    shape = (1,) * (logits.ndim - 1) + (rows,)
+    logits = jnp.where(admitted_V.reshape(shape), logits, _ABSENT)
+  return logits
+
+
+@jax.custom_vjp
+def _shared(hidden_BTD: jax.Array) -> jax.Array:
+  """Hidden states on every device that the vocabulary is split over.
+
+  The gradient is asked for where the hidden states were, so that the devices'
+  shares of it are summed and scattered in one.
+  """
+  return manual.constrain(hidden_BTD, ('activation_loss_batch', None, None))
+
+
+def _shared_forward(hidden_BTD: jax.Array) -> tuple[jax.Array, None]:
+  return _shared(hidden_BTD), None
+
+
+def _shared_backward(_: None, cotangent_BTD: jax.Array) -> tuple[jax.Array]:
+  axes = ('activation_batch', None, None)
+  return (manual.constrain(cotangent_BTD, axes),)
+
+
+_shared.defvjp(_shared_forward, _shared_backward)
 
 
 def _chunk(
-  hidden_ND: jax.Array,
-  labels_N: jax.Array,
+  hidden_BTD: jax.Array,
+  labels_BT: jax.Array,
   tables: Sequence[Table],
   soft_cap: float,
+  split_vocabulary: bool,
 ) -> Result:
+  if split_vocabulary:
+    hidden_BTD = _shared(hidden_BTD)
   log_z, label_logit, largest = [], [], []
   for table in tables:
-    logits_NV = table_logits(hidden_ND, table, soft_cap)
-    ids_1V = table.start + jnp.arange(logits_NV.shape[1])[None]
-    is_label_NV = ids_1V == labels_N[:, None]
-    log_z.append(jax.nn.logsumexp(logits_NV, axis=-1))
-    label_logit.append(jnp.sum(jnp.where(is_label_NV, logits_NV, 0.0), axis=-1))
-    largest.append(jnp.max(jax.lax.stop_gradient(logits_NV), axis=-1))
-  log_z_N = jax.nn.logsumexp(jnp.stack(log_z), axis=0)
-  label_logit_N = sum(label_logit)
-  correct_N = label_logit_N >= jnp.max(jnp.stack(largest), axis=0)
-  return Result(log_z_N - label_logit_N, log_z_N, correct_N)
+    logits_BTV = table_logits(hidden_BTD, table, soft_cap)
+    if split_vocabulary:
+      logits_BTV = manual.constrain(
+        logits_BTV, ('activation_loss_batch', None, 'activation_vocab')
+      )
+    first_id = table.start - table.first
+    ids_11V = (first_id + jnp.arange(logits_BTV.shape[-1]))[None, None]
+    is_label_BTV = ids_11V == labels_BT[..., None]
+    log_z.append(jax.nn.logsumexp(logits_BTV, axis=-1))
+    label_logit.append(
+      jnp.sum(jnp.where(is_label_BTV, logits_BTV, 0.0), axis=-1)
+    )
+    largest.append(jnp.max(jax.lax.stop_gradient(logits_BTV), axis=-1))
+  log_z_BT = jax.nn.logsumexp(jnp.stack(log_z), axis=0)
+  label_logit_BT = sum(label_logit)
+  correct_BT = label_logit_BT >= jnp.max(jnp.stack(largest), axis=0)
+  return Result(log_z_BT - label_logit_BT, log_z_BT, correct_BT)
 
 
 def cross_entropy(
-  hidden_ND: jax.Array,
-  labels_N: jax.Array,
+  hidden_BTD: jax.Array,
+  labels_BT: jax.Array,
   tables: Sequence[Table],
   *,
   soft_cap: float = 0.0,
   chunk_size: int = 0,
+  split_vocabulary: bool = False,
 ) -> Result:
-  """Cross-entropy of one softmax over the rows of all tables.
+  """Cross-entropy of one softmax over the admitted rows of all tables.
 
   Args:
-    hidden_ND: (N, width).
-    labels_N: int32, each an id of one of the tables.
+    hidden_BTD: (B, T, width).
+    labels_BT: int32, each an id of one of the tables.
     tables: disjoint ranges of ids.
     soft_cap: see `table_logits`.
-    chunk_size: positions whose logits exist at one time; 0 takes all at once
-      and keeps their logits for the backward pass.
+    chunk_size: positions of each sequence whose logits exist at one time; 0
+      takes all at once and keeps their logits for the backward pass. Chunks
+      go along sequences, so that every device has its share of each.
+    split_vocabulary: on a mesh, whether devices split the rows (axis
+      'activation_vocab' of the rules) and not the examples. Large tables want
+      it; small ones are cheaper to gather than hidden states.
 
   Returns:
     See `Result`.
   """
-  number, width = hidden_ND.shape
-  if not chunk_size or chunk_size >= number:
-    return _chunk(hidden_ND, labels_N, tables, soft_cap)
-  chunks = -(-number // chunk_size)
-  room = chunks * chunk_size - number
-  hidden_CND = jnp.pad(hidden_ND, ((0, room), (0, 0))).reshape(
-    chunks, chunk_size, width
+  batch, length, width = hidden_BTD.shape
+  if not chunk_size or chunk_size >= length:
+    return _chunk(hidden_BTD, labels_BT, tables, soft_cap, split_vocabulary)
+  chunks = -(-length // chunk_size)
+  # Even chunks pad least.
+  chunk_size = -(-length // chunks)
+  room = chunks * chunk_size - length
+  hidden_CBTD = jnp.swapaxes(
+    jnp.pad(hidden_BTD, ((0, 0), (0, room), (0, 0))).reshape(
+      batch, chunks, chunk_size, width
+    ),
+    0,
+    1,
   )
-  labels_CN = jnp.pad(labels_N, (0, room), mode='edge').reshape(
-    chunks, chunk_size
+  hidden_CBTD = manual.constrain(
+    hidden_CBTD, (None, 'activation_batch', None, None)
+  )
+  labels_CBT = jnp.swapaxes(
+    jnp.pad(labels_BT, ((0, 0), (0, room)), mode='edge').reshape(
+      batch, chunks, chunk_size
+    ),
+    0,
+    1,
   )
 
   @jax.checkpoint
@@ -128,9 +187,13 @@ def cross_entropy(
     # The weights are carried, so that they are no constants of the closure
     # that `checkpoint` would save once a chunk.
     full = [t._replace(weight_VD=w) for t, w in zip(tables, weights)]
-    return weights, _chunk(*inputs, full, soft_cap)
+    return weights, _chunk(*inputs, full, soft_cap, split_vocabulary)
 
   _, result = jax.lax.scan(
-    body, [t.weight_VD for t in tables], (hidden_CND, labels_CN)
+    body, [t.weight_VD for t in tables], (hidden_CBTD, labels_CBT)
   )
-  return Result(*(part.reshape(-1)[:number] for part in result))
+  return Result(
+    *(
+      jnp.swapaxes(part, 0, 1).reshape(batch, -1)[:, :length] for part in result
+    )
+  )

@@ -5,7 +5,7 @@ of meshes; a table of rules, bound in `gin/partitioning/`, maps the names. The
 first rule that fits wins, and a mesh axis is used once an array.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import math
 from typing import Any
 
@@ -21,6 +21,9 @@ Rules = Sequence[tuple[str, str | tuple[str, ...] | None]]
 STANDARD: Rules = (
   ('layers', None),
   ('vocab', 'tensor'),
+  # Of the tables of large softmaxes: whole rows, so that no table is gathered.
+  ('output_vocab', ('tensor', 'fsdp', 'sequence')),
+  ('output_embed', None),
   ('heads', 'tensor'),
   ('kv_heads', 'tensor'),
   ('mlp', 'tensor'),
@@ -35,7 +38,9 @@ STANDARD: Rules = (
   ('activation_heads', 'tensor'),
   ('activation_kv_heads', 'tensor'),
   ('activation_mlp', 'tensor'),
-  ('activation_vocab', 'tensor'),
+  # Where the vocabulary takes the place of a share of the batch.
+  ('activation_loss_batch', 'data'),
+  ('activation_vocab', ('tensor', 'fsdp', 'sequence')),
 )
 
 
@@ -94,17 +99,39 @@ def shardings(boxed: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
     leaf: Any, names: jax.sharding.PartitionSpec
   ) -> jax.sharding.NamedSharding:
     spec = nn.logical_to_mesh_axes(tuple(names), list(rules))
-    parts = [
-      axes if size % _parts(mesh, axes) == 0 else None
-      for size, axes in zip(leaf.shape, tuple(spec))
-    ]
+    parts = []
+    for size, axes in zip(leaf.shape, tuple(spec)):
+      found = dividing(mesh.shape, axes, size)
+      parts.append(found[0] if len(found) == 1 else found or None)
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*parts))
 
   return jax.tree.map(sharding, unbox(boxed), logical_axes(boxed))
 
 
+def dividing(
+  mesh_shape: Mapping[str, int],
+  axes: str | tuple[str, ...] | None,
+  size: int | None,
+) -> tuple[str, ...]:
+  """The first of some mesh axes that together divide a dimension.
+
+  Args:
+    mesh_shape: size of each mesh axis.
+    axes: those that the rules name.
+    size: of the dimension; None is divided by all.
+  """
+  axes = (axes,) if isinstance(axes, str) else tuple(axes or ())
+  found: list[str] = []
+  parts = 1
+  for axis in axes:
+    parts *= mesh_shape[axis]
+    if size is not None and size % parts:
+      break
+    found.append(axis)
+  return tuple(found)
+
+
 def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
-  """A copy on every device."""
   """A copy on every device."""
   return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 

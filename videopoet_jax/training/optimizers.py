@@ -23,7 +23,7 @@ LAYERS = 'layers'
 
 _HEADS = ('heads', 'kv_heads')
 # Tables are looked up row by row: as matrices they mean nothing.
-_TABLES = ('vocab', 'code', 'relative_buckets')
+_TABLES = ('vocab', 'output_vocab', 'code', 'relative_buckets')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,10 +96,10 @@ class PrefixLMTrainable:
     z_total = jnp.float32(0.0)
     for run, result in results.items():
       total = sums.setdefault(run.range.modality.value, [0.0, 0.0, 0])
-      total[0] += jnp.sum(result.loss_N)
-      total[1] += jnp.sum(result.correct_N)
-      total[2] += result.loss_N.size
-      z_total += jnp.sum(jnp.square(result.log_z_N))
+      total[0] += jnp.sum(result.loss_BT)
+      total[1] += jnp.sum(result.correct_BT)
+      total[2] += result.loss_BT.size
+      z_total += jnp.sum(jnp.square(result.log_z_BT))
     number = sum(n for _, _, n in sums.values())
     loss = sum(total for total, _, _ in sums.values()) / number
     metrics = {'loss': loss, 'perplexity': jnp.exp(loss)}

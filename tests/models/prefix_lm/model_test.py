@@ -136,7 +136,7 @@ def test_losses_are_near_uniform_for_small_weights():
     results = model.apply({'params': params}, tokens_BL, visible_BL, layout)
     for run, result in results.items():
       expected = math.log(sizes[run.range.modality.value])
-      np.testing.assert_allclose(result.loss_N, expected, atol=0.01)
+      np.testing.assert_allclose(result.loss_BT, expected, atol=0.01)
 
 
 def test_description_comes_back_whole():

@@ -13,6 +13,8 @@ from videopoet_jax.layers import cells
 from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import transformer
 
+# 'float64' (with JAX_ENABLE_X64) is for comparing runs to the last digit.
+_DTYPES = ('float32', 'bfloat16', 'float64')
 _CHOICES = {
   'visual_input': ('table', 'bits'),
   'visual_output': ('softmax', 'factors'),
@@ -21,8 +23,9 @@ _CHOICES = {
   'positions': ('learned_3d', 'rotary', 't5_buckets'),
   'activation': ('gelu', 'silu', 'relu'),
   'remat': transformer.REMAT_POLICIES,
-  'dtype': ('float32', 'bfloat16'),
-  'param_dtype': ('float32', 'bfloat16'),
+  'attention': attention.IMPLEMENTATIONS,
+  'dtype': _DTYPES,
+  'param_dtype': _DTYPES,
 }
 
 
@@ -60,8 +63,10 @@ class PrefixLMConfig:
       joins the sequence: a small encoder, trained with the model.
     soft_cap: bound of the output logits; 0 leaves them.
     z_loss: weight of the squared logarithm of the softmax's denominator.
-    loss_chunk: positions whose logits exist at one time; 0 for all.
-    attention: implementation, a key of `layers.attention.IMPLEMENTATIONS`.
+    loss_chunk: positions, over the examples of one device, whose logits exist
+      at one time and are computed again in the backward pass; 0 for all.
+    attention: implementation, one of `layers.attention.IMPLEMENTATIONS`;
+      'auto' takes the fused kernel of the devices.
     scan_layers: one compiled body for all layers.
     remat: what the backward pass keeps, one of
       `layers.transformer.REMAT_POLICIES`.
@@ -91,7 +96,7 @@ class PrefixLMConfig:
   soft_cap: float = 0.0
   z_loss: float = 1e-4
   loss_chunk: int = 0
-  attention: str = 'xla'
+  attention: str = 'auto'
   scan_layers: bool = True
   remat: str = 'none'
   dtype: str = 'float32'
@@ -110,7 +115,6 @@ class PrefixLMConfig:
       self._choose(name, getattr(self, name), known)
     for name in self.cell_inputs:
       self._choose('cell_inputs', name, tuple(cells.SOURCES))
-    self._choose('attention', self.attention, tuple(attention.IMPLEMENTATIONS))
     for name in (
       'num_layers',
       'width',
@@ -126,6 +130,12 @@ class PrefixLMConfig:
       self._refuse('num_kv_heads', f'it must divide num_heads={self.num_heads}')
     if self.positions == 'rotary' and self.head_dim % 2:
       self._refuse('head_dim', 'it must be even for rotary positions')
+    if self.positions == 't5_buckets' and self.attention in attention.FUSED:
+      self._refuse(
+        'attention',
+        "fused kernels add no bias to the logits, and positions='t5_buckets' "
+        "are one; use 'auto' or 'xla'",
+      )
     if self.visual_output == 'factors' and self.loss_vocabulary == 'full':
       self._refuse(
         'loss_vocabulary',

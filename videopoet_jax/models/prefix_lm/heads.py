@@ -14,6 +14,7 @@ from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import partitioning
 from videopoet_jax.losses import cross_entropy
 from videopoet_jax.models.prefix_lm import config as config_lib
+from videopoet_jax.parallel import manual
 
 Modality = types.Modality
 
@@ -66,7 +67,7 @@ class Heads(nn.Module):
         f'{modality.value}_table',
         partitioning.fan_in_init((1,), (0,)),
         (size, self.config.width),
-        ('vocab', 'embed'),
+        ('output_vocab', 'output_embed'),
         self.param_dtype,
       )
       for modality, size in sizes.items()
@@ -85,6 +86,9 @@ class Heads(nn.Module):
     whole = self.vocabulary.ranges[run.range.modality]
     if run.range.size == whole.size:
       return cross_entropy.Table(rows, run.range.start, run.range.size)
+    if manual.parts('output_vocab') > 1:
+      # A slice of split rows would have to be gathered.
+      return cross_entropy.Table(rows, run.range.start, run.range.size, offset)
     part = rows[offset : offset + run.range.size]
     return cross_entropy.Table(part, run.range.start, run.range.size)
 
@@ -95,27 +99,38 @@ class Heads(nn.Module):
       for m, r in self.vocabulary.ranges.items()
     ]
 
+  def _chunk_size(self, batch: int) -> int:
+    """Positions of each sequence in a chunk of the loss; 0 for all."""
+    if not self.config.loss_chunk:
+      return 0
+    examples = max(1, batch // manual.parts('activation_batch'))
+    return max(1, self.config.loss_chunk // examples)
+
   def loss(
-    self, hidden_ND: jax.Array, labels_N: jax.Array, run: layout_lib.Run
+    self, hidden_BTD: jax.Array, labels_BT: jax.Array, run: layout_lib.Run
   ) -> cross_entropy.Result:
     """Loss of a run's positions.
 
     Args:
-      hidden_ND: normalized hidden states, of the position before each label.
-      labels_N: int32 global ids.
+      hidden_BTD: normalized hidden states, of the position before each label.
+      labels_BT: int32 global ids.
       run: what they admit.
     """
     options = {
       'soft_cap': self.config.soft_cap,
-      'chunk_size': self.config.loss_chunk,
+      'chunk_size': self._chunk_size(hidden_BTD.shape[0]),
     }
     if self.is_factored(run):
-      return self.factors.loss(hidden_ND, labels_N - run.range.start, **options)
+      return self.factors.loss(
+        hidden_BTD, labels_BT - run.range.start, **options
+      )
     if self.config.loss_vocabulary == 'full':
       tables = self.all_tables()
     else:
       tables = [self.run_table(run)]
-    return cross_entropy.cross_entropy(hidden_ND, labels_N, tables, **options)
+    return cross_entropy.cross_entropy(
+      hidden_BTD, labels_BT, tables, split_vocabulary=True, **options
+    )
 
   def logits(self, hidden_ND: jax.Array, run: layout_lib.Run) -> jax.Array:
     """float32 (N, run.range.size): logits of what a run admits."""
@@ -123,7 +138,7 @@ class Heads(nn.Module):
     logits_NV = cross_entropy.table_logits(
       hidden_ND, table, self.config.soft_cap
     )
-    return logits_NV[:, : run.range.size]
+    return logits_NV[:, table.first : table.first + run.range.size]
 
   def touch(self, hidden_1D: jax.Array) -> None:
     """Declares every parameter."""
@@ -187,19 +202,18 @@ class FactorHead(nn.Module):
       cross_entropy.Table(self.second_table, 0, 2**self.low_bits),
     )
 
-  def _given(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
-    """Hidden states that know the first factor."""
+  def _given(self, hidden: jax.Array, first: jax.Array) -> jax.Array:
+    """Hidden states (..., width) that know the first factor (...)."""
     # Left to itself, XLA splits these in a way whose gradient is wrong on a
     # mesh of data, fsdp and tensor (seen with jax 0.12).
-    axes = ('activation_batch', 'activation_embed')
-    mixed_ND = partitioning.constrain(
-      hidden_ND @ self.mix.astype(self.dtype), axes
-    )
-    given_ND = partitioning.constrain(
-      jnp.take(self.given_table, first_N, axis=0).astype(self.dtype), axes
+    between = (None,) * (hidden.ndim - 2)
+    axes = ('activation_batch', *between, 'activation_embed')
+    mixed = partitioning.constrain(hidden @ self.mix.astype(self.dtype), axes)
+    given = partitioning.constrain(
+      jnp.take(self.given_table, first, axis=0).astype(self.dtype), axes
     )
     # The residual path lets the second factor learn as fast as the first.
-    return hidden_ND + nn.silu(mixed_ND + given_ND)
+    return hidden + nn.silu(mixed + given)
 
   def first(self, hidden_ND: jax.Array) -> jax.Array:
     """float32 (N, 2^high_bits)."""
@@ -214,21 +228,23 @@ class FactorHead(nn.Module):
     )
 
   def loss(
-    self, hidden_ND: jax.Array, local_N: jax.Array, **options: Any
+    self, hidden_BTD: jax.Array, local_BT: jax.Array, **options: Any
   ) -> cross_entropy.Result:
     """Loss of local visual ids: the sum of both factors'."""
-    first_N = local_N >> self.low_bits
-    second_N = local_N & (2**self.low_bits - 1)
+    first_BT = local_BT >> self.low_bits
+    second_BT = local_BT & (2**self.low_bits - 1)
     first_table, second_table = self._tables()
     first = cross_entropy.cross_entropy(
-      hidden_ND, first_N, [first_table], **options
+      hidden_BTD, first_BT, [first_table], **options
     )
     second = cross_entropy.cross_entropy(
-      self._given(hidden_ND, first_N), second_N, [second_table], **options
+      self._given(hidden_BTD, first_BT), second_BT, [second_table], **options
     )
     return cross_entropy.Result(
-      first.loss_N + second.loss_N,
+      first.loss_BT + second.loss_BT,
       # One figure whose square is the sum of both squares.
-      jnp.sqrt(jnp.square(first.log_z_N) + jnp.square(second.log_z_N) + 1e-12),
-      first.correct_N & second.correct_N,
+      jnp.sqrt(
+        jnp.square(first.log_z_BT) + jnp.square(second.log_z_BT) + 1e-12
+      ),
+      first.correct_BT & second.correct_BT,
     )

@@ -22,6 +22,7 @@ from videopoet_jax.layers import transformer
 from videopoet_jax.losses import cross_entropy
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import heads as heads_lib
+from videopoet_jax.parallel import manual
 
 Modality = types.Modality
 
@@ -192,13 +193,25 @@ class PrefixLM(nn.Module):
       tokens_BL, visible_BL, layout, places, length, text_embeddings_BSE
     )
     angles_LP, bias_NLL = places.angles_LP, places.bias_NLL
+    # A mesh that splits the sequence wants equal parts. Nobody sees what is
+    # added behind: it is hidden, and of no account to what comes before.
+    room = -length % manual.parts('activation_length')
+
+    def pad(array: jax.Array, *axes: int) -> jax.Array:
+      widths = [(0, room if axis in axes else 0) for axis in range(array.ndim)]
+      return jnp.pad(array, widths) if room else array
+
     context = attention.Context(
       masks.PrefixMask(layout.prefix_length),
-      visible_BL[:, :length],
-      None if angles_LP is None else angles_LP[:length],
-      None if bias_NLL is None else bias_NLL[:, :length, :length],
+      pad(visible_BL[:, :length], 1),
+      None if angles_LP is None else pad(angles_LP[:length], 0),
+      None if bias_NLL is None else pad(bias_NLL[:, :length, :length], 1, 2),
     )
-    return self.stack(stream_BLD, context, keep)
+    stream_BLD, caches = self.stack(pad(stream_BLD, 1), context, keep)
+    if room:
+      stream_BLD = stream_BLD[:, :length]
+      caches = jax.tree.map(lambda leaf: leaf[:, :, :length], caches)
+    return stream_BLD, caches
 
   def hidden(
     self,
@@ -235,7 +248,7 @@ class PrefixLM(nn.Module):
     """Loss of every run that carries one; arguments as for `hidden`.
 
     Returns:
-      By run, arrays of (B * run's positions,).
+      By run, arrays of (B, run's positions).
     """
     hidden_BTD = self.hidden(tokens_BL, visible_BL, layout, text_embeddings_BSE)
     results = {}
@@ -244,9 +257,7 @@ class PrefixLM(nn.Module):
         run.start - layout.prefix_length, run.stop - layout.prefix_length
       )
       results[run] = self.heads.loss(
-        hidden_BTD[:, part].reshape(-1, self.config.width),
-        tokens_BL[:, run.start : run.stop].reshape(-1),
-        run,
+        hidden_BTD[:, part], tokens_BL[:, run.start : run.stop], run
       )
     return results
 
