@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.layers import splash
 from videopoet_jax.planning import compile as compile_lib
 from videopoet_jax.planning import hlo
 from videopoet_jax.planning import network as network_lib
@@ -127,9 +128,7 @@ def estimate(
       network,
       clock_hz=chip.clock_hz,
       peak_flops=chip.peak_flops,
-      kernel_pairs=work_lib.visible_pairs(
-        layout.input_length, layout.prefix_length
-      ),
+      kernel_pairs=_kernel_pairs(plan),
     )
     tally.add(scheduler.total())
   return Estimate(
@@ -139,6 +138,20 @@ def estimate(
     plan.batch * work_lib.recomputation(plan.config, layout),
     tally,
   )
+
+
+def _kernel_pairs(plan: specification.Specification) -> float:
+  """Pairs of query and key that Splash works on, for a sequence and head.
+
+  Whole blocks, so more than the mask leaves; a chip's share where the mesh
+  splits the sequence.
+  """
+  layout = plan.sequence_layout()
+  parts = plan.mesh_sizes()['sequence']
+  length = -(-layout.input_length // parts) * parts
+  blocks = splash.choose_blocks(length, layout.prefix_length, parts)
+  run = splash.blocks_run(length, layout.prefix_length, blocks)
+  return float(run.sum()) * blocks.queries * blocks.keys / parts
 
 
 def _memory(

@@ -9,6 +9,7 @@ time only as far as what runs between does not cover it.
 
 import collections
 import dataclasses
+import math
 import re
 
 from videopoet_jax.planning import hlo
@@ -230,12 +231,14 @@ class Scheduler:
       'splash|flash|attention', label
     ):
       return 0.0
-    shapes = [i.arrays[0].shape for i in computation.operands(instruction)]
-    heads = [shape for shape in shapes if len(shape) >= 3]
-    query, key = heads[0], heads[1]
-    rows = 1
-    for size in query[:-2]:
-      rows *= size
+    arrays = [i.arrays[0] for i in computation.operands(instruction)]
+    # Before queries and keys come tables of blocks, which are integers.
+    query, key = [
+      array.shape
+      for array in arrays
+      if array.type in ('bf16', 'f32') and len(array.shape) >= 3
+    ][:2]
+    rows = math.prod(query[:-2])
     pairs = self._pairs or query[-2] * key[-2]
     for part, number in _KERNELS:
       if part in label:
