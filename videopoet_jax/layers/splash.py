@@ -29,10 +29,12 @@ _LARGEST_BLOCK = 1024
 # Keys that are worked on at one time; larger products overflow a v5e's fast
 # memory in the backward pass.
 _LARGEST_COMPUTE = 512
-# A step of the kernel's grid takes about as long as this many elements of the
-# mask on top of its own: 0.35 microseconds (the figure of JAX's Pallas
-# documentation) at half of a v5p's peak for heads of 128.
-_STEP_ELEMENTS = 160_000
+_LEAST_COMPUTE = 256
+# A step of the kernel's grid costs as much as this many more elements of the
+# mask: 0.35 microseconds (JAX's Pallas documentation), against 0.0077 cycles an
+# element at 1.75 GHz, what the compiler's schedules for a v5p come to with
+# heads of 128 (docs/attention.md).
+_STEP_ELEMENTS = 80_000
 
 
 class Blocks(NamedTuple):
@@ -143,8 +145,12 @@ def choose_blocks(
     area = blocks.queries * blocks.keys
     return run.sum() * (area + _STEP_ELEMENTS), area
 
-  pairs = itertools.product(sizes, sizes)
-  return min(itertools.starmap(Blocks, pairs), key=cost)
+  pairs = itertools.starmap(Blocks, itertools.product(sizes, sizes))
+  # Keys that come apart into small parts only (640, 896) are worked on slowly.
+  return min(
+    (b for b in pairs if b.computed_keys >= min(b.keys, _LEAST_COMPUTE)),
+    key=cost,
+  )
 
 
 def _whole(length: int, multiple: int) -> int:

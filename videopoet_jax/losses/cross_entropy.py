@@ -10,6 +10,7 @@ picked by a comparison and a sum.
 """
 
 from collections.abc import Sequence
+import functools
 from typing import NamedTuple
 
 import jax
@@ -180,17 +181,20 @@ def cross_entropy(
     1,
   )
 
-  @jax.checkpoint
+  # The tables are constants of the loop: what it carries would be saved for
+  # the backward pass once a chunk.
+  @functools.partial(jax.checkpoint, prevent_cse=False)
   def body(
-    weights: list[jax.Array], inputs: tuple[jax.Array, jax.Array]
-  ) -> tuple[list[jax.Array], Result]:
-    # The weights are carried, so that they are no constants of the closure
-    # that `checkpoint` would save once a chunk.
+    hidden_BTD: jax.Array, labels_BT: jax.Array, weights: list[jax.Array]
+  ) -> Result:
     full = [t._replace(weight_VD=w) for t, w in zip(tables, weights)]
-    return weights, _chunk(*inputs, full, soft_cap, split_vocabulary)
+    return _chunk(hidden_BTD, labels_BT, full, soft_cap, split_vocabulary)
 
+  weights = [table.weight_VD for table in tables]
   _, result = jax.lax.scan(
-    body, [t.weight_VD for t in tables], (hidden_CBTD, labels_CBT)
+    lambda _, inputs: (None, body(*inputs, weights)),
+    None,
+    (hidden_CBTD, labels_CBT),
   )
   return Result(
     *(

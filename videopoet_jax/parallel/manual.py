@@ -32,19 +32,15 @@ def platform() -> str:
   return 'gpu' if name in _GPU else name
 
 
-def _mesh_axes(name: str | None, size: int | None) -> tuple[str, ...]:
-  """Mesh axes that a dimension is split over; any size divides if None."""
-  mesh = jax.sharding.get_abstract_mesh()
-  if name is None or mesh.empty:
-    return ()
-  found = tuple(nn.logical_to_mesh_axes((name,)) or ())
-  return rules.dividing(mesh.shape, found[0] if found else None, size)
-
-
-def parts(name: str | None) -> int:
+def parts(name: str) -> int:
   """Parts that a logical axis is split into where they divide its size."""
   mesh = jax.sharding.get_abstract_mesh()
-  return math.prod(mesh.shape[axis] for axis in _mesh_axes(name, None))
+  if mesh.empty:
+    return 1
+  (axes,) = nn.logical_to_mesh_axes((name,)) or (None,)
+  return math.prod(
+    mesh.shape[axis] for axis in rules.dividing(mesh.shape, axes, None)
+  )
 
 
 def spec(axes: Axes, shape: Sequence[int]) -> jax.sharding.PartitionSpec:
@@ -54,20 +50,26 @@ def spec(axes: Axes, shape: Sequence[int]) -> jax.sharding.PartitionSpec:
     axes: logical name of each dimension, None for one that is not split.
     shape: sizes; what mesh axes do not divide is whole on each of them.
   """
-  taken: set[str] = set()
-  found: list[tuple[str, ...] | None] = []
-  for name, size in zip(axes, shape, strict=True):
-    mesh_axes = _mesh_axes(name, size)
-    # A mesh axis is used once an array.
-    mesh_axes = () if taken & set(mesh_axes) else mesh_axes
-    taken |= set(mesh_axes)
-    found.append(mesh_axes or None)
-  return jax.sharding.PartitionSpec(*found)
+  mesh = jax.sharding.get_abstract_mesh()
+  found = None if mesh.empty else nn.logical_to_mesh_axes(axes)
+  if found is None:
+    found = jax.sharding.PartitionSpec(*(None,) * len(axes))
+  return jax.sharding.PartitionSpec(
+    *(
+      rules.dividing(mesh.shape, mesh_axes, size) or None
+      for mesh_axes, size in zip(found, shape, strict=True)
+    )
+  )
 
 
 def constrain(array: jax.Array, axes: Axes) -> jax.Array:
-  """States the logical axes of an array; nothing happens off a mesh."""
-  if jax.sharding.get_abstract_mesh().empty:
+  """States the logical axes of an array.
+
+  Nothing happens without a mesh, or with one and no rules: None would then
+  mean a copy on every device.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  if mesh.empty or not nn.get_logical_axis_rules():
     return array
   return jax.lax.with_sharding_constraint(array, spec(axes, array.shape))
 
