@@ -47,9 +47,7 @@ def _plan(**changes):
 
 def _planner(tmp_path, lines=None):
   say = (lambda line: None) if lines is None else lines.append
-  return planner_lib.Planner(
-    directory=tmp_path, devices=jax.devices(), say=say
-  )
+  return planner_lib.Planner(directory=tmp_path, devices=jax.devices(), say=say)
 
 
 def test_json_has_what_it_promises(tmp_path):

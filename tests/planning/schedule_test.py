@@ -53,8 +53,7 @@ def test_flops_of_a_scanned_product_are_the_closed_form():
     return jnp.sum(jax.checkpoint(layers)(x, w_LDD))
 
   shapes = [
-    jax.ShapeDtypeStruct(shape, jnp.float32)
-    for shape in ((8, 16), (6, 16, 16))
+    jax.ShapeDtypeStruct(shape, jnp.float32) for shape in ((8, 16), (6, 16, 16))
   ]
   compiled = jax.jit(jax.grad(loss, (0, 1))).lower(*shapes).compile()
   found = _tally(compiled.as_text())
@@ -151,8 +150,7 @@ def test_bytes_of_the_ring_algorithms(opcode, shape, sent):
   found = _tally(
     _entry(
       '%p = f32[1000000]{0} parameter(0)',
-      f'ROOT %g = f32[{shape}]{{0}} {opcode}(%p), '
-      'replica_groups=[1,4]<=[4]',
+      f'ROOT %g = f32[{shape}]{{0}} {opcode}(%p), replica_groups=[1,4]<=[4]',
     )
   )
   assert found.collectives[opcode, 'ici'] == sent

@@ -55,7 +55,9 @@ def test_no_slices_are_refused():
     topologies.parse('v5p:4x4x4', slices=0)
 
 
-@pytest.mark.parametrize('chip', topologies.CHIPS.values(), ids=lambda c: c.name)
+@pytest.mark.parametrize(
+  'chip', topologies.CHIPS.values(), ids=lambda c: c.name
+)
 def test_peak_is_what_the_matrix_units_do_at_the_clock(chip):
   # Four matrix units a core, each of 128 x 128 (v6e: 256 x 256) cells that
   # multiply and add once a cycle.

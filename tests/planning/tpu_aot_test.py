@@ -3,6 +3,7 @@
 They run the command, as the environment has to be set before JAX starts.
 """
 
+import gzip
 import importlib.util
 import json
 import os
@@ -10,6 +11,9 @@ import subprocess
 import sys
 
 import pytest
+
+from videopoet_jax.core import tasks
+from videopoet_jax.planning import hlo
 
 pytestmark = [
   pytest.mark.tpu_aot,
@@ -58,6 +62,24 @@ def test_8b_fits_64_v5p_chips(tmp_path):
   # Nothing is computed but the model's work and what remat asks for.
   allowed = found['model_flops'] + found['recomputed_flops']
   assert found['hlo_flops'] <= 1.03 * allowed
+
+
+def test_nothing_as_large_as_all_logits_exists(tmp_path):
+  _plan(
+    tmp_path, '--model', '8b', '--topology', 'v5p:4x4x4', '--layout', _LAYOUT,
+    '--mesh', 'data=4,fsdp=16', '--batch_per_chip', '4',
+  )  # fmt: skip
+  layout = tasks.LayoutSpace().layout(_LAYOUT)
+  # A chip's share of the logits of all target positions, if it had all ids.
+  limit = 4 * layout.target_length * layout.vocabulary.visual_size
+  for path in tmp_path.iterdir():
+    with gzip.open(path, 'rt') as file:
+      module = hlo.parse(json.load(file)['text'])
+    for _, instruction in module.walk():
+      for array in instruction.arrays:
+        assert array.elements < limit, instruction.name
+        if instruction.opcode == 'all-gather':
+          assert layout.vocabulary.visual_size not in array.shape
 
 
 def test_1b_fits_8_v5e_chips(tmp_path):

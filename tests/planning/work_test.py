@@ -23,9 +23,7 @@ def test_visible_pairs_are_those_of_the_mask(prefix):
 
 def test_block_parameters_are_the_stacks_matrices():
   config = presets.preset('300m')
-  trainable = prefix_lm.PrefixLMTrainable(
-    config, tasks.LayoutSpace(), (_NAME,)
-  )
+  trainable = prefix_lm.PrefixLMTrainable(config, tasks.LayoutSpace(), (_NAME,))
   params = jax.eval_shape(trainable.init, jax.random.key(0))
   matrices = sum(
     leaf.size for leaf in jax.tree.leaves(params['stack']) if leaf.ndim > 2

@@ -196,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     action='append',
     help=f'clips of `all` and `longest`; {", ".join(_CLIPS)} unless given',
   )
-  add('--remat', default='', help='policy; the model\'s own unless given')
+  add('--remat', default='', help="policy; the model's own unless given")
   add('--batch_per_chip', type=float, default=1.0, help='sequences a chip')
   add('--attention', default='', help='implementation, for example splash')
   add('--optimizer', default='adamw', help='adamw, adafactor or muon')

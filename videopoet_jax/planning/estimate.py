@@ -89,8 +89,7 @@ class Estimate:
       'kernel_flops': tally.kernel_flops * chips if tally else None,
       'hbm_bytes': tally.bytes if tally else None,
       'collective_bytes': {
-        network: _collective_bytes(tally, network)
-        for network in ('ici', 'dcn')
+        network: _collective_bytes(tally, network) for network in ('ici', 'dcn')
       },
       'collective_bytes_by_kind': _by_kind(tally),
       'collective_seconds': tally.collective_seconds if tally else None,

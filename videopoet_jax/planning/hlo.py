@@ -23,7 +23,9 @@ _BITS = {
 
 _COMPUTATION = re.compile(r'^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) .*\{$')
 _INSTRUCTION = re.compile(r'^\s+(?P<root>ROOT )?%?(?P<name>[\w.\-]+) = ')
-_ARRAY = re.compile(r'(?P<type>[a-z]\w*)\[(?P<dims>[\d,<=]*)\](?P<layout>\{[^}]*\})?')
+_ARRAY = re.compile(
+  r'(?P<type>[a-z]\w*)\[(?P<dims>[\d,<=]*)\](?P<layout>\{[^}]*\})?'
+)
 _SPACE = re.compile(r'S\((\d+)\)')
 _OPERAND = re.compile(r'%([\w.\-]+)')
 _CALLED = re.compile(
@@ -41,9 +43,10 @@ _IOTA = re.compile(
 )
 # Mesh axes by name, or the major parts of one: {'a','b':(2)4}.
 _MESH = re.compile(
-  r"replica_groups=mesh\[(?P<axes>[^\]]+)\](?:, device_ids=\(?(?P<ids>[^)]*)\)?)?"
-  r'\s*\{(?P<named>[^}]*)\}'
+  r'replica_groups=mesh\[(?P<axes>[^\]]+)\](?P<order>[^{]*)'
+  r'\{(?P<named>[^}]*)\}'
 )
+_IOTA_ORDER = re.compile(r'\[([\d,]+)\](?:T\(([\d,]+)\))?')
 _AXIS = re.compile(r"'?([\w.]+)'?=(\d+)")
 _NAMED = re.compile(r"'?([\w.]+)'?(?::\((\d+)\)(\d+))?")
 _LISTED = re.compile(r'(?:replica_groups|source_target_pairs)=\{(\{.*?\})\}')
@@ -141,10 +144,10 @@ class Instruction:
     return match[1].strip('{}') if match else ''
 
   def groups(self, num_devices: int) -> np.ndarray:
-    """int (groups, size): devices that a collective joins, by position."""
+    """Int (groups, size): devices that a collective joins, by position."""
     mesh = _MESH.search(self.text)
     if mesh is not None:
-      return _mesh_groups(mesh['axes'], mesh['named'])
+      return _mesh_groups(mesh['axes'], mesh['order'], mesh['named'])
     iota = _IOTA.search(self.text)
     if iota is not None:
       shape = _numbers(iota['shape'])
@@ -161,7 +164,7 @@ class Instruction:
     return np.arange(num_devices)[None]
 
 
-def _mesh_groups(axes: str, named: str) -> np.ndarray:
+def _mesh_groups(axes: str, order: str, named: str) -> np.ndarray:
   """Devices that differ only along the named axes, one row a group."""
   wanted = {
     name: (int(before or 1), int(size or 0))
@@ -175,7 +178,14 @@ def _mesh_groups(axes: str, named: str) -> np.ndarray:
     if name in wanted:
       inside.append(len(shape) + 1)
     shape += [before, part, int(size) // before // part]
-  devices = np.arange(math.prod(shape)).reshape(shape)
+  devices = np.arange(math.prod(shape))
+  if 'device_ids' in order:
+    # From an iota of one shape, its axes in another order.
+    *_, (sizes, axes_order) = _IOTA_ORDER.findall(order)
+    devices = devices.reshape(_numbers(sizes))
+    if axes_order:
+      devices = devices.transpose(_numbers(axes_order))
+  devices = devices.reshape(shape)
   outside = [axis for axis in range(len(shape)) if axis not in inside]
   count = math.prod(shape[axis] for axis in inside)
   return devices.transpose(outside + inside).reshape(-1, count)

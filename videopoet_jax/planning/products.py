@@ -51,7 +51,7 @@ def _convolution(
   spatial = sorted(set(left_names) - {'b', 'f'})
   valid = 1
   for index, axis in enumerate(spatial):
-    low, high = (window['pad'][index].split('_') if 'pad' in window else '00')
+    low, high = window['pad'][index].split('_') if 'pad' in window else '00'
     del high  # The size of the output says the same.
     valid *= _valid_places(
       base=left[left_names.index(axis)],

@@ -138,7 +138,8 @@ def parse(name: str, slices: int = 1) -> Topology:
   if match['chip'] not in CHIPS:
     hint = errors.near_names(match['chip'], CHIPS)
     raise errors.ConfigError(
-      f'--topology {name!r}: there is no chip {match["chip"]!r}{hint}; {wanted}.'
+      f'--topology {name!r}: there is no chip {match["chip"]!r}{hint}; '
+      f'{wanted}.'
     )
   chip = CHIPS[match['chip']]
   grid = tuple(int(size) for size in match['grid'].split('x'))
