@@ -9,6 +9,8 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import tasks
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import plan
+from videopoet_jax.parallel import mesh
+from videopoet_jax.planning import topologies
 
 
 def test_flags_become_plans():
@@ -66,6 +68,15 @@ def test_longest_is_one_layout_of_each_clip():
 def test_what_does_not_go_together_is_one_error(changes, says):
   with pytest.raises(errors.UserError, match=says):
     plan.plan(**changes)
+
+
+def test_a_search_tries_a_plane_of_a_torus_of_three_dimensions():
+  found = plan.search_meshes(topologies.parse('v5p:4x4x8', 2))
+  assert mesh.MeshConfig(data=8, fsdp=-1, slices=2) in found
+  flat = plan.search_meshes(topologies.parse('v5e:16x16'))
+  assert {m.data for m in flat} == {1}
+  given = plan.search_meshes(topologies.parse('v5e:16x16'), ['tensor=8'])
+  assert given == [mesh.MeshConfig(data=1, fsdp=-1, tensor=8)]
 
 
 def test_a_wrong_topology_ends_with_status_2(capsys):

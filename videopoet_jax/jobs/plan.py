@@ -23,12 +23,13 @@ from videopoet_jax.core import errors
 from videopoet_jax.jobs import cli
 
 if TYPE_CHECKING:
+  from videopoet_jax.parallel import mesh as mesh_lib
   from videopoet_jax.planning import specification
   from videopoet_jax.planning import topologies
 
 # The clips of the paper: square and portrait, short and long.
 _CLIPS = ('17x128x128', '17x224x128', '41x128x128', '41x224x128')
-_SEARCH_REMATS = ('full', 'dots')
+_SEARCH_REMATS = ('full', 'save_qkv', 'minimal')
 _SEARCH_BATCHES = (1.0, 2.0, 4.0, 8.0)
 _BINDINGS = ('prefix_lm_preset', 'OptimizerConfig')
 
@@ -218,16 +219,25 @@ def _numbers(text: str) -> list[float]:
     ) from None
 
 
-def _meshes(flags: argparse.Namespace) -> list[Any]:
-  """Meshes to search: those given, or every split off for tensors."""
+def search_meshes(
+  topology: 'topologies.Topology', given: Sequence[str] = ()
+) -> 'list[mesh_lib.MeshConfig]':
+  """Meshes to search.
+
+  Args:
+    topology: what they are of.
+    given: `--meshes`; by default parameters over all chips of a slice, over a
+      plane of a torus of three dimensions, and with heads split in 2 and 4.
+  """
   from videopoet_jax.planning import specification
 
-  given = flags.meshes or ['', 'tensor=2', 'tensor=4', 'tensor=8']
-  texts = [
-    text if '=' not in text or 'fsdp' in text else f'fsdp=-1,{text}'
-    for text in given
-  ]
-  return [specification.parse_mesh(text, flags.slices) for text in texts]
+  texts = list(given)
+  if not texts:
+    texts = ['', 'tensor=2', 'tensor=4']
+    if topology.chip.dimensions == 3 and min(topology.grid) > 1:
+      copies = topology.slices * min(topology.grid)
+      texts.insert(1, f'data={copies},fsdp=-1')
+  return [specification.parse_mesh(text, topology.slices) for text in texts]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -236,7 +246,8 @@ def main(argv: Sequence[str]) -> int:
   flags = _parser().parse_args(rest)
   from videopoet_jax.planning import topologies
 
-  set_environment(topologies.parse(flags.topology, flags.slices))
+  topology = topologies.parse(flags.topology, flags.slices)
+  set_environment(topology)
 
   # Only now may JAX start.
   from videopoet_jax.planning import cache
@@ -268,7 +279,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.search:
     tried = planner_lib.candidates(
       plans[0],
-      meshes=_meshes(flags),
+      meshes=search_meshes(topology, flags.meshes or ()),
       remats=(flags.remats or ','.join(_SEARCH_REMATS)).split(','),
       batches=_numbers(flags.batches) if flags.batches else _SEARCH_BATCHES,
     )

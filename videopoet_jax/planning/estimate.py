@@ -212,8 +212,10 @@ def _activations(
     return 0
   module = hlo.parse(program.text)
   largest = 0
-  for _, instruction in module.walk():
-    if instruction.opcode != 'while' or instruction.trips != config.num_layers:
+  for computation, instruction in module.walk():
+    if instruction.opcode != 'while':
+      continue
+    if module.trips(computation, instruction) != config.num_layers:
       continue
     # Parameters have no axis of positions: three axes and more do.
     kept = [

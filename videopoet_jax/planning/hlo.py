@@ -34,6 +34,7 @@ _CALLED = re.compile(
 )
 _BRANCHES = re.compile(r'\b(?:branch|called)_computations=\{([^}]*)\}')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
+_WHOLE = re.compile(r'-?\d+')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
@@ -115,10 +116,17 @@ class Instruction:
     return found
 
   @property
-  def trips(self) -> int:
-    """Times that a loop's body runs; 1 where the compiler does not know."""
+  def known_trips(self) -> int | None:
+    """Times that a loop's body runs, where the text says so."""
     match = _TRIPS.search(self.text)
-    return int(match[1]) if match else 1
+    return int(match[1]) if match else None
+
+  @property
+  def number(self) -> int | None:
+    """Value of a whole scalar constant."""
+    if self.opcode != 'constant' or not _WHOLE.fullmatch(self.operand_text):
+      return None
+    return int(self.operand_text)
 
   @property
   def cycles(self) -> int:
@@ -240,6 +248,56 @@ class Module:
 
   computations: Mapping[str, Computation]
   entry: str
+
+  def trips(self, computation: Computation, loop: Instruction) -> int | None:
+    """Times that a loop's body runs; None where that cannot be told.
+
+    A TPU's compiler does not write the number down, but a scan's condition
+    compares a counter with it: from the initial value, in steps of one.
+
+    Args:
+      computation: where the loop stands.
+      loop: a `while`.
+    """
+    if loop.known_trips is not None:
+      return loop.known_trips
+    condition = self.computations[loop.called['condition']]
+    found = self._comparison(condition)
+    if found is None:
+      return None
+    limit, index = found
+    start = 0
+    initial = computation.operands(loop)
+    if initial and initial[0].opcode == 'tuple':
+      name = initial[0].operands[index]
+      value = computation.by_name.get(name)
+      while value is not None and value.opcode in ('copy', 'bitcast'):
+        value = computation.by_name.get(value.operands[0])
+      if value is not None and value.number is not None:
+        start = value.number
+    return max(0, limit - start)
+
+  def _comparison(self, condition: Computation) -> tuple[int, int] | None:
+    """Limit of `element < limit`, and which element of the tuple it is of."""
+    root, inside = condition.root, condition
+    if root.opcode == 'fusion':
+      inside = self.computations[root.called['calls']]
+    compare = inside.root
+    if compare.opcode != 'compare' or compare.attribute('direction') != 'LT':
+      return None
+    limit, index = None, 0
+    for side in inside.operands(compare):
+      origin: Instruction | None = side
+      if side.opcode == 'parameter' and root.opcode == 'fusion':
+        place = int(side.operand_text)
+        origin = condition.by_name.get(root.operands[place])
+      if origin is None:
+        return None
+      if origin.number is not None:
+        limit = origin.number
+      elif origin.opcode == 'get-tuple-element':
+        index = int(origin.attribute('index') or 0)
+    return None if limit is None else (limit, index)
 
   def walk(self) -> Iterator[tuple[Computation, Instruction]]:
     """Every instruction once, whatever how often it runs."""

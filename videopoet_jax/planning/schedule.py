@@ -148,9 +148,9 @@ class Scheduler:
   ) -> None:
     opcode, called = instruction.opcode, instruction.called
     if opcode == 'while':
-      total.unknown_loops += '"known_trip_count"' not in instruction.text
-      total.add(self._run(called['body']), instruction.trips)
-      total.add(self._run(called['condition']), instruction.trips + 1)
+      trips = self._module.trips(computation, instruction)
+      total.unknown_loops += trips is None
+      total.add(self._run(called['body']), 1 if trips is None else trips)
       return
     if opcode == 'conditional':
       branches = [self._run(name) for name in called.values()]
