@@ -56,7 +56,7 @@ def test_longest_is_one_layout_of_each_clip():
     ({'topology': 'v5p:4x4'}, 'a slice of v5p has 3 dimensions'),
     ({'layouts': ['text_to_movie/17x128x128']}, "no task 'text_to_movie'"),
     ({'layouts': ['all'], 'clips': ['17x128']}, 'is no FRAMESxHEIGHTxWIDTH'),
-    ({'remat': 'most'}, r"PrefixLMConfig.remat is 'most' \(known: "),
+    ({'remat': 'most'}, r"PrefixLMConfig.remat is 'most' \("),
     ({'mesh': 'fsdp=7'}, 'there are 64: set for example'),
     ({'batch_per_chip': 0.3}, 'global batch of 19.2 sequences'),
     ({'optimizer': 'sgd'}, "no optimizer 'sgd'"),

@@ -348,11 +348,18 @@ def _instruction(line: str) -> Instruction | None:
     name=match['name'],
     opcode=opcode.strip(),
     arrays=_arrays(shape),
-    operands=tuple(_OPERAND.findall(inside)),
+    operands=tuple(_OPERAND.findall(inside) or _bare(opcode, inside)),
     text=attributes,
     operand_text=inside,
     root=bool(match['root']),
   )
+
+
+def _bare(opcode: str, inside: str) -> list[str]:
+  """Names of operands in a text without percent signs."""
+  if opcode.strip() in ('parameter', 'constant', 'iota'):
+    return []
+  return [part.split()[-1] for part in inside.split(',') if part.strip()]
 
 
 def _closing(text: str) -> int:

@@ -72,7 +72,10 @@ class Network:
     self._coordinates = np.array(
       [getattr(d, 'coords', (i, 0, 0)) for i, d in enumerate(devices)]
     )
-    self._slices = np.array([getattr(d, 'slice_index', 0) for d in devices])
+    # A single slice's devices do not say which it is.
+    self._slices = np.array(
+      [getattr(d, 'slice_index', None) or 0 for d in devices]
+    )
 
   def transfer(
     self, instruction: hlo.Instruction, kind: str, size: float | None = None
