@@ -31,10 +31,10 @@ _LARGEST_BLOCK = 1024
 _LARGEST_COMPUTE = 512
 _LEAST_COMPUTE = 256
 # A step of the kernel's grid costs as much as this many more elements of the
-# mask: 0.35 microseconds (JAX's Pallas documentation), against 0.0077 cycles an
-# element at 1.75 GHz, what the compiler's schedules for a v5p come to with
-# heads of 128 (docs/attention.md).
-_STEP_ELEMENTS = 80_000
+# mask: 0.35 microseconds (JAX's Pallas documentation) at 1.75 GHz, against 0.006
+# cycles an element, what the compiler's schedules for a v5p come to with heads
+# of 128 (docs/attention.md).
+_STEP_ELEMENTS = 100_000
 
 
 class Blocks(NamedTuple):
