@@ -1,5 +1,7 @@
 """The static mask equals the layout's, and hidden keys are hidden."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
