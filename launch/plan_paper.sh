@@ -19,23 +19,27 @@ plan() {
 }
 
 t2v=text_to_video/17x128x128
-bits=(--gin.prefix_lm_preset.visual_output="'factors'"
+v5p=(--model 8b --topology v5p:4x4x4 --layout "$t2v" --remat full
+  --batch_per_chip 4)
+plane=(--mesh data=4,fsdp=16)
+# MaxText's decoder: 32 layers, tables of all words at both ends.
+same=(--gin.prefix_lm_preset.num_layers=32
+  --gin.prefix_lm_preset.visual_input="'table'")
+factors=(--gin.prefix_lm_preset.num_layers=32
+  --gin.prefix_lm_preset.visual_output="'factors'"
   --gin.prefix_lm_preset.loss_vocabulary="'segment'")
-table=(--gin.prefix_lm_preset.visual_input="'table'")
 
-# Beside MaxText's decoder: same chips, sequences a chip and remat.
-plan 8b_v5p_64 --model 8b --topology v5p:4x4x4 --layout $t2v \
-  --remat full --batch_per_chip 4 "$@"
-plan 8b_v5p_64_table --model 8b --topology v5p:4x4x4 --layout $t2v \
-  --remat full --batch_per_chip 4 "${table[@]}" "$@"
-plan 8b_v5p_64_factors --model 8b --topology v5p:4x4x4 --layout $t2v \
-  --remat full --batch_per_chip 4 "${bits[@]}" "$@"
-plan 8b_v5p_64_search --model 8b --topology v5p:4x4x4 --layout $t2v --search \
+plan same_plane "${v5p[@]}" "${plane[@]}" "${same[@]}" "$@"
+plan same_fsdp "${v5p[@]}" "${same[@]}" "$@"
+plan factors_plane "${v5p[@]}" "${plane[@]}" "${factors[@]}" "$@"
+plan 8b_v5p_64 "${v5p[@]}" "${plane[@]}" "$@"
+plan 8b_v5p_64_search --model 8b --topology v5p:4x4x4 --layout "$t2v" --search \
   --meshes '' --meshes data=4,fsdp=16 --remats full,save_qkv,minimal \
   --batches 4,8 "$@"
 
 # What decides whether every layout fits: the longest of each clip.
-plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 --layout longest "$@"
+plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 "${plane[@]}" \
+  --layout longest "$@"
 plan 8b_v5e_256_longest --model 8b --topology v5e:16x16 --layout longest "$@"
 plan 8b_v6e_64_longest --model 8b --topology v6e:8x8 --layout longest "$@"
 plan 1b_v5e_8_longest --model 1b --topology v5e:2x4 --layout longest "$@"
