@@ -249,7 +249,7 @@ class Scheduler:
     self, computation: hlo.Computation, instruction: hlo.Instruction
   ) -> float:
     """Bytes that one operation reads from and writes to the large memory."""
-    written = _large(instruction)
+    written = float(_large(instruction))
     operands = computation.operands(instruction)
     if instruction.opcode in ('dynamic-slice', 'gather', 'slice'):
       return 2.0 * written
