@@ -55,6 +55,25 @@ def test_shapes_layouts_and_memory_spaces():
   assert parameter.arrays[0].memory == 1
 
 
+def test_a_kernels_metadata_may_go_on_over_lines():
+  text = (
+    'HloModule m\n\n'
+    'ENTRY %main (p: f32[4]) -> f32[4] {\n'
+    '  %p = f32[4]{0} parameter(0)\n'
+    '  %k = f32[4]{0} custom-call(%p), custom_call_target="tpu_custom_call", '
+    'frontend_attributes={kernel_metadata={\n'
+    '"xprof_metadata":"{}"\n'
+    '}}, metadata={op_name="splash"}\n'
+    '  ROOT %n = f32[4]{0} negate(%k)\n'
+    '}\n'
+  )
+  main = hlo.parse(text).computations['main']
+  assert [i.opcode for i in main.instructions] == [
+    'parameter', 'custom-call', 'negate',
+  ]  # fmt: skip
+  assert main.by_name['k'].op_name == 'splash'
+
+
 @pytest.mark.parametrize(
   ('attribute', 'groups'),
   [

@@ -86,6 +86,7 @@ class Estimate:
       'model_flops': self.model_flops,
       'recomputed_flops': self.recomputed_flops,
       'hlo_flops': tally.flops * chips if tally else None,
+      'loops_of_unknown_length': tally.unknown_loops if tally else None,
       'kernel_flops': tally.kernel_flops * chips if tally else None,
       'hbm_bytes': tally.bytes if tally else None,
       'collective_bytes': {
@@ -223,7 +224,7 @@ def _activations(
       for array in instruction.arrays
       if len(array.shape) >= 4 and array.shape[0] == config.num_layers
     ]
-    by_shape = {}
+    by_shape: dict[Any, int] = {}
     for array in kept:
       by_shape.setdefault((array.type, array.shape), array.bytes)
     largest = max(largest, sum(by_shape.values()))

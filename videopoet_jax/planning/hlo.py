@@ -314,7 +314,7 @@ def parse(text: str) -> Module:
   """
   computations: dict[str, Computation] = {}
   entry, name = '', ''
-  lines: list[Instruction] = []
+  lines: list[str] = []
   for line in text.splitlines():
     if not name:
       match = _COMPUTATION.match(line)
@@ -322,13 +322,15 @@ def parse(text: str) -> Module:
         name, lines = match['name'], []
         if match['entry']:
           entry = name
-    elif line.startswith('}'):
-      computations[name] = Computation(name, tuple(lines))
+    elif line.rstrip() == '}':
+      found = [_instruction(whole) for whole in lines]
+      computations[name] = Computation(name, tuple(filter(None, found)))
       name = ''
+    elif _INSTRUCTION.match(line) or not lines:
+      lines.append(line)
     else:
-      found = _instruction(line)
-      if found is not None:
-        lines.append(found)
+      # The metadata of a kernel goes on over lines.
+      lines[-1] += line
   if not entry:
     raise ValueError('no ENTRY computation in the text of the program')
   return Module(computations, entry)

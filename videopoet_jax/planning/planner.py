@@ -102,6 +102,11 @@ class Planner:
     line = f'{describe(found.plan)}: {fits}, {peak:.1f} GiB a chip'
     if found.mfu:
       line += f', {found.seconds:.3f} s a step, MFU {found.mfu:.1%}'
+    if found.tally is not None and found.tally.unknown_loops:
+      line += (
+        f'; {found.tally.unknown_loops:.0f} loop(s) of unknown length counted '
+        'once: work and time are too low'
+      )
     if compiled and left and self._seconds:
       each = sum(self._seconds) / len(self._seconds)
       line += f'; {left} to go, about {each * left / 60:.0f} min'
