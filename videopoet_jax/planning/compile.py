@@ -176,7 +176,8 @@ def train_step(
     devices = devices_of(plan.topology)
   mesh = mesh_lib.create(plan.mesh, devices)
   rules = plan.rules
-  trainable = prefix_lm.PrefixLMTrainable(
+  # Frozen, so its name is read-only: mypy takes the protocol's for settable.
+  trainable: Any = prefix_lm.PrefixLMTrainable(
     plan.config, plan.space, (plan.layout,)
   )
   boxed = jax.eval_shape(trainable.init, jax.random.key(0))

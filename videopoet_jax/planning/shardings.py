@@ -31,7 +31,8 @@ def table(
     By path (`stack/layers/block/mlp/up`): the mesh axes of each dimension
     (`(None, 'fsdp', 'tensor')`), and bytes on one chip.
   """
-  mesh = jax.sharding.AbstractMesh(
+  # It has sizes and no devices, which is all that shardings ask for.
+  mesh: Any = jax.sharding.AbstractMesh(
     tuple(sizes.get(axis, 1) for axis in mesh_lib.AXES), mesh_lib.AXES
   )
   model = model_lib.PrefixLM(config, space.vocabulary)
