@@ -156,7 +156,9 @@ def _heavy_modules_after(statement: str) -> set[str]:
 
 
 # Those of the command's jobs that have no use for a data set.
-_LIGHT_JOBS = {'layouts', 'generate'} & {m for m, _ in cli.JOBS.values()}
+_LIGHT_JOBS = {'layouts', 'generate', 'plan'} & {
+  module for module, _ in cli.JOBS.values()
+}
 
 
 @pytest.mark.parametrize('job', ['cli', *sorted(_LIGHT_JOBS)])

@@ -1,5 +1,8 @@
 """The static mask equals the layout's, and hidden keys are hidden."""
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -28,3 +31,22 @@ def test_hidden_keys_are_seen_by_nobody():
     seen[0, 0], np.tile([True, False, True], (3, 1))
   )
   assert np.asarray(seen[1]).all()
+
+
+def test_a_start_given_as_a_number_stays_one_inside_a_compiled_scan():
+  seen = []
+
+  def body(total, _, mask):
+    seen.append(type(mask.query_start))
+    return total + mask.prefix_length, None
+
+  @jax.jit
+  def run(mask):
+    inside = functools.partial(jax.checkpoint(body), mask=mask)
+    return jax.lax.scan(inside, 0, None, length=2)[0]
+
+  assert run(masks.PrefixMask(3)) == 6
+  assert set(seen) == {int}
+  seen.clear()
+  assert run(masks.PrefixMask(3, jnp.int32(1))) == 6
+  assert int not in seen

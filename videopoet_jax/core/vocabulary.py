@@ -11,7 +11,10 @@ import functools
 from videopoet_jax.core import errors
 from videopoet_jax.core import types
 
-_ALIGNMENT = 128  # tables shard evenly over any power of two up to this.
+# Tables shard evenly over any power of two up to this, large ones over more: a
+# table that 256 chips cannot split would lie whole on each.
+_ALIGNMENT = 128
+_LARGE, _LARGE_ALIGNMENT = 8192, 512
 
 # Every `<task:...>` token stands for one kind of output, so tasks that differ
 # only in their condition share it (section 3.3).
@@ -50,7 +53,8 @@ SPECIAL_TOKENS = (
 
 
 def _round_up(size: int) -> int:
-  return -(-size // _ALIGNMENT) * _ALIGNMENT
+  alignment = _ALIGNMENT if size < _LARGE else _LARGE_ALIGNMENT
+  return -(-size // alignment) * alignment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +133,7 @@ class Vocabulary:
 
   @functools.cached_property
   def table_sizes(self) -> dict[types.Modality, int]:
-    """Rows of each modality's embedding table, a multiple of 128."""
+    """Rows of each modality's table: whole multiples of 128, or of 512."""
     return {m: _round_up(r.size) for m, r in self.ranges.items()}
 
   @property

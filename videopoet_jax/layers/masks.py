@@ -5,22 +5,19 @@ of it in their own words; `dense` spells it out for the reference.
 """
 
 import dataclasses
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 
-@functools.partial(
-  jax.tree_util.register_dataclass,
-  data_fields=['query_start'],
-  meta_fields=['prefix_length'],
-)
+@jax.tree_util.register_pytree_node_class
 @dataclasses.dataclass(frozen=True)
 class PrefixMask:
   """Attention of a prefix language model over part of a sequence.
 
-  A pytree whose `prefix_length` is static.
+  A pytree whose `prefix_length` is static, and so is a `query_start` given as a
+  Python number: fused kernels need to know it inside a scan over layers too.
 
   Attributes:
     prefix_length: positions every query sees; a very large number makes
@@ -30,6 +27,19 @@ class PrefixMask:
 
   prefix_length: int
   query_start: int | jax.Array = 0
+
+  def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Leaves, and what is static."""
+    if isinstance(self.query_start, int):
+      return (), (self.prefix_length, self.query_start)
+    return (self.query_start,), (self.prefix_length,)
+
+  @classmethod
+  def tree_unflatten(
+    cls, static: tuple[Any, ...], leaves: tuple[Any, ...]
+  ) -> 'PrefixMask':
+    """Undoes `tree_flatten`."""
+    return cls(*static, *leaves)
 
   def dense(self, num_queries: int, num_keys: int) -> jax.Array:
     """Bool (queries, keys), True where a query may see a key.

@@ -22,7 +22,7 @@ class RMSNorm(nn.Module):
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
   epsilon: float = 1e-6
-  axis_name: str = 'embed'
+  axis_name: str = 'norm'
 
   @nn.compact
   def __call__(self, inputs: jax.Array) -> jax.Array:

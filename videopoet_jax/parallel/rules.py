@@ -28,6 +28,8 @@ STANDARD: Rules = (
   ('kv_heads', 'tensor'),
   ('mlp', 'tensor'),
   ('embed', 'fsdp'),
+  # Scales of norms: gathering them layer by layer costs more than they do.
+  ('norm', None),
   ('conv_in', None),
   ('conv_out', 'fsdp'),
   ('head_dim', None),

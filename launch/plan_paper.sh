@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Compiles the plans of docs/planning.md, one after the other, into a folder of
+# JSON reports. No TPU is needed; hours on two cores, and what was compiled
+# before is read again.
+#
+#   launch/plan_paper.sh FOLDER [FLAGS OF videopoet plan ...]
+set -euo pipefail
+
+out=${1:?usage: launch/plan_paper.sh FOLDER [FLAGS ...]}
+shift
+mkdir -p "$out"
+
+plan() {
+  local name=$1
+  shift
+  echo "== $name: videopoet plan $*" >&2
+  # Status 1 says that a layout does not fit; the report says it too.
+  videopoet plan --json "$@" >"$out/$name.json" || [ $? -eq 1 ]
+}
+
+t2v=text_to_video/17x128x128
+v5p=(--model 8b --topology v5p:4x4x4 --layout "$t2v" --remat full
+  --batch_per_chip 4)
+plane=(--mesh data=4,fsdp=16)
+# MaxText's decoder: 32 layers, tables of all words at both ends.
+same=(--gin.prefix_lm_preset.num_layers=32
+  --gin.prefix_lm_preset.visual_input="'table'")
+factors=(--gin.prefix_lm_preset.num_layers=32
+  --gin.prefix_lm_preset.visual_output="'factors'"
+  --gin.prefix_lm_preset.loss_vocabulary="'segment'")
+
+plan same_plane "${v5p[@]}" "${plane[@]}" "${same[@]}" "$@"
+plan same_fsdp "${v5p[@]}" "${same[@]}" "$@"
+plan factors_plane "${v5p[@]}" "${plane[@]}" "${factors[@]}" "$@"
+plan 8b_v5p_64 "${v5p[@]}" "${plane[@]}" "$@"
+plan 8b_v5p_64_search --model 8b --topology v5p:4x4x4 --layout "$t2v" --search \
+  --meshes '' --meshes data=4,fsdp=16 --remats full,save_qkv,minimal \
+  --batches 4,8 "$@"
+
+# What decides whether every layout fits: the longest of each clip.
+plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 "${plane[@]}" \
+  --layout longest "$@"
+plan 8b_v5e_256_longest --model 8b --topology v5e:16x16 --layout longest "$@"
+plan 8b_v6e_64_longest --model 8b --topology v6e:8x8 --layout longest "$@"
+plan 1b_v5e_8_longest --model 1b --topology v5e:2x4 --layout longest "$@"

@@ -1,0 +1,72 @@
+"""Tests that the model's work is what its matrices and mask make it."""
+
+import dataclasses
+
+import jax
+import pytest
+
+from videopoet_jax.core import tasks
+from videopoet_jax.models.prefix_lm import presets
+from videopoet_jax.planning import work
+from videopoet_jax.training import prefix_lm
+
+_NAME = 'text_to_video/17x128x128'
+
+
+@pytest.mark.parametrize('prefix', [0, 1, 3, 7])
+def test_visible_pairs_are_those_of_the_mask(prefix):
+  seen = sum(
+    key <= query or key < prefix for query in range(7) for key in range(7)
+  )
+  assert work.visible_pairs(7, prefix) == seen
+
+
+def test_block_parameters_are_the_stacks_matrices():
+  config = presets.preset('300m')
+  trainable = prefix_lm.PrefixLMTrainable(config, tasks.LayoutSpace(), (_NAME,))
+  params = jax.eval_shape(trainable.init, jax.random.key(0))
+  matrices = sum(
+    leaf.size for leaf in jax.tree.leaves(params['stack']) if leaf.ndim > 2
+  )
+  assert config.num_layers * work.block_parameters(config) == matrices
+
+
+def test_heads_count_targets_and_admitted_ids_only():
+  layout = tasks.LayoutSpace().layout(_NAME)
+  full = presets.preset('1b')
+  found = work.of_layout(full, layout)
+  assert found.heads == (
+    2.0 * full.width * layout.vocabulary.size * layout.target_length
+  )
+  segment = dataclasses.replace(full, loss_vocabulary='segment')
+  assert work.of_layout(segment, layout).heads == (
+    2.0 * full.width * layout.vocabulary.visual_size * 1280
+  )
+  factors = dataclasses.replace(segment, visual_output='factors')
+  assert work.of_layout(factors, layout).heads == (
+    2.0 * full.width * (512 + 512 + full.width) * 1280
+  )
+
+
+def test_the_whole_is_six_n_a_token_and_attention():
+  layout = tasks.LayoutSpace().layout(_NAME)
+  config = presets.preset('8b')
+  found = work.of_layout(config, layout)
+  length = layout.input_length
+  dense = 6.0 * config.num_layers * work.block_parameters(config) * length
+  pairs = work.visible_pairs(length, layout.prefix_length)
+  attention = 12.0 * pairs * 4096 * config.num_layers
+  rest = 3.0 * (found.heads + found.inputs)
+  assert found.train == pytest.approx(dense + attention + rest)
+  assert dense / found.train > 0.8
+
+
+def test_recomputation_follows_the_policy():
+  layout = tasks.LayoutSpace().layout(_NAME)
+  config = presets.preset('1b', loss_chunk=0, remat='none')
+  assert work.recomputation(config, layout) == 0.0
+  full = dataclasses.replace(config, remat='full')
+  found = work.of_layout(full, layout)
+  assert work.recomputation(full, layout) == found.blocks + found.attention
+  chunked = dataclasses.replace(config, loss_chunk=128)
+  assert work.recomputation(chunked, layout) == found.heads

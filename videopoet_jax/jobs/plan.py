@@ -1,0 +1,302 @@
+"""`videopoet plan`: compiles a train step for TPU pods where there is no TPU.
+
+  videopoet plan --model 8b --topology v5p:4x4x4 --batch_per_chip 4
+  videopoet plan --model 1b --topology v5e:2x4 --layout all --json
+  videopoet plan --model 8b --topology v6e:8x8 --search
+
+Memory is the compiler's own, times are estimates (docs/planning.md). An 8B
+step takes about a minute and 2 GB to compile; what was compiled is kept.
+"""
+
+import argparse
+import ast
+from collections.abc import Sequence
+import dataclasses
+import json
+import os
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+from videopoet_jax.core import config as config_lib
+from videopoet_jax.core import errors
+from videopoet_jax.jobs import cli
+
+if TYPE_CHECKING:
+  from videopoet_jax.parallel import mesh as mesh_lib
+  from videopoet_jax.planning import specification
+  from videopoet_jax.planning import topologies
+
+# The clips of the paper: square and portrait, short and long.
+_CLIPS = ('17x128x128', '17x224x128', '41x128x128', '41x224x128')
+_SEARCH_REMATS = ('full', 'save_qkv', 'minimal')
+_SEARCH_BATCHES = (1.0, 2.0, 4.0, 8.0)
+_BINDINGS = ('prefix_lm_preset', 'OptimizerConfig')
+
+
+def set_environment(topology: 'topologies.Topology') -> None:
+  """Tells libtpu that there is no TPU; to be called before JAX starts.
+
+  JAX itself computes on the CPU, and several planners may run at once.
+  """
+  os.environ.update(
+    JAX_PLATFORMS='cpu',
+    TPU_ACCELERATOR_TYPE=topology.accelerator_type,
+    TPU_SKIP_MDS_QUERY='1',
+    ALLOW_MULTIPLE_LIBTPU_LOAD='1',
+  )
+  for name in ('TPU_MIN_LOG_LEVEL', 'TPU_STDERR_LOG_LEVEL'):
+    os.environ.setdefault(name, '3')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+
+
+def plan(
+  *,
+  model: str = '8b',
+  topology: str = 'v5p:4x4x4',
+  slices: int = 1,
+  mesh: str = '',
+  layouts: Sequence[str] = ('text_to_video/17x128x128',),
+  clips: Sequence[str] = _CLIPS,
+  remat: str = '',
+  batch_per_chip: float = 1.0,
+  attention: str = '',
+  optimizer: str = 'adamw',
+  bindings: Sequence[str] = (),
+) -> 'list[specification.Specification]':
+  """What is to be compiled, one plan a layout; compiles nothing.
+
+  Args:
+    model: name of a preset.
+    topology: of a slice.
+    slices: how many.
+    mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
+    layouts: names; `all` is every layout of `clips`, `longest` the longest of
+      each clip.
+    clips: `FRAMESxHEIGHTxWIDTH`.
+    remat: policy; '' is the preset's.
+    batch_per_chip: sequences a chip.
+    attention: implementation; '' is the preset's.
+    optimizer: name.
+    bindings: `prefix_lm_preset.FIELD = VALUE` or `OptimizerConfig.FIELD = ..`.
+
+  Raises:
+    UserError: a name is unknown, or parts do not go together.
+  """
+  from videopoet_jax.core import tasks
+  from videopoet_jax.models.prefix_lm import presets
+  from videopoet_jax.planning import specification
+  from videopoet_jax.planning import topologies
+  from videopoet_jax.training import optimizers
+
+  changes = _changes(bindings)
+  fields = changes['prefix_lm_preset']
+  if remat:
+    fields['remat'] = remat
+  if attention:
+    fields['attention'] = attention
+  config = presets.preset(model, **fields)
+  space = tasks.LayoutSpace()
+  parsed = topologies.parse(topology, slices)
+  first = specification.Specification(
+    config=config,
+    space=space,
+    layout='',
+    topology=parsed,
+    batch_per_chip=batch_per_chip,
+    mesh=specification.parse_mesh(mesh, slices),
+    optimizer=_construct(
+      optimizers.OptimizerConfig,
+      'OptimizerConfig',
+      {'name': optimizer} | changes['OptimizerConfig'],
+    ),
+  )
+  first.mesh_sizes()
+  names = layout_names(space, layouts, clips)
+  config.check(space.vocabulary, space.layouts(names))
+  return [dataclasses.replace(first, layout=name) for name in names]
+
+
+def layout_names(
+  space: Any, layouts: Sequence[str], clips: Sequence[str]
+) -> list[str]:
+  """Names behind `all` and `longest`, each once.
+
+  Raises:
+    LayoutError: a name or clip is none.
+  """
+  names: list[str] = []
+  for name in layouts:
+    if name not in ('all', 'longest'):
+      names.append(space.layout(name).name)
+      continue
+    for clip in clips:
+      sizes = clip.split('x')
+      if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
+        raise errors.LayoutError(
+          f'--clip {clip!r} is no FRAMESxHEIGHTxWIDTH, for example 17x128x128.'
+        )
+      found = space.standard_names(*map(int, sizes))
+      if name == 'longest':
+        found = [max(found, key=lambda n: space.layout(n).length)]
+      names += found
+  return list(dict.fromkeys(names))
+
+
+def _changes(bindings: Sequence[str]) -> dict[str, dict[str, Any]]:
+  """Fields by the configurable that `--gin.NAME.FIELD=VALUE` names."""
+  found: dict[str, dict[str, Any]] = {name: {} for name in _BINDINGS}
+  for binding in bindings:
+    target, _, value = (part.strip() for part in binding.partition('='))
+    name, _, field = target.rpartition('.')
+    if name not in found:
+      known = ' and '.join(f'--gin.{known}.FIELD' for known in _BINDINGS)
+      raise errors.ConfigError(
+        f'--gin.{target}: a plan knows {known} only; mesh, layouts and batch '
+        'have flags of their own.'
+      )
+    try:
+      found[name][field] = ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+      raise errors.ConfigError(
+        f'--gin.{target}={value}: not a Python value; strings take quotes, '
+        f'--gin.{target}="\'{value}\'"'
+      ) from None
+  return found
+
+
+def _construct(kind: Any, name: str, fields: dict[str, Any]) -> Any:
+  known = [field.name for field in dataclasses.fields(kind)]
+  for field in fields:
+    if field not in known:
+      hint = errors.near_names(field, known)
+      raise errors.ConfigError(f'{name} has no field {field!r}{hint}.')
+  return kind(**fields)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet plan',
+    description='Compiles the train step for a TPU slice, with no TPU: memory '
+    'a chip, work, traffic, and an estimate of its time. The model is changed '
+    'with --gin.prefix_lm_preset.FIELD=VALUE, the optimizer with '
+    '--gin.OptimizerConfig.FIELD=VALUE.',
+  )
+  add = parser.add_argument
+  add('--model', default='8b', help='300m, 1b, 8b, ... (gin/models)')
+  add('--topology', default='v5p:4x4x4', help='v5p:4x4x4, v5e:16x16, v6e:8x8')
+  add('--slices', type=int, default=1, help='slices of that shape')
+  add('--mesh', default='', help='for example fsdp=16,tensor=4; all to fsdp')
+  add(
+    '--layout',
+    action='append',
+    help='a name, `all`, or `longest` (the longest of each clip); repeatable',
+  )
+  add(
+    '--clip',
+    action='append',
+    help=f'clips of `all` and `longest`; {", ".join(_CLIPS)} unless given',
+  )
+  add('--remat', default='', help="policy; the model's own unless given")
+  add('--batch_per_chip', type=float, default=1.0, help='sequences a chip')
+  add('--attention', default='', help='implementation, for example splash')
+  add('--optimizer', default='adamw', help='adamw, adafactor or muon')
+  add('--search', action='store_true', help='try --meshes, --remats, --batches')
+  add('--meshes', action='append', help='a --mesh to try; repeatable')
+  add('--remats', help=f'policies to try, {",".join(_SEARCH_REMATS)}')
+  add('--batches', help='sequences a chip to try, 1,2,4,8')
+  add('--cache_dir', help='of compiled programs; ~/.cache/videopoet_jax/plans')
+  add('--json', action='store_true', help='JSON on standard output')
+  return parser
+
+
+def _numbers(text: str) -> list[float]:
+  try:
+    return sorted(float(number) for number in text.split(','))
+  except ValueError:
+    raise errors.ConfigError(
+      f'--batches {text!r} is no list of numbers, for example 1,2,4.'
+    ) from None
+
+
+def search_meshes(
+  topology: 'topologies.Topology', given: Sequence[str] = ()
+) -> 'list[mesh_lib.MeshConfig]':
+  """Meshes to search.
+
+  Args:
+    topology: what they are of.
+    given: `--meshes`; by default parameters over all chips of a slice, over a
+      plane of a torus of three dimensions, and with heads split in 2 and 4.
+  """
+  from videopoet_jax.planning import specification
+
+  texts = list(given)
+  if not texts:
+    texts = ['', 'tensor=2', 'tensor=4']
+    if topology.chip.dimensions == 3 and min(topology.grid) > 1:
+      copies = topology.slices * min(topology.grid)
+      texts.insert(1, f'data={copies},fsdp=-1')
+  return [specification.parse_mesh(text, topology.slices) for text in texts]
+
+
+def main(argv: Sequence[str]) -> int:
+  """Reads the flags, plans and prints; 1 where something does not fit."""
+  bindings, rest = config_lib.split_arguments(argv)
+  flags = _parser().parse_args(rest)
+  from videopoet_jax.planning import topologies
+
+  topology = topologies.parse(flags.topology, flags.slices)
+  set_environment(topology)
+
+  # Only now may JAX start.
+  from videopoet_jax.planning import cache
+  from videopoet_jax.planning import planner as planner_lib
+  from videopoet_jax.planning import report
+
+  def say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+  plans = plan(
+    model=flags.model,
+    topology=flags.topology,
+    slices=flags.slices,
+    mesh=flags.mesh,
+    layouts=flags.layout or ('text_to_video/17x128x128',),
+    clips=flags.clip or _CLIPS,
+    remat=flags.remat,
+    batch_per_chip=flags.batch_per_chip,
+    attention=flags.attention,
+    optimizer=flags.optimizer,
+    bindings=bindings,
+  )
+  directory = (
+    pathlib.Path(flags.cache_dir)
+    if flags.cache_dir
+    else cache.default_directory()
+  )
+  planner = planner_lib.Planner(directory=directory, say=say)
+  if flags.search:
+    tried = planner_lib.candidates(
+      plans[0],
+      meshes=search_meshes(topology, flags.meshes or ()),
+      remats=(flags.remats or ','.join(_SEARCH_REMATS)).split(','),
+      batches=_numbers(flags.batches) if flags.batches else _SEARCH_BATCHES,
+    )
+    estimates = planner_lib.search(planner, tried, say)
+    shown = report.search_json(estimates)
+  else:
+    estimates = list(planner.plans(plans))
+    shown = report.to_json(estimates)
+  if flags.json:
+    print(json.dumps(shown, indent=2))
+  else:
+    print(report.table(estimates, with_mesh=flags.search))
+    for estimate in estimates[:1]:
+      print(report.details(estimate))
+    print(report.FORMULA)
+  return 0 if shown['fits'] else 1
+
+
+if __name__ == '__main__':
+  sys.exit(cli.run(main, sys.argv[1:]))

@@ -1,0 +1,79 @@
+"""Compiled programs on disk, so that a plan is looked at again for nothing.
+
+What is kept is the text and the memory of a program, not what was made of
+them: a better estimate needs no second compilation.
+"""
+
+import dataclasses
+import functools
+import gzip
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+from typing import Any
+
+import jax
+
+import videopoet_jax
+from videopoet_jax.planning import compile as compile_lib
+
+# What a program is made of; a change of any of their files makes it stale.
+_ROOMS = ('core', 'parallel', 'layers', 'losses', 'models', 'training')
+
+
+def default_directory() -> pathlib.Path:
+  """`$XDG_CACHE_HOME/videopoet_jax/plans`, or below `~/.cache`."""
+  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  return pathlib.Path(home) / 'videopoet_jax' / 'plans'
+
+
+@functools.cache
+def source_fingerprint() -> str:
+  """Of the package's files that a compiled step depends on, and libraries."""
+  found = hashlib.sha256(jax.__version__.encode())
+  try:
+    found.update(importlib.metadata.version('libtpu').encode())
+  except importlib.metadata.PackageNotFoundError:
+    pass
+  root = pathlib.Path(videopoet_jax.__file__).parent
+  for room in _ROOMS:
+    for path in sorted((root / room).rglob('*.py')):
+      found.update(path.relative_to(root).as_posix().encode())
+      found.update(path.read_bytes())
+  return found.hexdigest()
+
+
+def key(*parts: Any) -> str:
+  """Name of what frozen dataclasses and plain values describe."""
+  text = repr((source_fingerprint(), *parts))
+  return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def read(directory: pathlib.Path, name: str) -> compile_lib.Program | None:
+  """The program of a key, None if there is none that can be read."""
+  path = directory / f'{name}.json.gz'
+  try:
+    with gzip.open(path, 'rt') as file:
+      saved = json.load(file)
+    memory = saved['memory']
+    return compile_lib.Program(
+      saved['text'],
+      compile_lib.Memory(**memory) if memory else None,
+      saved['needed'],
+    )
+  except (OSError, EOFError, ValueError, KeyError, TypeError):
+    return None
+
+
+def write(
+  directory: pathlib.Path, name: str, program: compile_lib.Program
+) -> None:
+  """Keeps a program; one that was cut off is never read as whole."""
+  directory.mkdir(parents=True, exist_ok=True)
+  path = directory / f'{name}.json.gz'
+  partial = path.with_suffix(f'.{os.getpid()}.partial')
+  with gzip.open(partial, 'wt', compresslevel=3) as file:
+    json.dump(dataclasses.asdict(program), file)
+  partial.rename(path)

@@ -1,0 +1,271 @@
+"""Compiles a train step for a TPU slice that is not there.
+
+The step is the training loop's own: `training.step` gives its two programs,
+gradients of one layout and the update that all layouts share, and they are
+compiled with the shardings and the donated state that the loop gives them.
+Between the two the gradients lie in memory, one share a chip.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import functools
+import re
+from typing import Any
+
+import jax
+from jax.experimental import topologies as jax_topologies
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import types
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.planning import specification
+from videopoet_jax.planning import topologies
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import prefix_lm
+from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import step as step_lib
+
+GRADIENTS, UPDATE = 'gradients', 'update'
+# Schedules are functions of the step: their length changes no program.
+_TOTAL_STEPS = 1000
+
+_EXHAUSTED = re.compile(r'Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm')
+_UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
+
+INSTALL = (
+  'plans are compiled by libtpu, which is not installed: '
+  'pip install videopoet_jax[tpu] (no TPU is needed)'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Memory:
+  """What a program holds on one chip, in bytes.
+
+  Attributes:
+    arguments: what it is given.
+    outputs: what it gives back.
+    aliased: of the outputs, what lies where arguments lay.
+    temporaries: what it needs in between.
+  """
+
+  arguments: int
+  outputs: int
+  aliased: int
+  temporaries: int
+
+  @property
+  def peak(self) -> int:
+    """Upper bound of everything at one time."""
+    return self.arguments + self.outputs - self.aliased + self.temporaries
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """A compiled program.
+
+  Attributes:
+    text: its HLO; '' where it did not fit the chip's memory.
+    memory: None where it did not fit.
+    needed: bytes that it asked for where it did not fit.
+  """
+
+  text: str
+  memory: Memory | None
+  needed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """The programs of a train step, to be compiled, and what they are given.
+
+  Attributes:
+    compilers: by name, a function that compiles the program.
+    parameters: bytes of the parameters on one chip.
+    state: of parameters, optimizer state and averaged parameters.
+    gradients: of the gradients.
+    batch: of a batch.
+    devices: the mesh's devices, in the order that programs number them.
+  """
+
+  compilers: dict[str, Callable[[], Program]]
+  parameters: int
+  state: int
+  gradients: int
+  batch: int
+  devices: tuple[Any, ...]
+
+
+def devices_of(topology: topologies.Topology) -> list[Any]:
+  """Descriptions of a topology's chips, to compile for.
+
+  Raises:
+    ConfigError: libtpu is missing, or knows no such topology.
+  """
+  try:
+    import libtpu  # noqa: F401
+  except ImportError:
+    raise errors.ConfigError(INSTALL) from None
+  options: dict[str, Any] = {}
+  if topology.slices > 1:
+    options['num_slices'] = topology.slices
+  try:
+    described = jax_topologies.get_topology_desc(
+      platform='tpu',
+      topology_name=topology.name,
+      chips_per_host_bounds=topology.host_bounds,
+      **options,
+    )
+  except Exception as error:  # Whatever the compiler raises names no flag.
+    raise errors.ConfigError(
+      f'--topology {topology.name}: the compiler knows no such slice '
+      f'({str(error).splitlines()[0][:200]}); sizes are powers of two, or '
+      'multiples of 4 on v4 and v5p, for example v5p:4x4x4.'
+    ) from error
+  return list(described.devices)
+
+
+def batch_shapes(
+  layout: layout_lib.SequenceLayout,
+  batch: int,
+  text_embedding_dim: int | None,
+  sharding: jax.sharding.Sharding,
+) -> dict[str, jax.ShapeDtypeStruct]:
+  """Shapes of a global batch of a layout, as the data pipeline makes it.
+
+  Args:
+    layout: of the sequences.
+    batch: sequences.
+    text_embedding_dim: width of given text embeddings; None for text as ids.
+    sharding: of each array.
+  """
+  shape = (batch, layout.length)
+  found = {
+    'tokens': jax.ShapeDtypeStruct(shape, np.int32, sharding=sharding),
+    'visible': jax.ShapeDtypeStruct(shape, np.bool_, sharding=sharding),
+  }
+  slots = sum(
+    segment.size
+    for segment in layout.filled()
+    if segment.modality is types.Modality.TEXT
+  )
+  if slots and text_embedding_dim is not None:
+    found['text_embeddings'] = jax.ShapeDtypeStruct(
+      (batch, slots, text_embedding_dim), np.float32, sharding=sharding
+    )
+  return found
+
+
+def train_step(
+  plan: specification.Specification, devices: Sequence[Any] | None = None
+) -> Step:
+  """Prepares the programs of a train step; nothing is compiled yet.
+
+  Args:
+    plan: what to compile.
+    devices: to compile for; those of the plan's topology unless given.
+
+  Raises:
+    UserError: libtpu is missing, or parts of the plan do not go together.
+  """
+  plan.mesh_sizes()
+  if devices is None:
+    devices = devices_of(plan.topology)
+  mesh = mesh_lib.create(plan.mesh, devices)
+  rules = plan.rules
+  # Frozen, so its name is read-only: mypy takes the protocol's for settable.
+  trainable: Any = prefix_lm.PrefixLMTrainable(
+    plan.config, plan.space, (plan.layout,)
+  )
+  boxed = jax.eval_shape(trainable.init, jax.random.key(0))
+  optimizer = optimizers.create(
+    plan.optimizer, _TOTAL_STEPS, rules_lib.logical_axes(boxed)
+  )
+  create = functools.partial(
+    state_lib.create, optimizer=optimizer, keep_ema=plan.ema
+  )
+  shapes = jax.eval_shape(create, rules_lib.unbox(boxed))
+  shardings = state_lib.shardings(
+    shapes,
+    rules_lib.shardings(boxed, mesh, rules),
+    rules_lib.replicated(mesh),
+  )
+  state = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    shardings,
+  )
+  embedded = plan.config.text == 'embeddings'
+  batch = batch_shapes(
+    plan.sequence_layout(),
+    plan.batch,
+    plan.config.text_embedding_dim if embedded else None,
+    rules_lib.batch_sharding(mesh, rules),
+  )
+
+  def gradients() -> Any:
+    function = step_lib.make_gradients(
+      trainable, plan.layout, seed=0, accumulate=plan.optimizer.accumulate
+    )
+    jitted = jax.jit(function, out_shardings=(shardings.params, None))
+    return jitted.lower(state.params, batch, state.step)
+
+  def update() -> Any:
+    function = step_lib.make_update(
+      optimizer, ema_decay=0.999 if plan.ema else 0.0
+    )
+    jitted = jax.jit(
+      function, donate_argnums=0, out_shardings=(shardings, None)
+    )
+    scalar = jax.ShapeDtypeStruct((), np.float32)
+    return jitted.lower(state, state.params, {'loss': scalar})
+
+  def compiler(lower: Callable[[], Any]) -> Callable[[], Program]:
+    def run() -> Program:
+      with mesh_lib.use(mesh, rules):
+        return _compile(lower())
+
+    return run
+
+  parameters = per_device_bytes(state.params)
+  return Step(
+    compilers={GRADIENTS: compiler(gradients), UPDATE: compiler(update)},
+    parameters=parameters,
+    state=per_device_bytes(state),
+    gradients=parameters,
+    batch=per_device_bytes(batch),
+    devices=tuple(mesh.devices.flat),
+  )
+
+
+def per_device_bytes(tree: Any) -> int:
+  """Bytes of one device's share of arrays, layouts' padding not included."""
+  total = 0
+  for leaf in jax.tree.leaves(tree):
+    shape = leaf.sharding.shard_shape(leaf.shape)
+    total += int(np.prod(shape, dtype=np.int64)) * leaf.dtype.itemsize
+  return total
+
+
+def _compile(lowered: Any) -> Program:
+  try:
+    compiled = lowered.compile()
+  except jax.errors.JaxRuntimeError as error:
+    match = _EXHAUSTED.search(str(error))
+    if match is None:
+      raise
+    needed = float(match[1]) * _UNITS[match[2]]
+    return Program('', None, int(needed))
+  stats = compiled.memory_analysis()
+  return Program(
+    compiled.as_text(),
+    Memory(
+      arguments=stats.argument_size_in_bytes,
+      outputs=stats.output_size_in_bytes,
+      aliased=stats.alias_size_in_bytes,
+      temporaries=stats.temp_size_in_bytes,
+    ),
+  )

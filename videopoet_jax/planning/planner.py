@@ -1,0 +1,196 @@
+"""Plans of many layouts, meshes, remat policies and batches."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+import pathlib
+import time
+from typing import Any
+
+from videopoet_jax.planning import cache
+from videopoet_jax.planning import compile as compile_lib
+from videopoet_jax.planning import estimate as estimate_lib
+from videopoet_jax.planning import specification
+
+
+class Planner:
+  """Compiles, keeps what it compiled, and says how far it is."""
+
+  def __init__(
+    self,
+    *,
+    directory: pathlib.Path | None = None,
+    devices: Sequence[Any] | None = None,
+    say: Callable[[str], None] = print,
+  ) -> None:
+    """Opens the folder of compiled programs.
+
+    Args:
+      directory: where programs are kept; None keeps none.
+      devices: to compile for; those of each plan's topology unless given.
+      say: takes lines of progress.
+    """
+    self._directory = directory
+    self._devices = devices
+    self._say = say
+    self._seconds: list[float] = []
+    self._memory: dict[str, compile_lib.Program] = {}
+
+  def plan(
+    self, plan: specification.Specification, left: int = 0
+  ) -> estimate_lib.Estimate:
+    """Compiles one step, or reads what was compiled before.
+
+    Args:
+      plan: what to compile.
+      left: plans that are to follow, for the time that is left.
+
+    Raises:
+      UserError: parts of the plan do not go together, or libtpu is missing.
+    """
+    began = time.monotonic()
+    step = compile_lib.train_step(plan, self._devices)
+    programs = {}
+    compiled = False
+    for name, run in step.compilers.items():
+      programs[name], fresh = self._program(name, plan, run)
+      compiled |= fresh
+    found = estimate_lib.estimate(plan, step, programs)
+    if compiled:
+      self._seconds.append(time.monotonic() - began)
+    self._report(found, left, compiled)
+    return found
+
+  def plans(
+    self, plans: Iterable[specification.Specification]
+  ) -> Iterator[estimate_lib.Estimate]:
+    """Plans one after the other."""
+    plans = list(plans)
+    for index, plan in enumerate(plans):
+      yield self.plan(plan, left=len(plans) - index - 1)
+
+  def _program(
+    self,
+    name: str,
+    plan: specification.Specification,
+    run: Callable[[], compile_lib.Program],
+  ) -> tuple[compile_lib.Program, bool]:
+    """The program, and whether it had to be compiled."""
+    key = cache.key(name, _relevant(name, plan), self._kind())
+    if key in self._memory:
+      return self._memory[key], False
+    found = None
+    if self._directory is not None:
+      found = cache.read(self._directory, key)
+    fresh = found is None
+    if found is None:
+      self._say(f'compiling {name} of {describe(plan)} ...')
+      found = run()
+      if self._directory is not None:
+        cache.write(self._directory, key, found)
+    if name == compile_lib.UPDATE:
+      self._memory[key] = found
+    return found, fresh
+
+  def _kind(self) -> str:
+    return 'topology' if self._devices is None else str(len(self._devices))
+
+  def _report(
+    self, found: estimate_lib.Estimate, left: int, compiled: bool
+  ) -> None:
+    peak = found.memory['peak_bytes'] / 2**30
+    fits = 'fits' if found.fits else 'DOES NOT FIT'
+    line = f'{describe(found.plan)}: {fits}, {peak:.1f} GiB a chip'
+    if found.mfu:
+      line += f', {found.seconds:.3f} s a step, MFU {found.mfu:.1%}'
+    if found.tally is not None and found.tally.unknown_loops:
+      line += (
+        f'; {found.tally.unknown_loops:.0f} loop(s) of unknown length counted '
+        'once: work and time are too low'
+      )
+    if compiled and left and self._seconds:
+      each = sum(self._seconds) / len(self._seconds)
+      line += f'; {left} to go, about {each * left / 60:.0f} min'
+    self._say(line)
+
+
+def _relevant(name: str, plan: specification.Specification) -> Any:
+  """What a program depends on: the update knows neither layout nor batch."""
+  if name != compile_lib.UPDATE:
+    return plan
+  config = dataclasses.replace(
+    plan.config, remat='none', attention='xla', loss_chunk=0
+  )
+  return dataclasses.replace(plan, config=config, layout='', batch_per_chip=1)
+
+
+def describe(plan: specification.Specification) -> str:
+  """One line of what a plan is of."""
+  mesh = ','.join(
+    f'{axis}={size}' for axis, size in plan.mesh_sizes().items() if size > 1
+  )
+  return (
+    f'{plan.layout} on {plan.topology.name}'
+    + (f' x {plan.topology.slices}' if plan.topology.slices > 1 else '')
+    + f' [{mesh or "one chip"}], remat {plan.config.remat}, '
+    f'{plan.batch_per_chip:g} a chip'
+  )
+
+
+def candidates(
+  plan: specification.Specification,
+  *,
+  meshes: Sequence[Any],
+  remats: Sequence[str],
+  batches: Sequence[float],
+) -> list[specification.Specification]:
+  """All combinations that go together.
+
+  Args:
+    plan: what they are variants of.
+    meshes: MeshConfigs.
+    remats: names of policies.
+    batches: sequences a chip.
+  """
+  found = []
+  for mesh in meshes:
+    for remat in remats:
+      for batch in batches:
+        config = dataclasses.replace(plan.config, remat=remat)
+        found.append(
+          dataclasses.replace(
+            plan, config=config, mesh=mesh, batch_per_chip=batch
+          )
+        )
+  return found
+
+
+def search(
+  planner: Planner,
+  plans: Sequence[specification.Specification],
+  say: Callable[[str], None] = print,
+) -> list[estimate_lib.Estimate]:
+  """Plans all that are possible, the best first.
+
+  A batch is not tried where a smaller one of the same mesh and remat policy
+  did not fit.
+
+  Args:
+    planner: to plan with.
+    plans: in order of growing batch for each mesh and policy.
+    say: takes a line for each plan that is left out.
+
+  Returns:
+    Those that fit by falling MFU, then the others.
+  """
+  too_large: dict[Any, float] = {}
+  found = []
+  for index, plan in enumerate(plans):
+    key = (plan.mesh, plan.config.remat)
+    if plan.batch_per_chip >= too_large.get(key, float('inf')):
+      say(f'{describe(plan)}: left out, a smaller batch did not fit')
+      continue
+    result = planner.plan(plan, left=len(plans) - index - 1)
+    if not result.fits:
+      too_large[key] = plan.batch_per_chip
+    found.append(result)
+  return sorted(found, key=lambda e: (not e.fits, -(e.mfu or 0.0)))

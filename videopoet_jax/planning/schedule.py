@@ -1,0 +1,299 @@
+"""Adds up a compiled program in the order that it runs.
+
+Loop bodies count as often as they run. The time of an operation is the
+compiler's own estimate of its cycles; collectives and attention kernels, of
+which it gives none, are added at the rates stated in `network` and
+`KERNEL_EFFICIENCY`. A collective that is started and waited for later takes
+time only as far as what runs between does not cover it.
+"""
+
+import collections
+import dataclasses
+import math
+import re
+
+from videopoet_jax.planning import hlo
+from videopoet_jax.planning import network as network_lib
+from videopoet_jax.planning import products
+
+# Share of the peak that attention kernels reach: v5p, heads of 128.
+KERNEL_EFFICIENCY = 0.5
+# Products of queries by keys (or of their gradients) that each of Splash's
+# kernels computes, of 2 x queries x keys x head_dim FLOPs each; found in the
+# kernel's name.
+_KERNELS = (('dkv', 4), ('dq', 3), ('fwd', 2))
+
+_FREE = {
+  'parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast',
+  'after-all', 'partition-id', 'replica-id', 'iota',
+}  # fmt: skip
+# Opcodes whose called computation runs in their place.
+_CALLS = ('call', 'async-start')
+
+
+@dataclasses.dataclass
+class Tally:
+  """Sums over a program on one chip.
+
+  Attributes:
+    flops: of matrix products, attention kernels included.
+    kernel_flops: of them, in attention kernels.
+    bytes: read and written in the large memory, by an operation at a time.
+    cycles: the compiler's estimates.
+    collectives: bytes sent, by (kind, 'ici' or 'dcn').
+    collective_seconds: that all transfers take together.
+    waited_seconds: of them, what nothing else covers.
+    seconds: of the whole, in the order of the program.
+    unknown_loops: loops of which the compiler states no number of trips.
+  """
+
+  flops: float = 0.0
+  kernel_flops: float = 0.0
+  bytes: float = 0.0
+  cycles: float = 0.0
+  collectives: dict[tuple[str, str], float] = dataclasses.field(
+    default_factory=lambda: collections.defaultdict(float)
+  )
+  collective_seconds: float = 0.0
+  waited_seconds: float = 0.0
+  seconds: float = 0.0
+  unknown_loops: int = 0
+
+  def add(self, other: 'Tally', times: float = 1.0) -> None:
+    """Adds another's sums, so many times."""
+    for field in dataclasses.fields(self):
+      if field.name != 'collectives':
+        value = getattr(self, field.name)
+        setattr(self, field.name, value + times * getattr(other, field.name))
+    for name, size in other.collectives.items():
+      self.collectives[name] += times * size
+
+
+class Scheduler:
+  """Walks a program."""
+
+  def __init__(
+    self,
+    module: hlo.Module,
+    network: network_lib.Network,
+    *,
+    clock_hz: float,
+    peak_flops: float,
+    kernel_pairs: float = 0.0,
+  ) -> None:
+    """Keeps what the walk needs.
+
+    Args:
+      module: the program.
+      network: links between its devices.
+      clock_hz: of the chip.
+      peak_flops: of the chip.
+      kernel_pairs: pairs of query and key of one head and one sequence that
+        an attention kernel works on; 0 takes the whole square.
+    """
+    self._module = module
+    self._network = network
+    self._clock = clock_hz
+    self._peak = peak_flops
+    self._pairs = kernel_pairs
+    self._done: dict[str, Tally] = {}
+    self._inner: dict[str, float] = {}
+
+  def total(self) -> Tally:
+    """Sums over the whole program."""
+    return self._run(self._module.entry)
+
+  def _run(self, name: str) -> Tally:
+    if name not in self._done:
+      self._done[name] = self._tally(self._module.computations[name])
+    return self._done[name]
+
+  def _tally(self, computation: hlo.Computation) -> Tally:
+    total = Tally()
+    pending: dict[str, float] = {}
+    link_free = 0.0
+    for instruction in computation.instructions:
+      opcode = instruction.opcode
+      if opcode in _FREE:
+        continue
+      kind, started = self._collective(instruction)
+      if kind:
+        moved = self._transfer(instruction, kind)
+        total.collectives[kind, 'ici'] += moved.ici
+        total.collectives[kind, 'dcn'] += moved.dcn
+        total.collective_seconds += moved.seconds
+        total.cycles += 0 if started else instruction.cycles
+        begun = max(total.seconds, link_free)
+        link_free = begun + moved.seconds
+        if started:
+          pending[instruction.name] = link_free
+        else:
+          total.waited_seconds += link_free - total.seconds
+          total.seconds = link_free
+        continue
+      if opcode.endswith('-done') and instruction.operands:
+        wait = pending.pop(instruction.operands[0], 0.0) - total.seconds
+        if wait > 0.0:
+          total.waited_seconds += wait
+          total.seconds += wait
+        continue
+      self._work(computation, instruction, total)
+    return total
+
+  def _work(
+    self,
+    computation: hlo.Computation,
+    instruction: hlo.Instruction,
+    total: Tally,
+  ) -> None:
+    opcode, called = instruction.opcode, instruction.called
+    if opcode == 'while':
+      trips = self._module.trips(computation, instruction)
+      total.unknown_loops += trips is None
+      total.add(self._run(called['body']), 1 if trips is None else trips)
+      return
+    if opcode == 'conditional':
+      branches = [self._run(name) for name in called.values()]
+      total.add(max(branches, key=lambda tally: tally.seconds))
+      return
+    if opcode in _CALLS and not instruction.cycles:
+      for name in called.values():
+        total.add(self._run(name))
+      return
+    own = Tally(
+      flops=self._flops(computation, instruction),
+      bytes=self._traffic(computation, instruction),
+      cycles=instruction.cycles,
+      seconds=instruction.cycles / self._clock,
+    )
+    if opcode == 'custom-call':
+      own.kernel_flops = self._kernel_flops(computation, instruction)
+      own.flops += own.kernel_flops
+      if not instruction.cycles:
+        own.seconds = own.kernel_flops / (self._peak * KERNEL_EFFICIENCY)
+    total.add(own)
+
+  def _collective(self, instruction: hlo.Instruction) -> tuple[str, bool]:
+    """Kind of a collective ('' for none), and whether it only starts it."""
+    opcode = instruction.opcode
+    started = opcode.endswith('-start')
+    base = opcode.removesuffix('-start')
+    if base in network_lib.KINDS:
+      return base, started
+    source = self._source(instruction)
+    if source is None:
+      return '', False
+    if opcode == 'fusion' and 'reduce-scatter' in _names(instruction):
+      return 'reduce-scatter', False
+    return source.opcode, started
+
+  def _transfer(
+    self, instruction: hlo.Instruction, kind: str
+  ) -> network_lib.Transfer:
+    source = self._source(instruction) or instruction
+    size = None
+    if instruction.opcode == 'fusion' and kind == 'reduce-scatter':
+      # TPUs write it as an all-reduce of which a fusion keeps a part, padded.
+      group = source.groups(self._network.num_devices).shape[1]
+      size = float(group * instruction.bytes)
+    return self._network.transfer(source, kind, size)
+
+  def _source(self, instruction: hlo.Instruction) -> hlo.Instruction | None:
+    """The collective that a fusion or an asynchronous start holds, if any."""
+    if instruction.opcode not in ('fusion', 'async-start'):
+      return None
+    for name in instruction.called.values():
+      for inner in self._module.computations[name].instructions:
+        if inner.opcode in network_lib.KINDS:
+          return inner
+    return None
+
+  def _flops(
+    self, computation: hlo.Computation, instruction: hlo.Instruction
+  ) -> float:
+    """Of an instruction and what it is fused of."""
+    total = float(products.flops(computation, instruction))
+    if instruction.opcode == 'fusion':
+      name = instruction.called['calls']
+      if name not in self._inner:
+        inner = self._module.computations[name]
+        self._inner[name] = sum(
+          self._flops(inner, part) for part in inner.instructions
+        )
+      total += self._inner[name]
+    return total
+
+  def _kernel_flops(
+    self, computation: hlo.Computation, instruction: hlo.Instruction
+  ) -> float:
+    label = f'{instruction.op_name} {instruction.name}'
+    if instruction.target != 'tpu_custom_call' or not re.search(
+      'splash|flash|attention', label
+    ):
+      return 0.0
+    arrays = [i.arrays[0] for i in computation.operands(instruction)]
+    # Before queries and keys come tables of blocks, which are integers.
+    query, key = [
+      array.shape
+      for array in arrays
+      if array.type in ('bf16', 'f32') and len(array.shape) >= 3
+    ][:2]
+    rows = math.prod(query[:-2])
+    pairs = self._pairs or query[-2] * key[-2]
+    for part, number in _KERNELS:
+      if part in label:
+        return 2.0 * number * rows * pairs * query[-1]
+    return 4.0 * rows * pairs * query[-1]
+
+  def _traffic(
+    self, computation: hlo.Computation, instruction: hlo.Instruction
+  ) -> float:
+    """Bytes that one operation reads from and writes to the large memory."""
+    written = float(_large(instruction))
+    operands = computation.operands(instruction)
+    if instruction.opcode in ('dynamic-slice', 'gather', 'slice'):
+      return 2.0 * written
+    if instruction.opcode == 'dynamic-update-slice':
+      return 2.0 * _large(operands[1])
+    if instruction.opcode != 'fusion':
+      return written + sum(map(_large, operands))
+    inner = self._module.computations[instruction.called['calls']]
+    if inner.root.opcode == 'dynamic-update-slice':
+      # Written in place: only the slice moves.
+      written = float(inner.operands(inner.root)[1].bytes)
+    read = 0.0
+    for index, operand in enumerate(operands):
+      read += min(float(_large(operand)), _read(inner, index))
+    return written + read
+
+
+def _names(instruction: hlo.Instruction) -> str:
+  """What an instruction and what it calls are named."""
+  names = ' '.join((instruction.name, *instruction.called.values()))
+  return names.replace('all-reduce-scatter', 'reduce-scatter')
+
+
+def _large(instruction: hlo.Instruction) -> int:
+  """Bytes of a result that lie in the large memory."""
+  return sum(a.bytes for a in instruction.arrays if not a.memory)
+
+
+def _read(inner: hlo.Computation, index: int) -> float:
+  """Bytes that a fusion reads of an operand: slices count as such."""
+  parameters = [i for i in inner.instructions if i.opcode == 'parameter']
+  for parameter in parameters:
+    if parameter.operand_text.strip() != str(index):
+      continue
+    users = [i for i in inner.instructions if parameter.name in i.operands]
+    if users and all(
+      user.opcode in ('dynamic-slice', 'slice', 'gather')
+      or (
+        user.opcode == 'dynamic-update-slice'
+        and user.operands[0] == parameter.name
+      )
+      for user in users
+    ):
+      return float(
+        sum(u.bytes for u in users if u.opcode != 'dynamic-update-slice')
+      )
+  return float('inf')
