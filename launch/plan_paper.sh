@@ -21,7 +21,7 @@ plan() {
 t2v=text_to_video/17x128x128
 v5p=(--model 8b --topology v5p:4x4x4 --layout "$t2v" --remat full
   --batch_per_chip 4)
-plane=(--mesh data=4,fsdp=16)
+plane=(--mesh 'data=4,fsdp=16')
 # MaxText's decoder: 32 layers, tables of all words at both ends.
 same=(--gin.prefix_lm_preset.num_layers=32
   --gin.prefix_lm_preset.visual_input="'table'")

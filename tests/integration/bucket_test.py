@@ -62,7 +62,7 @@ def run(folder, steps, name='lm'):
     say=lines.append,
   )
   losses = {r['step']: r['loss'] for r in metrics.read(
-    folder / name / 'metrics.jsonl')}
+    folder / name / 'metrics.jsonl') if 'loss' in r}
   return lines, losses
 
 

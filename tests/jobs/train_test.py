@@ -75,7 +75,7 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   assert (run_dir / 'text/checkpoint.json').exists()
   assert 'OptimizerConfig.name' in (run_dir / 'config.gin').read_text()
   records = metrics.read(run_dir / 'metrics.jsonl')
-  assert 'validation/loss/unconditional' in records[-1]
+  assert any('validation/loss/unconditional' in record for record in records)
 
   # Adaptation: another mix of tasks, the same vocabulary, step 0.
   adapted = train.from_gin(

@@ -72,11 +72,8 @@ def initialize(config: HostConfig) -> None:
   """
   if not config.coordinator:
     return
-  # XLA on CPUs orders the programs of one thread only: one that another thread
-  # dispatches overtakes the step that runs, and their collectives may meet in
-  # another order on another process. Accelerators queue them anyway.
-  jax.config.update('jax_cpu_enable_async_dispatch', False)
   if config.coordinator == 'auto':
+    _dispatch_in_order()
     try:
       jax.distributed.initialize()
     except ValueError as error:
@@ -91,9 +88,20 @@ def initialize(config: HostConfig) -> None:
       f'process {config.process_id} of {config.num_processes}: processes are '
       'counted from 0'
     )
+  _dispatch_in_order()
   jax.distributed.initialize(
     config.coordinator, config.num_processes, config.process_id
   )
+
+
+def _dispatch_in_order() -> None:
+  """Dispatches programs on CPUs one after the other.
+
+  XLA on CPUs orders the programs of one thread only: one that another thread
+  dispatches overtakes the step that runs, and their collectives may meet in
+  another order on another process. Accelerators queue them anyway.
+  """
+  jax.config.update('jax_cpu_enable_async_dispatch', False)
 
 
 def barrier(name: str) -> None:
