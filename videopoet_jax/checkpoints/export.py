@@ -12,6 +12,7 @@ import orbax.checkpoint as ocp
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import quiet
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -104,7 +105,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
   """
   path = storage.absolute(path)
   try:
-    with ocp.PyTreeCheckpointer() as checkpointer:
+    with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
       metadata = checkpointer.metadata(path)
       shapes = getattr(metadata, 'item_metadata', metadata)
       shapes = getattr(shapes, 'tree', shapes)

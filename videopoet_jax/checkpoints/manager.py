@@ -23,6 +23,7 @@ import orbax.checkpoint as ocp
 
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import quiet
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
@@ -356,7 +357,8 @@ def path_name(path: tuple[Any, ...]) -> str:
 
 def saved_shapes(item: pathlib.Path) -> dict[str, tuple[int, ...]]:
   """Shape of every array of a saved item, by its path."""
-  metadata = ocp.StandardCheckpointer().metadata(item)
+  with quiet.reading():
+    metadata = ocp.StandardCheckpointer().metadata(item)
   tree = getattr(metadata, 'item_metadata', metadata)
   tree = getattr(tree, 'tree', tree)
   return {
