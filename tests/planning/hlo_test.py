@@ -55,6 +55,19 @@ def test_shapes_layouts_and_memory_spaces():
   assert parameter.arrays[0].memory == 1
 
 
+def test_what_another_core_runs_ends_with_its_name():
+  text = (
+    'HloModule m\n\n'
+    '%called (a: f32[4]) -> f32[4] {\n'
+    '  ROOT %a = f32[4]{0} parameter(0)\n'
+    '}, execution_thread="sparsecore"\n\n'
+    'ENTRY %main (p: f32[4]) -> f32[4] {\n'
+    '  ROOT %p = f32[4]{0} parameter(0)\n'
+    '}\n'
+  )
+  assert set(hlo.parse(text).computations) == {'called', 'main'}
+
+
 def test_a_kernels_metadata_may_go_on_over_lines():
   text = (
     'HloModule m\n\n'

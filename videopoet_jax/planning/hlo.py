@@ -22,6 +22,8 @@ _BITS = {
 }  # fmt: skip
 
 _COMPUTATION = re.compile(r'^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) .*\{$')
+# What a sparse core runs says so at its end.
+_END = re.compile(r'^\}(, execution_thread="[^"]*")?\s*$')
 _INSTRUCTION = re.compile(r'^\s+(?P<root>ROOT )?%?(?P<name>[\w.\-]+) = ')
 _ARRAY = re.compile(
   r'(?P<type>[a-z]\w*)\[(?P<dims>[\d,<=]*)\](?P<layout>\{[^}]*\})?'
@@ -322,7 +324,7 @@ def parse(text: str) -> Module:
         name, lines = match['name'], []
         if match['entry']:
           entry = name
-    elif line.rstrip() == '}':
+    elif _END.match(line):
       found = [_instruction(whole) for whole in lines]
       computations[name] = Computation(name, tuple(filter(None, found)))
       name = ''
