@@ -168,17 +168,29 @@ def test_search_ranks_what_fits_and_stops_at_what_does_not(
   assert text.count('fsdp=8') == 4 and text.count('NO') == 2
 
 
-def test_a_step_that_exhausts_memory_is_reported_not_raised(monkeypatch):
+@pytest.mark.parametrize(
+  'said, wanted',
+  [
+    (
+      'Ran out of memory in memory space hbm. Used 20.08G of 15.75G hbm. '
+      'Exceeded hbm capacity by 4.33G.',
+      20.08,
+    ),
+    (
+      'E1000: CompileTimeHbmOom: Ran out of memory on HBM, the total memory '
+      'required for HLO temporaries (15.77G) exceeds available HBM (15.75G).',
+      15.77,
+    ),
+  ],
+)
+def test_a_step_that_exhausts_memory_is_reported_not_raised(said, wanted):
   class Lowered:
     def compile(self):
-      raise jax.errors.JaxRuntimeError(
-        'RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used '
-        '20.08G of 15.75G hbm. Exceeded hbm capacity by 4.33G.'
-      )
+      raise jax.errors.JaxRuntimeError(f'RESOURCE_EXHAUSTED: {said}')
 
   program = compile_lib._compile(Lowered())
   assert program.memory is None
-  assert program.needed == int(20.08 * 2**30)
+  assert program.needed == int(wanted * 2**30)
 
 
 def test_without_libtpu_the_message_says_how_to_install_it(monkeypatch):

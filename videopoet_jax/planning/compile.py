@@ -32,7 +32,11 @@ GRADIENTS, UPDATE = 'gradients', 'update'
 # Schedules are functions of the step: their length changes no program.
 _TOTAL_STEPS = 1000
 
-_EXHAUSTED = re.compile(r'Used ([\d.]+)([KMGT]?) of ([\d.]+)([KMGT]?) hbm')
+# What the compiler says it wanted: all of it, or the temporaries alone where
+# they are too much by themselves.
+_EXHAUSTED = re.compile(
+  r'(?:Used |temporaries \()([\d.]+)([KMGT]?)(?: of |\) exceeds available HBM)'
+)
 _UNITS = {'': 1, 'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
 
 INSTALL = (
