@@ -115,12 +115,18 @@ def create(
   if config.slices > 1 and hasattr(devices[0], 'slice_index'):
     inner = (shape[0] // config.slices, *shape[1:])
     outer = (config.slices, *(1,) * (len(AXES) - 1))
-    grid = mesh_utils.create_hybrid_device_mesh(inner, outer, devices)
+    grid = mesh_utils.create_hybrid_device_mesh(
+      inner, outer, devices, allow_split_physical_axes=True
+    )
   elif devices[0].platform == 'cpu':
     # No links to arrange, and an order that is the same in every process.
     grid = np.asarray(devices).reshape(shape)
   else:
-    grid = mesh_utils.create_device_mesh(shape, devices)
+    # An axis may take part of a torus's dimension where none is left whole:
+    # fsdp=64 of 16 x 16 chips, say.
+    grid = mesh_utils.create_device_mesh(
+      shape, devices, allow_split_physical_axes=True
+    )
   return jax.sharding.Mesh(grid, AXES)
 
 
