@@ -34,6 +34,11 @@ manual() {
   sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p}' "$0"
 }
 
+unknown_flag() {
+  die "there is no flag '$1'; $0 --help lists them (the command stands behind" \
+    '--)'
+}
+
 # value FLAG "$@": the value behind a flag, which must be there.
 value() {
   if (($# < 3)) || [[ $3 == --* ]]; then

@@ -73,8 +73,7 @@ while (($# > 0)); do
   --memory) memory=$(value "$1" "$@") ;;
   --env) environment+=("$(value "$1" "$@")") ;;
   --log_dir) log_dir=$(value "$1" "$@") ;;
-  *) die "there is no flag '$1'; $0 --help lists them (the command stands" \
-    'behind --)' ;;
+  *) unknown_flag "$1" ;;
   esac
   shift 2
 done

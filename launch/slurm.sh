@@ -60,8 +60,7 @@ while (($# > 0)); do
   --mount) mount=$(value "$1" "$@") ;;
   --env) environment+=("$(value "$1" "$@")") ;;
   --log_dir) log_dir=$(value "$1" "$@") ;;
-  *) die "there is no flag '$1'; $0 --help lists them (the command stands" \
-    'behind --)' ;;
+  *) unknown_flag "$1" ;;
   esac
   shift 2
 done

@@ -57,8 +57,7 @@ while (($# > 0)); do
   --max_restarts) max_restarts=$(value "$1" "$@") ;;
   --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
   --env) environment+=("$(value "$1" "$@")") ;;
-  *) die "there is no flag '$1'; $0 --help lists them (the command stands" \
-    'behind --)' ;;
+  *) unknown_flag "$1" ;;
   esac
   shift 2
 done
