@@ -17,16 +17,14 @@ import jax.numpy as jnp
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.models.prefix_lm import config as config_lib
+from videopoet_jax.planning import work
 
 _MATRIX_PASSES = 8
 
 
 def layer_parameters(config: config_lib.PrefixLMConfig) -> int:
   """Parameters in the matrices of all transformer blocks."""
-  heads = 2 * config.num_heads + 2 * config.num_kv_heads
-  attention = config.width * config.head_dim * heads
-  mlp = 3 * config.width * config.mlp_dim  # Gate, value and output.
-  return config.num_layers * (attention + mlp)
+  return config.num_layers * work.block_parameters(config)
 
 
 def forward_flops(

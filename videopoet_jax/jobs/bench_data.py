@@ -16,6 +16,7 @@ import numpy as np
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.jobs import bench_cost
+from videopoet_jax.training import programs
 
 POSITIONS = (0, 10_000_000)
 _CLIPS = 256
@@ -86,7 +87,7 @@ def data(
       cores.append(time.process_time() - began)
 
     # Every layout's stream is open before anything is timed.
-    first = _first_steps(batches)
+    first = programs.first_steps(batches.unit_at, range(1000))
     for each in first.values():
       batches.batch(each)
     step = max(first.values()) + 1
@@ -116,14 +117,6 @@ def data(
       layouts, shares, tokens_per_batch=tokens_per_batch, text_lengths=used
     )
   return times
-
-
-def _first_steps(batches: Any) -> dict[str, int]:
-  """The first step of each layout that is drawn in the first thousand."""
-  found: dict[str, int] = {}
-  for step in range(1000):
-    found.setdefault(batches.unit_at(step), step)
-  return found
 
 
 def _rates(

@@ -8,7 +8,6 @@ Between the two the gradients lie in memory, one share a chip.
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import functools
 import re
 from typing import Any
 
@@ -17,16 +16,12 @@ from jax.experimental import topologies as jax_topologies
 import numpy as np
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import types
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import topologies
-from videopoet_jax.training import optimizers
+from videopoet_jax.training import lowering
 from videopoet_jax.training import prefix_lm
-from videopoet_jax.training import state as state_lib
-from videopoet_jax.training import step as step_lib
 
 GRADIENTS, UPDATE = 'gradients', 'update'
 # Schedules are functions of the step: their length changes no program.
@@ -132,37 +127,6 @@ def devices_of(topology: topologies.Topology) -> list[Any]:
   return list(described.devices)
 
 
-def batch_shapes(
-  layout: layout_lib.SequenceLayout,
-  batch: int,
-  text_embedding_dim: int | None,
-  sharding: jax.sharding.Sharding,
-) -> dict[str, jax.ShapeDtypeStruct]:
-  """Shapes of a global batch of a layout, as the data pipeline makes it.
-
-  Args:
-    layout: of the sequences.
-    batch: sequences.
-    text_embedding_dim: width of given text embeddings; None for text as ids.
-    sharding: of each array.
-  """
-  shape = (batch, layout.length)
-  found = {
-    'tokens': jax.ShapeDtypeStruct(shape, np.int32, sharding=sharding),
-    'visible': jax.ShapeDtypeStruct(shape, np.bool_, sharding=sharding),
-  }
-  slots = sum(
-    segment.size
-    for segment in layout.filled()
-    if segment.modality is types.Modality.TEXT
-  )
-  if slots and text_embedding_dim is not None:
-    found['text_embeddings'] = jax.ShapeDtypeStruct(
-      (batch, slots, text_embedding_dim), np.float32, sharding=sharding
-    )
-  return found
-
-
 def train_step(
   plan: specification.Specification, devices: Sequence[Any] | None = None
 ) -> Step:
@@ -184,48 +148,17 @@ def train_step(
   trainable: Any = prefix_lm.PrefixLMTrainable(
     plan.config, plan.space, (plan.layout,)
   )
-  boxed = jax.eval_shape(trainable.init, jax.random.key(0))
-  optimizer = optimizers.create(
-    plan.optimizer, _TOTAL_STEPS, rules_lib.logical_axes(boxed)
+  step = lowering.prepare(
+    trainable,
+    plan.optimizer,
+    mesh,
+    rules,
+    total_steps=_TOTAL_STEPS,
+    ema_decay=0.999 if plan.ema else 0.0,
   )
-  create = functools.partial(
-    state_lib.create, optimizer=optimizer, keep_ema=plan.ema
+  batch = trainable.batch_shapes(
+    plan.layout, plan.batch, rules_lib.batch_sharding(mesh, rules)
   )
-  shapes = jax.eval_shape(create, rules_lib.unbox(boxed))
-  shardings = state_lib.shardings(
-    shapes,
-    rules_lib.shardings(boxed, mesh, rules),
-    rules_lib.replicated(mesh),
-  )
-  state = jax.tree.map(
-    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    shapes,
-    shardings,
-  )
-  embedded = plan.config.text == 'embeddings'
-  batch = batch_shapes(
-    plan.sequence_layout(),
-    plan.batch,
-    plan.config.text_embedding_dim if embedded else None,
-    rules_lib.batch_sharding(mesh, rules),
-  )
-
-  def gradients() -> Any:
-    function = step_lib.make_gradients(
-      trainable, plan.layout, seed=0, accumulate=plan.optimizer.accumulate
-    )
-    jitted = jax.jit(function, out_shardings=(shardings.params, None))
-    return jitted.lower(state.params, batch, state.step)
-
-  def update() -> Any:
-    function = step_lib.make_update(
-      optimizer, ema_decay=0.999 if plan.ema else 0.0
-    )
-    jitted = jax.jit(
-      function, donate_argnums=0, out_shardings=(shardings, None)
-    )
-    scalar = jax.ShapeDtypeStruct((), np.float32)
-    return jitted.lower(state, state.params, {'loss': scalar})
 
   def compiler(lower: Callable[[], Any]) -> Callable[[], Program]:
     def run() -> Program:
@@ -234,11 +167,14 @@ def train_step(
 
     return run
 
-  parameters = per_device_bytes(state.params)
+  parameters = per_device_bytes(step.state.params)
   return Step(
-    compilers={GRADIENTS: compiler(gradients), UPDATE: compiler(update)},
+    compilers={
+      GRADIENTS: compiler(lambda: step.lower_gradients(plan.layout, batch)),
+      UPDATE: compiler(step.lower_update),
+    },
     parameters=parameters,
-    state=per_device_bytes(state),
+    state=per_device_bytes(step.state),
     gradients=parameters,
     batch=per_device_bytes(batch),
     devices=tuple(mesh.devices.flat),

@@ -7,7 +7,6 @@ an uninterrupted one bit for bit.
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-import functools
 import os
 import pathlib
 import time
@@ -26,13 +25,13 @@ from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import hosts as hosts_lib
 from videopoet_jax.training import ledger as ledger_lib
+from videopoet_jax.training import lowering
 from videopoet_jax.training import metrics as metrics_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
 from videopoet_jax.training import programs
 from videopoet_jax.training import signals
 from videopoet_jax.training import state as state_lib
-from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 from videopoet_jax.training import watchdog as watchdog_lib
@@ -330,34 +329,22 @@ class _Story:
         f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
         f'batch of {size} examples'
       )
-    boxed = jax.eval_shape(
-      self.trainable.init, jax.random.key(self.config.seed), batch
-    )
-    self.optimizer = optimizers.create(
+    self.train_step = lowering.prepare(
+      self.trainable,
       self.optimizer_config,
-      self.config.total_steps,
-      rules_lib.logical_axes(boxed),
+      self.mesh,
+      self.rules,
+      total_steps=self.config.total_steps,
+      seed=self.config.seed,
+      ema_decay=self.config.ema_decay,
+      batch=batch,
     )
-    create = functools.partial(
-      state_lib.create,
-      optimizer=self.optimizer,
-      keep_ema=self.config.ema_decay > 0.0,
-    )
-    shapes = jax.eval_shape(create, rules_lib.unbox(boxed))
-    param_shardings = rules_lib.shardings(boxed, self.mesh, self.rules)
-    self.shardings = state_lib.shardings(
-      shapes, param_shardings, rules_lib.replicated(self.mesh)
-    )
-    self.shapes = jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      shapes,
-      self.shardings,
-    )
+    create, shapes = self.train_step.create, self.train_step.state
     self._announce()
-    restored = self.checkpoints.restore(state_lib.to_items(self.shapes))
+    restored = self.checkpoints.restore(state_lib.to_items(shapes))
     if restored is not None:
       items, counters = restored
-      state = state_lib.from_items(items, self.shapes)
+      state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
       if counters.get('data') and hasattr(self.batches, 'restore'):
         self.batches.restore(counters['data'])
@@ -365,20 +352,20 @@ class _Story:
       return state
     if init_from:
       params = adaptation.load(
-        init_from, self.trainable.describe(), self.shapes.params
+        init_from, self.trainable.describe(), shapes.params
       )
       self.say(f'parameters from {init_from}, step 0, fresh optimizer')
-      return jax.jit(create, out_shardings=self.shardings)(params)
+      return jax.jit(create, out_shardings=self.train_step.shardings)(params)
 
     def begin(rng: jax.Array, batch: Any) -> state_lib.TrainState:
       return create(rules_lib.unbox(self.trainable.init(rng, batch)))
 
-    return jax.jit(begin, out_shardings=self.shardings)(
+    return jax.jit(begin, out_shardings=self.train_step.shardings)(
       jax.random.key(self.config.seed), self.place(batch)
     )
 
   def _announce(self) -> None:
-    size = sum(x.size for x in jax.tree.leaves(self.shapes.params))
+    size = sum(x.size for x in jax.tree.leaves(self.train_step.state.params))
     units = self.batches.units()
     self.say(
       f'{self.trainable.name}: {size / 1e6:.2f} M parameters on '
@@ -411,38 +398,15 @@ class _Story:
     )
 
     options = dict(self.config.compiler_options or {}) or None
-    gradient_shardings = (self.shardings.params, None)
-
-    def compile_update() -> Any:
-      update = step_lib.make_update(
-        self.optimizer, ema_decay=self.config.ema_decay
-      )
-      # Doubles where JAX is told to have them.
-      scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
-      jitted = jax.jit(
-        update, donate_argnums=0, out_shardings=(self.shardings, None)
-      )
-      return jitted.lower(
-        self.shapes, self.shapes.params, {'loss': scalar}
-      ).compile(options)
 
     def compile_unit(unit: str) -> Any:
       # The context of the mesh belongs to a thread.
       with mesh_lib.use(self.mesh, self.rules):
         if unit == _UPDATE:
-          return compile_update()
-        gradients = step_lib.make_gradients(
-          self.trainable,
-          unit,
-          seed=self.config.seed,
-          accumulate=self.optimizer_config.accumulate,
-        )
+          return self.train_step.lower_update().compile(options)
         example = batches_lib.example(self.batches, unit, steps[unit])
         batch = jax.tree.map(self._place_shape, dict(example))
-        jitted = jax.jit(gradients, out_shardings=gradient_shardings)
-        return jitted.lower(
-          self.shapes.params, batch, self.shapes.step
-        ).compile(options)
+        return self.train_step.lower_gradients(unit, batch).compile(options)
 
     return programs.Programs(
       (_UPDATE, *steps), compile_unit, in_background=self.config.compile_ahead

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks
+from videopoet_jax.core import types
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.models.prefix_lm import model as model_lib
@@ -76,6 +77,36 @@ class PrefixLMTrainable:
     """
     del batch
     return self.module.init(rng, method='declare')['params']
+
+  def batch_shapes(
+    self, unit: str, rows: int, sharding: jax.sharding.Sharding | None = None
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch of a layout, as the data pipeline makes it.
+
+    Args:
+      unit: a layout's name.
+      rows: sequences.
+      sharding: of each array, if it is to lie somewhere.
+    """
+    layout = self.layouts[unit]
+
+    def struct(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+      return jax.ShapeDtypeStruct(shape, dtype, sharding=sharding)
+
+    found = {
+      'tokens': struct((rows, layout.length), jnp.int32),
+      'visible': struct((rows, layout.length), jnp.bool_),
+    }
+    slots = sum(
+      segment.size
+      for segment in layout.filled()
+      if segment.modality is types.Modality.TEXT
+    )
+    if slots and self.config.text == 'embeddings':
+      found['text_embeddings'] = struct(
+        (rows, slots, self.config.text_embedding_dim), jnp.float32
+      )
+    return found
 
   def loss(
     self,

@@ -6,7 +6,6 @@ from typing import Any
 
 import gin
 import jax
-import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
@@ -36,23 +35,19 @@ class LanguageBatches:
   def __init__(
     self,
     batches: data_batches.TokenBatches,
-    lengths: Mapping[str, int],
+    trainable: prefix_lm_lib.PrefixLMTrainable,
     hosts: int,
-    embeddings: Mapping[str, tuple[int, int]] | None = None,
   ) -> None:
     """Wraps batches.
 
     Args:
       batches: of tokens.
-      lengths: positions of each layout.
+      trainable: what they are for.
       hosts: number of hosts.
-      embeddings: text slots and width of the layouts whose batches carry text
-        embeddings.
     """
     self._batches = batches
-    self._lengths = lengths
+    self._trainable = trainable
     self._hosts = hosts
-    self._embeddings = dict(embeddings or {})
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._batches, name)
@@ -60,16 +55,7 @@ class LanguageBatches:
   def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
     """This host's part of a batch of a layout."""
     rows = self._batches.batch_sizes()[unit] // self._hosts
-    shape = (rows, self._lengths[unit])
-    found = {
-      'tokens': jax.ShapeDtypeStruct(shape, np.int32),
-      'visible': jax.ShapeDtypeStruct(shape, np.bool_),
-    }
-    if unit in self._embeddings:
-      found['text_embeddings'] = jax.ShapeDtypeStruct(
-        (rows, *self._embeddings[unit]), np.float32
-      )
-    return found
+    return self._trainable.batch_shapes(unit, rows)
 
 
 def make_space(
@@ -222,27 +208,18 @@ def prefix_lm(
       batches=validation_batches,
       **shared,
     )
+  model = prefix_lm_lib.PrefixLMTrainable(config, space, names, context_noise)
   trainable = LanguageTrainable(
-    prefix_lm_lib.PrefixLMTrainable(config, space, names, context_noise),
+    model,
     {
       **origin,
       'fingerprints': fingerprints
       or {'visual': info.visual_fingerprint, 'audio': info.audio_fingerprint},
     },
   )
-  embeddings = {
-    layout.name: (text_slots, config.text_embedding_dim)
-    for layout in built
-    if embedded and data_batches.with_text(layout)
-  }
   return parts.Parts(
     trainable,
-    LanguageBatches(
-      batches,
-      {layout.name: layout.length for layout in built},
-      host.count,
-      embeddings,
-    ),
+    LanguageBatches(batches, model, host.count),
     validation,
     folders,
     notes,

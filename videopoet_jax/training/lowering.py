@@ -1,0 +1,116 @@
+"""The programs of a train step, lowered: for the loop and for the planner.
+
+A step is two programs, the gradients of one unit and the update that all units
+share. Here is all that they are compiled from, without an array on a device, so
+that what is planned for a pod is what runs there.
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import step as step_lib
+from videopoet_jax.training import trainable as trainable_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+  """What the programs are made of.
+
+  Attributes:
+    trainable: the model and its loss.
+    optimizer: made for its parameters.
+    create: parameters to a fresh `TrainState`.
+    state: shapes and shardings of a `TrainState`.
+    shardings: of it alone.
+    seed: of everything random in a step.
+    accumulate: parts that a batch is split into.
+    ema_decay: of the averaged parameters; 0 keeps none.
+  """
+
+  trainable: trainable_lib.Trainable
+  optimizer: Any
+  create: Callable[[Any], state_lib.TrainState]
+  state: state_lib.TrainState
+  shardings: state_lib.TrainState
+  seed: int
+  accumulate: int
+  ema_decay: float
+
+  def lower_gradients(
+    self, unit: str, batch: Mapping[str, jax.ShapeDtypeStruct]
+  ) -> Any:
+    """(params, batch, step) -> gradients and metrics of a unit, lowered.
+
+    Args:
+      unit: of the trainable.
+      batch: shapes and shardings of a global batch.
+    """
+    gradients = step_lib.make_gradients(
+      self.trainable, unit, seed=self.seed, accumulate=self.accumulate
+    )
+    jitted = jax.jit(gradients, out_shardings=(self.shardings.params, None))
+    return jitted.lower(self.state.params, batch, self.state.step)
+
+  def lower_update(self) -> Any:
+    """(state, gradients, loss) -> state and metrics, lowered."""
+    update = step_lib.make_update(self.optimizer, ema_decay=self.ema_decay)
+    jitted = jax.jit(
+      update, donate_argnums=0, out_shardings=(self.shardings, None)
+    )
+    # Doubles where JAX is told to have them.
+    scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
+    return jitted.lower(self.state, self.state.params, {'loss': scalar})
+
+
+def prepare(
+  trainable: trainable_lib.Trainable,
+  optimizer: optimizers.OptimizerConfig,
+  mesh: jax.sharding.Mesh,
+  rules: rules_lib.Rules,
+  *,
+  total_steps: int,
+  seed: int = 0,
+  ema_decay: float = 0.0,
+  batch: Any = None,
+) -> TrainStep:
+  """Shapes and shardings of a run's state; nothing is computed.
+
+  Args:
+    trainable: the model and its loss.
+    optimizer: which, and its rates.
+    mesh: of the run.
+    rules: logical to mesh axes.
+    total_steps: of the run, for schedules.
+    seed: see `TrainStep`.
+    ema_decay: see `TrainStep`.
+    batch: an example for trainables whose parameters depend on one.
+  """
+  boxed = jax.eval_shape(trainable.init, jax.random.key(seed), batch)
+  made = optimizers.create(
+    optimizer, total_steps, rules_lib.logical_axes(boxed)
+  )
+  create = functools.partial(
+    state_lib.create, optimizer=made, keep_ema=ema_decay > 0.0
+  )
+  shapes = jax.eval_shape(create, rules_lib.unbox(boxed))
+  shardings = state_lib.shardings(
+    shapes,
+    rules_lib.shardings(boxed, mesh, rules),
+    rules_lib.replicated(mesh),
+  )
+  state = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    shardings,
+  )
+  return TrainStep(
+    trainable, made, create, state, shardings, seed, optimizer.accumulate,
+    ema_decay,
+  )  # fmt: skip
