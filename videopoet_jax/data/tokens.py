@@ -138,14 +138,22 @@ def check(
   return info
 
 
-def check_embeddings(directory: str | os.PathLike[str]) -> TokenInfo:
-  """What a data set says; DataError if it holds no text embeddings."""
+def check_embeddings(
+  directory: str | os.PathLike[str],
+  instead: str = "PrefixLMConfig.text = 'tokens' and prefix_lm.text_embeddings"
+  ' = False',
+) -> TokenInfo:
+  """What a data set says; DataError if it holds no text embeddings.
+
+  Args:
+    directory: of the token data set.
+    instead: bindings of a run that needs none.
+  """
   info = read_info(directory)
   if not (info.text_slots and info.text_width):
     raise errors.DataError(
       f'{directory} holds no text embeddings; add them with `videopoet '
-      'embed_text`, or train with prefix_lm.text_embeddings = False and '
-      "PrefixLMConfig.text = 'tokens'."
+      f'embed_text`, or train with {instead}.'
     )
   return info
 
