@@ -37,7 +37,7 @@ def _xla(
   key_BKSD: jax.Array,
   value_BKSD: jax.Array,
   mask: masks.PrefixMask,
-  visible_BS: jax.Array,
+  visible_BS: jax.Array | None,
   bias_NLS: jax.Array | None,
 ) -> jax.Array:
   batch, num_heads, length, head_dim = query_BNLD.shape
@@ -53,8 +53,9 @@ def _xla(
   logits_BNLS = logits_BKMS.reshape(batch, num_heads, length, num_keys)
   if bias_NLS is not None:
     logits_BNLS += bias_NLS[None]
-  seen_B1LS = masks.attention_mask(mask, length, visible_BS)
-  logits_BNLS = jnp.where(seen_B1LS, logits_BNLS, _MASKED)
+  if visible_BS is not None:
+    seen_B1LS = masks.attention_mask(mask, length, visible_BS)
+    logits_BNLS = jnp.where(seen_B1LS, logits_BNLS, _MASKED)
   weights_BNLS = jax.nn.softmax(logits_BNLS, axis=-1).astype(value_BKSD.dtype)
   out_BKMD = jnp.einsum(
     'bkms,bksd->bkmd',
@@ -126,7 +127,7 @@ def attend(
   key_BKSD: jax.Array,
   value_BKSD: jax.Array,
   mask: masks.PrefixMask,
-  visible_BS: jax.Array,
+  visible_BS: jax.Array | None,
   bias_NLS: jax.Array | None = None,
   implementation: str = 'auto',
 ) -> jax.Array:
@@ -139,7 +140,8 @@ def attend(
     value_BKSD: likewise.
     mask: which keys a query may see.
     visible_BS: bool (B, S), False for keys that are hidden from all. Every
-      query must see at least one key.
+      query must see at least one key. None where every query sees every
+      key, whatever the mask.
     bias_NLS: added to the logits, if given.
     implementation: see `choose`.
 
@@ -149,9 +151,13 @@ def attend(
   Raises:
     ConfigError: the implementation is not known or cannot do it here.
   """
+  if visible_BS is None:
+    mask = masks.BIDIRECTIONAL
   chosen = choose(
     implementation, query_BNLD, key_BKSD.shape[2], mask, bias_NLS is not None
   )
+  if visible_BS is None and chosen != 'xla':
+    visible_BS = jnp.ones((key_BKSD.shape[0], key_BKSD.shape[2]), bool)
   if chosen == 'splash':
     # It names what a backward pass may keep itself, the denominators too.
     return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
@@ -180,6 +186,89 @@ class Context(NamedTuple):
   bias_NLS: jax.Array | None = None
 
 
+def project_heads(
+  module: nn.Module,
+  name: str,
+  inputs_BLD: jax.Array,
+  num_heads: int,
+  head_dim: int,
+  *,
+  axis: str = 'heads',
+  dtype: Any = jnp.float32,
+  param_dtype: Any = jnp.float32,
+) -> jax.Array:
+  """Inputs to queries, keys or values, by a kernel that it declares.
+
+  Args:
+    module: that owns the kernel.
+    name: of the kernel.
+    inputs_BLD: (B, L, D).
+    num_heads: N.
+    head_dim: dimensions a head.
+    axis: logical name of the kernel's heads.
+    dtype: of the result.
+    param_dtype: what the kernel is stored in.
+
+  Returns:
+    (B, N, L, head_dim).
+  """
+  kernel = partitioning.param(
+    module,
+    name,
+    partitioning.fan_in_init((0,), (1, 2)),
+    (inputs_BLD.shape[-1], num_heads, head_dim),
+    ('embed', axis, 'head_dim'),
+    param_dtype,
+  )
+  flat_DM = kernel.astype(dtype).reshape(kernel.shape[0], -1)
+  heads_BLM = ad_checkpoint.checkpoint_name(
+    linear.project(inputs_BLD, flat_DM), partitioning.Kept.QKV
+  )
+  heads_BLNH = heads_BLM.reshape(*inputs_BLD.shape[:2], *kernel.shape[1:])
+  return partitioning.constrain(
+    jnp.swapaxes(heads_BLNH, 1, 2),
+    ('activation_batch', 'activation_heads', 'activation_length', None),
+  )
+
+
+def project_out(
+  module: nn.Module,
+  heads_BNLH: jax.Array,
+  width: int,
+  *,
+  output_scale: float = 1.0,
+  dtype: Any = jnp.float32,
+  param_dtype: Any = jnp.float32,
+) -> jax.Array:
+  """Heads back to the width, by a kernel `out` that it declares.
+
+  Args:
+    module: that owns the kernel.
+    heads_BNLH: (B, N, L, head_dim).
+    width: D.
+    output_scale: variance of the initial output where the input's is one.
+    dtype: of the result.
+    param_dtype: what the kernel is stored in.
+
+  Returns:
+    (B, L, D).
+  """
+  batch, num_heads, length, head_dim = heads_BNLH.shape
+  kernel = partitioning.param(
+    module,
+    'out',
+    partitioning.fan_in_init((0, 1), (2,), output_scale),
+    (num_heads, head_dim, width),
+    ('heads', 'head_dim', 'embed'),
+    param_dtype,
+  )
+  flat_MD = kernel.astype(dtype).reshape(-1, width)
+  heads_BLM = jnp.swapaxes(heads_BNLH, 1, 2).reshape(batch, length, -1)
+  return ad_checkpoint.checkpoint_name(
+    linear.project(heads_BLM, flat_MD), partitioning.Kept.OUT
+  )
+
+
 class Attention(nn.Module):
   """Multi-head attention, grouped where key heads are fewer.
 
@@ -203,27 +292,6 @@ class Attention(nn.Module):
   param_dtype: Any = jnp.float32
   output_scale: float = 1.0
 
-  def _project(
-    self, name: str, inputs_BLD: jax.Array, num_heads: int, axis: str
-  ) -> jax.Array:
-    kernel = partitioning.param(
-      self,
-      name,
-      partitioning.fan_in_init((0,), (1, 2)),
-      (inputs_BLD.shape[-1], num_heads, self.head_dim),
-      ('embed', axis, 'head_dim'),
-      self.param_dtype,
-    )
-    flat_DM = kernel.astype(self.dtype).reshape(kernel.shape[0], -1)
-    heads_BLM = ad_checkpoint.checkpoint_name(
-      linear.project(inputs_BLD, flat_DM), partitioning.Kept.QKV
-    )
-    heads_BLNH = heads_BLM.reshape(*inputs_BLD.shape[:2], *kernel.shape[1:])
-    return partitioning.constrain(
-      jnp.swapaxes(heads_BLNH, 1, 2),
-      ('activation_batch', 'activation_heads', 'activation_length', None),
-    )
-
   @nn.compact
   def __call__(
     self,
@@ -242,15 +310,18 @@ class Attention(nn.Module):
       (B, L, D), and the cache with these positions written, or just these
       positions' keys and values where no cache was given.
     """
-    query = self._project('query', inputs_BLD, self.num_heads, 'heads')
-    key = self._project('key', inputs_BLD, self.num_kv_heads, 'kv_heads')
-    value = self._project('value', inputs_BLD, self.num_kv_heads, 'kv_heads')
+    types = {'dtype': self.dtype, 'param_dtype': self.param_dtype}
+
+    def project(name: str, num_heads: int, axis: str) -> jax.Array:
+      return project_heads(
+        self, name, inputs_BLD, num_heads, self.head_dim, axis=axis, **types
+      )
+
+    query = project('query', self.num_heads, 'heads')
+    key = project('key', self.num_kv_heads, 'kv_heads')
+    value = project('value', self.num_kv_heads, 'kv_heads')
     if self.qk_norm:
-      norm = {
-        'dtype': self.dtype,
-        'param_dtype': self.param_dtype,
-        'axis_name': 'head_dim',
-      }
+      norm = {**types, 'axis_name': 'head_dim'}
       query = norms.RMSNorm(name='query_norm', **norm)(query)
       key = norms.RMSNorm(name='key_norm', **norm)(key)
     if context.angles_LP is not None:
@@ -268,19 +339,11 @@ class Attention(nn.Module):
       context.bias_NLS,
       self.implementation,
     )
-    kernel = partitioning.param(
+    out_BLD = project_out(
       self,
-      'out',
-      partitioning.fan_in_init((0, 1), (2,), self.output_scale),
-      (self.num_heads, self.head_dim, inputs_BLD.shape[-1]),
-      ('heads', 'head_dim', 'embed'),
-      self.param_dtype,
-    )
-    flat_MD = kernel.astype(self.dtype).reshape(-1, kernel.shape[-1])
-    heads_BLM = jnp.swapaxes(heads_BNLH, 1, 2).reshape(
-      *inputs_BLD.shape[:2], -1
-    )
-    out_BLD = ad_checkpoint.checkpoint_name(
-      linear.project(heads_BLM, flat_MD), partitioning.Kept.OUT
+      heads_BNLH,
+      inputs_BLD.shape[-1],
+      output_scale=self.output_scale,
+      **types,
     )
     return out_BLD, kept

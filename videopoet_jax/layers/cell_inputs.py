@@ -103,7 +103,9 @@ class CellInputs(nn.Module):
     """(..., slots) global ids to (..., slots * features)."""
     local = embeddings.local_ids(tokens, self.vocabulary, modality)
     if self._has_bits(modality):
-      features = embeddings.signs(local, self.vocabulary).astype(self.dtype)
+      features = embeddings.signs(
+        local, embeddings.num_bits(self.vocabulary)
+      ).astype(self.dtype)
     else:
       table = self.tables[modality.value]
       features = jnp.take(table, local, axis=0).astype(self.dtype)

@@ -22,15 +22,24 @@ Modality = types.Modality
 MODALITIES = tuple(Modality)
 
 
+def code_bits(codebook_size: int) -> int:
+  """Bits of a code; the number of codes is a power of two."""
+  return (codebook_size - 1).bit_length()
+
+
 def num_bits(vocabulary: vocabulary_lib.Vocabulary) -> int:
-  """Bits of a visual id; the number of codes is a power of two."""
-  return (vocabulary.visual_size - 1).bit_length()
+  """Bits of a visual id."""
+  return code_bits(vocabulary.visual_size)
+
+
+def halves(bits: int) -> tuple[int, int]:
+  """Bits of a code's first (high) and second (low) factor."""
+  return bits - bits // 2, bits // 2
 
 
 def factor_bits(vocabulary: vocabulary_lib.Vocabulary) -> tuple[int, int]:
   """Bits of a visual id's first (high) and second (low) factor."""
-  bits = num_bits(vocabulary)
-  return bits - bits // 2, bits // 2
+  return halves(num_bits(vocabulary))
 
 
 def local_ids(
@@ -41,9 +50,9 @@ def local_ids(
   return jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
 
 
-def signs(local: jax.Array, vocabulary: vocabulary_lib.Vocabulary) -> jax.Array:
+def signs(local: jax.Array, bits: int) -> jax.Array:
   """Local visual ids (...) to the signs of their bits (..., bits), -1 or 1."""
-  shifts = jnp.arange(num_bits(vocabulary))
+  shifts = jnp.arange(bits)
   shifts = partitioning.spread(shifts, local.ndim + 1)
   return ((local[..., None] >> shifts) & 1) * 2 - 1
 
@@ -85,7 +94,13 @@ class TokenEmbedding(nn.Module):
     sizes = dict(config.vocabulary.table_sizes)
     if config.visual_input == 'bits':
       del sizes[Modality.VISUAL]
-      self.bits = VisualBits(config, name='visual_bits')
+      self.bits = VisualBits(
+        num_bits(config.vocabulary),
+        config.width,
+        config.dtype,
+        config.param_dtype,
+        name='visual_bits',
+      )
     if config.text == 'embeddings':
       del sizes[Modality.TEXT]
       self.text_projection = partitioning.param(
@@ -142,27 +157,31 @@ class VisualBits(nn.Module):
   bits may count too.
 
   Attributes:
-    config: see there.
+    bits: of an id.
+    width: of the model.
+    dtype: of the result.
+    param_dtype: what tables are stored in.
   """
 
-  config: EmbeddingConfig
+  bits: int
+  width: int
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
 
   @nn.compact
   def __call__(self, local: jax.Array) -> jax.Array:
     """Local visual ids (...) to (..., width)."""
-    config = self.config
-    bits = num_bits(config.vocabulary)
     kernel = partitioning.param(
       self,
       'kernel',
       partitioning.fan_in_init((0,), (1,)),
-      (bits, config.width),
+      (self.bits, self.width),
       (None, 'embed'),
-      config.param_dtype,
+      self.param_dtype,
     )
-    bit_signs = signs(local, config.vocabulary).astype(config.dtype)
-    total = bit_signs @ kernel.astype(config.dtype)
-    high, low = factor_bits(config.vocabulary)
+    bit_signs = signs(local, self.bits).astype(self.dtype)
+    total = bit_signs @ kernel.astype(self.dtype)
+    high, low = halves(self.bits)
     for name, part, size in (
       ('high_table', local >> low, 2**high),
       ('low_table', local & (2**low - 1), 2**low),
@@ -171,11 +190,11 @@ class VisualBits(nn.Module):
         self,
         name,
         nn.initializers.normal(0.5),
-        (size, config.width),
+        (size, self.width),
         (None, 'embed'),
-        config.param_dtype,
+        self.param_dtype,
       )
-      total += jnp.take(table, part, axis=0).astype(config.dtype)
+      total += jnp.take(table, part, axis=0).astype(self.dtype)
     return total
 
 

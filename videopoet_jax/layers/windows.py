@@ -1,0 +1,118 @@
+"""Windows of a grid of cells: boxes that tile it, each a short sequence.
+
+Attention within windows is dense attention over a larger batch of shorter
+sequences, so its cost grows with the number of cells. A grid of a coarser
+resolution has windows of the same places: as many, each smaller.
+"""
+
+import math
+
+import einops
+import jax
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import upscaling
+
+# Latent frames, rows and columns; of grids and, see `fitted`, of windows.
+Window = tuple[int, int, int]
+
+_AXES = ('latent frames', 'rows', 'columns')
+_SPLIT = 'b (t i) (h j) (w k) d'
+_WINDOWS = '(b t h w) (i j k) d'
+
+
+def fitted(window: Window, grid: Window) -> Window:
+  """A window's size in a grid.
+
+  Args:
+    window: latent frames, of which a grid (an image) may have fewer; rows and
+      columns, 0 for all that there are.
+    grid: cells.
+  """
+  return (
+    min(window[0], grid[0]),
+    window[1] or grid[1],
+    window[2] or grid[2],
+  )
+
+
+def coarse(window: Window, scale: int) -> Window:
+  """The window of the same place where rows and columns are `scale` fewer."""
+  return window[0], window[1] // scale, window[2] // scale
+
+
+def check(name: str, window: Window, grid: Window) -> None:
+  """Checks that a window, fitted to a grid, tiles it.
+
+  Args:
+    name: of the window, for the message.
+    window: cells.
+    grid: cells.
+
+  Raises:
+    LayoutError: it does not; the message says which sizes would.
+  """
+  window = fitted(window, grid)
+  for axis, part, size in zip(_AXES, window, grid):
+    if size % part:
+      fitting = [str(n) for n in range(1, size + 1) if size % n == 0]
+      raise errors.LayoutError(
+        f'{name}={window} does not divide a latent grid of {grid}: {size} '
+        f'{axis} are no multiple of {part}. Use a clip of '
+        f'{upscaling.nearest_multiples(size, part)} {axis}, or windows of '
+        f'{", ".join(fitting)} {axis}.'
+      )
+
+
+def split(cells_BTHWD: jax.Array, window: Window) -> jax.Array:
+  """(B, T, H, W, D) to (B x windows, cells of a window, D), examples apart."""
+  return einops.rearrange(
+    cells_BTHWD,
+    f'{_SPLIT} -> {_WINDOWS}',
+    i=window[0],
+    j=window[1],
+    k=window[2],
+  )
+
+
+def merge(cells_NLD: jax.Array, grid: Window, window: Window) -> jax.Array:
+  """Undoes `split`.
+
+  Args:
+    cells_NLD: (B x windows, cells of a window, D).
+    grid: (T, H, W).
+    window: of `split`.
+  """
+  t, h, w = (size // part for size, part in zip(grid, window))
+  return einops.rearrange(
+    cells_NLD,
+    f'{_WINDOWS} -> {_SPLIT}',
+    t=t,
+    h=h,
+    w=w,
+    i=window[0],
+    j=window[1],
+  )
+
+
+def coordinates(window: Window, scale: int = 1) -> np.ndarray:
+  """Where the cells of a window are, in cells of the finer grid.
+
+  Args:
+    window: of the grid that the cells are of.
+    scale: rows and columns of the finer grid that one of these covers. A
+      covering cell is where the middle of what it covers is.
+
+  Returns:
+    float64 (cells, 3): latent frame, row, column.
+  """
+  axes = [np.arange(size, dtype=np.float64) for size in window]
+  axes[1:] = [(places + 0.5) * scale - 0.5 for places in axes[1:]]
+  grids = np.meshgrid(*axes, indexing='ij')
+  return np.stack([places.reshape(-1) for places in grids], axis=-1)
+
+
+def size(window: Window) -> int:
+  """Cells of a window."""
+  return math.prod(window)

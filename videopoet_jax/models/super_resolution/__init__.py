@@ -1,0 +1,1 @@
+"""VideoPoet's super-resolution: a masked transformer over windows of tokens."""

@@ -1,0 +1,206 @@
+"""What a super-resolution transformer is made of."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import upscaling
+from videopoet_jax.layers import attention
+from videopoet_jax.layers import transformer
+from videopoet_jax.layers import windowed
+from videopoet_jax.layers import windows as windows_lib
+
+_DTYPES = ('float32', 'bfloat16', 'float64')
+_CHOICES = {
+  'conditioning': windowed.CONDITIONING,
+  'text': ('tokens', 'embeddings'),
+  'activation': ('gelu', 'silu', 'relu'),
+  'remat': transformer.REMAT_POLICIES,
+  'attention': attention.IMPLEMENTATIONS,
+  'dtype': _DTYPES,
+  'param_dtype': _DTYPES,
+}
+_SIZES = (
+  'num_blocks',
+  'width',
+  'num_heads',
+  'head_dim',
+  'mlp_dim',
+  'time_places',
+  'text_embedding_dim',
+  'text_vocab_size',
+  'text_slots',
+)
+
+LAYERS = ('vertical', 'horizontal', 'temporal')
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionConfig:
+  """Sizes and choices; sizes by name are in `presets`.
+
+  Attributes:
+    num_blocks: each of three layers, whose windows are long in height, in
+      width and in time.
+    width: of the residual stream.
+    num_heads: of every attention.
+    head_dim: dimensions a head.
+    mlp_dim: width within the gated MLP.
+    activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
+    qk_norm: whether queries and keys are RMS-normalized.
+    windows: of the three layers, each (latent frames, rows, columns) of the
+      result's grid; the condition's are of the same places. One that is longer
+      than a clip (an image) is cut to the clip; 0 rows or columns are all that
+      the grid has.
+    scale: rows and columns of the result over those of the condition.
+    conditioning: 'cross' attends to window, condition and text in turn (the
+      paper's), 'joint' to all three at once.
+    low_input: rows and columns of the condition, an odd number, about the
+      place of each cell that are added to the cell's input by a convolution;
+      0 for none. Not in the paper; it helps small models.
+    time_places: latent frames with a learned row; later ones share the last.
+    text: 'tokens' (a table learned with the model) or 'embeddings' (a linear
+      projection of a frozen encoder's, the paper's).
+    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
+    text_encoder_layers: bidirectional blocks over the text alone, trained with
+      the model.
+    text_vocab_size: ids of the text tokenizer, with `text='tokens'`.
+    text_slots: largest number of text positions.
+    soft_cap: bound of the output logits; 0 leaves them.
+    z_loss: weight of the squared logarithm of the softmax's denominator.
+    attention: implementation, one of `layers.attention.IMPLEMENTATIONS`.
+    scan_layers: one compiled body for all blocks.
+    remat: what the backward pass keeps of a block, one of
+      `layers.transformer.REMAT_POLICIES`.
+    dtype: what is computed in.
+    param_dtype: what parameters are stored in.
+  """
+
+  num_blocks: int = 2
+  width: int = 128
+  num_heads: int = 4
+  head_dim: int = 32
+  mlp_dim: int = 384
+  activation: str = 'gelu'
+  qk_norm: bool = True
+  windows: tuple[windows_lib.Window, ...] = ((1, 0, 4), (1, 4, 0), (5, 4, 4))
+  scale: int = 2
+  conditioning: str = 'cross'
+  low_input: int = 0
+  time_places: int = 16
+  text: str = 'tokens'
+  text_embedding_dim: int = 2048
+  text_encoder_layers: int = 0
+  text_vocab_size: int = 32_128
+  text_slots: int = 64
+  soft_cap: float = 0.0
+  z_loss: float = 1e-4
+  attention: str = 'auto'
+  scan_layers: bool = True
+  remat: str = 'none'
+  dtype: str = 'float32'
+  param_dtype: str = 'float32'
+
+  def __post_init__(self) -> None:
+    # JSON and gin hand over lists.
+    given = tuple(tuple(window) for window in self.windows)
+    object.__setattr__(self, 'windows', given)
+    for name, known in _CHOICES.items():
+      value = getattr(self, name)
+      if value not in known:
+        hint = errors.near_names(value, known)
+        raise errors.ConfigError(
+          f'SuperResolutionConfig.{name} is {value!r}{hint}.'
+        )
+    for name in _SIZES:
+      if getattr(self, name) < 1:
+        self._refuse(name, 'it must be at least 1')
+    if self.head_dim % 2:
+      self._refuse('head_dim', 'it must be even for rotary positions')
+    if self.scale < 2:
+      self._refuse('scale', 'it must be 2 or more')
+    if self.low_input and self.low_input % 2 == 0:
+      self._refuse('low_input', 'it must be odd, or 0')
+    if len(given) != len(LAYERS) or any(
+      len(window) != 3 or min(window) < 0 or not window[0] for window in given
+    ):
+      self._refuse(
+        'windows',
+        f'expected three of (latent frames, rows, columns), {LAYERS}',
+      )
+    for window in given:
+      for size in window[1:]:
+        if size % self.scale:
+          near = upscaling.nearest_multiples(size, self.scale)
+          self._refuse(
+            'windows',
+            f'in {window} {size} cells have no counterpart in the condition; '
+            f'rows and columns must be multiples of scale={self.scale}: use '
+            f'{near}',
+          )
+
+  def _refuse(self, name: str, why: str) -> None:
+    raise errors.ConfigError(
+      f'SuperResolutionConfig.{name} is {getattr(self, name)!r}: {why}.'
+    )
+
+  def check_grid(self, grid: windows_lib.Window) -> None:
+    """Raises LayoutError unless scale and windows divide the result's grid."""
+    for axis, size in zip(('rows', 'columns'), grid[1:]):
+      if size % self.scale:
+        raise errors.LayoutError(
+          f'a latent grid of {grid} has no counterpart {self.scale} times '
+          f'smaller: use {upscaling.nearest_multiples(size, self.scale)} '
+          f'{axis}.'
+        )
+    for index, window in enumerate(self.windows):
+      windows_lib.check(f'SuperResolutionConfig.windows[{index}]', window, grid)
+
+  def check(
+    self,
+    unit: upscaling.Upscaling,
+    spec: specs.VisualSpec,
+    low_spec: specs.VisualSpec,
+  ) -> None:
+    """Checks that a unit and two tokenizers go with this config.
+
+    Args:
+      unit: sizes of result and condition.
+      spec: of the result's tokenizer.
+      low_spec: of the condition's.
+
+    Raises:
+      ConfigError: the scales differ, or codes have no bits.
+      LayoutError: windows or strides do not divide the sizes.
+    """
+    for what, size in (
+      ('', spec.codebook_size),
+      (' low', low_spec.codebook_size),
+    ):
+      if size < 4 or size & (size - 1):
+        raise errors.ConfigError(
+          f'a{what} codebook of {size} codes: super-resolution takes ids by '
+          'their bits; train the tokenizer with a power of two, at least 4.'
+        )
+    if unit.scale != self.scale:
+      raise errors.ConfigError(
+        f'{unit.name} is by {unit.scale}, SuperResolutionConfig.scale is '
+        f'{self.scale}: make them equal.'
+      )
+    grid, low_grid = unit.latent(spec), unit.low_latent(low_spec)
+    if (grid[0], grid[1] // self.scale, grid[2] // self.scale) != low_grid:
+      raise errors.LayoutError(
+        f'{unit.name}: ids of {grid} with a condition of {low_grid}; both '
+        'tokenizers must have the same strides.'
+      )
+    self.check_grid(grid)
+
+
+def from_description(description: Mapping[str, Any]) -> SuperResolutionConfig:
+  """See `checkpoints.describe.read_config`."""
+  return describe.read_config(
+    SuperResolutionConfig, description, 'super-resolution model'
+  )

@@ -1,0 +1,76 @@
+"""The model and its units as JSON, for checkpoints that describe themselves."""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import upscaling
+from videopoet_jax.models.super_resolution import config as config_lib
+
+KIND = 'super_resolution'
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What a checkpoint says of itself.
+
+  Attributes:
+    config: sizes and choices of the model.
+    visual: of the result's tokenizer.
+    low_visual: of the condition's tokenizer.
+    units: names of the sizes trained on.
+    fingerprints: of the tokenizers, 'visual' and 'low'.
+  """
+
+  config: config_lib.SuperResolutionConfig
+  visual: specs.VisualSpec
+  low_visual: specs.VisualSpec
+  units: tuple[str, ...]
+  fingerprints: Mapping[str, str]
+
+  def upscalings(self) -> tuple[upscaling.Upscaling, ...]:
+    """The sizes trained on."""
+    return tuple(upscaling.Upscaling.parse(name) for name in self.units)
+
+
+def describe(described: Description) -> dict[str, Any]:
+  """JSON values: kind, config, visual, low_visual, units and fingerprints."""
+  return {
+    'kind': KIND,
+    'config': dataclasses.asdict(described.config),
+    'visual': dataclasses.asdict(described.visual),
+    'low_visual': dataclasses.asdict(described.low_visual),
+    'units': list(described.units),
+    'fingerprints': dict(described.fingerprints),
+  }
+
+
+def read(description: Mapping[str, Any]) -> Description:
+  """Undoes `describe`.
+
+  Args:
+    description: contents of `checkpoint.json`; other keys are ignored.
+
+  Raises:
+    CheckpointError: it is of another kind, or a part is missing or unknown.
+  """
+  kind = description.get('kind')
+  if kind != KIND:
+    raise errors.CheckpointError(
+      f'the checkpoint is of kind {kind!r}; a {KIND!r} checkpoint is needed.'
+    )
+  try:
+    return Description(
+      config_lib.from_description(description['config']),
+      specs.VisualSpec(**description['visual']),
+      specs.VisualSpec(**description['low_visual']),
+      tuple(description['units']),
+      dict(description['fingerprints']),
+    )
+  except (KeyError, TypeError) as error:
+    raise errors.CheckpointError(
+      'checkpoint.json does not describe super-resolution of this version: '
+      f'{error}.'
+    ) from error
