@@ -149,7 +149,7 @@ class WindowedLayer(nn.Module):
 
   Attributes:
     config: sizes.
-    window: of the cells; clipped in time where the grid is shorter.
+    window: of the cells, see `windows.fitted`.
     scale: rows and columns of the grid over those of the coarser one.
     conditioning: one of `CONDITIONING`.
   """
@@ -168,7 +168,7 @@ class WindowedLayer(nn.Module):
     types = {'dtype': config.dtype, 'param_dtype': config.param_dtype}
     batch, *sizes, width = cells_BTHWD.shape
     grid = (sizes[0], sizes[1], sizes[2])
-    window = windows.clipped(self.window, grid)
+    window = windows.fitted(self.window, grid)
     low_window = windows.coarse(window, self.scale)
     angles = positions.rotary_angles(
       windows.coordinates(window), config.head_dim

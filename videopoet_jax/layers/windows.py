@@ -14,7 +14,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import upscaling
 
-# Latent frames, rows and columns; of windows and of grids.
+# Latent frames, rows and columns; of grids and, see `fitted`, of windows.
 Window = tuple[int, int, int]
 
 _AXES = ('latent frames', 'rows', 'columns')
@@ -22,9 +22,19 @@ _SPLIT = 'b (t i) (h j) (w k) d'
 _WINDOWS = '(b t h w) (i j k) d'
 
 
-def clipped(window: Window, grid: Window) -> Window:
-  """A window for a grid that has fewer latent frames than it (an image)."""
-  return min(window[0], grid[0]), window[1], window[2]
+def fitted(window: Window, grid: Window) -> Window:
+  """A window's size in a grid.
+
+  Args:
+    window: latent frames, of which a grid (an image) may have fewer; rows and
+      columns, 0 for all that there are.
+    grid: cells.
+  """
+  return (
+    min(window[0], grid[0]),
+    window[1] or grid[1],
+    window[2] or grid[2],
+  )
 
 
 def coarse(window: Window, scale: int) -> Window:
@@ -33,7 +43,7 @@ def coarse(window: Window, scale: int) -> Window:
 
 
 def check(name: str, window: Window, grid: Window) -> None:
-  """Checks that a window, clipped in time, tiles a grid.
+  """Checks that a window, fitted to a grid, tiles it.
 
   Args:
     name: of the window, for the message.
@@ -43,7 +53,7 @@ def check(name: str, window: Window, grid: Window) -> None:
   Raises:
     LayoutError: it does not; the message says which sizes would.
   """
-  window = clipped(window, grid)
+  window = fitted(window, grid)
   for axis, part, size in zip(_AXES, window, grid):
     if size % part:
       fitting = [str(n) for n in range(1, size + 1) if size % n == 0]

@@ -53,7 +53,8 @@ class SuperResolutionConfig:
     qk_norm: whether queries and keys are RMS-normalized.
     windows: of the three layers, each (latent frames, rows, columns) of the
       result's grid; the condition's are of the same places. One that is longer
-      than a clip (an image) is cut to the clip.
+      than a clip (an image) is cut to the clip; 0 rows or columns are all that
+      the grid has.
     scale: rows and columns of the result over those of the condition.
     conditioning: 'cross' attends to window, condition and text in turn (the
       paper's), 'joint' to all three at once.
@@ -85,7 +86,7 @@ class SuperResolutionConfig:
   mlp_dim: int = 384
   activation: str = 'gelu'
   qk_norm: bool = True
-  windows: tuple[windows_lib.Window, ...] = ((1, 8, 4), (1, 4, 8), (5, 4, 4))
+  windows: tuple[windows_lib.Window, ...] = ((1, 0, 4), (1, 4, 0), (5, 4, 4))
   scale: int = 2
   conditioning: str = 'cross'
   low_input: int = 0
@@ -124,7 +125,7 @@ class SuperResolutionConfig:
     if self.low_input and self.low_input % 2 == 0:
       self._refuse('low_input', 'it must be odd, or 0')
     if len(given) != len(LAYERS) or any(
-      len(window) != 3 or min(window) < 1 for window in given
+      len(window) != 3 or min(window) < 0 or not window[0] for window in given
     ):
       self._refuse(
         'windows',
@@ -147,7 +148,14 @@ class SuperResolutionConfig:
     )
 
   def check_grid(self, grid: windows_lib.Window) -> None:
-    """Raises LayoutError unless every window divides the result's grid."""
+    """Raises LayoutError unless scale and windows divide the result's grid."""
+    for axis, size in zip(('rows', 'columns'), grid[1:]):
+      if size % self.scale:
+        raise errors.LayoutError(
+          f'a latent grid of {grid} has no counterpart {self.scale} times '
+          f'smaller: use {upscaling.nearest_multiples(size, self.scale)} '
+          f'{axis}.'
+        )
     for index, window in enumerate(self.windows):
       windows_lib.check(f'SuperResolutionConfig.windows[{index}]', window, grid)
 

@@ -247,7 +247,8 @@ class SuperResolution(nn.Module):
     """
     config = self.config
     rows, columns = (
-      math.lcm(*(window[axis] for window in config.windows)) for axis in (1, 2)
+      math.lcm(*(window[axis] or config.scale for window in config.windows))
+      for axis in (1, 2)
     )
     tokens = jnp.zeros((1, 1, rows, columns), jnp.int32)
     text = jnp.zeros((1, 1), jnp.int32)

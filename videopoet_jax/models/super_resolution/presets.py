@@ -24,7 +24,7 @@ _PRESETS: dict[str, dict[str, Any]] = {
     'num_heads': 5,
     'head_dim': 32,
     'mlp_dim': 448,
-    'windows': ((1, 8, 4), (1, 4, 8), (5, 4, 4)),
+    'windows': ((1, 0, 4), (1, 4, 0), (5, 4, 4)),
     'conditioning': 'joint',
     'low_input': 3,
     'text_encoder_layers': 1,
