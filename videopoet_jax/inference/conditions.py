@@ -145,7 +145,7 @@ def encode(
     if feature in given and feature != 'text':
       features[feature] = np.asarray(given[feature], np.int32)
     elif feature == 'text':
-      features |= _text(given, tokenizers, text_slots)
+      features |= encode_text(given, tokenizers, text_slots)
     elif feature == 'audio_tokens':
       if tokenizers.audio is None:
         raise errors.CheckpointError(
@@ -158,9 +158,22 @@ def encode(
   return features
 
 
-def _text(
+def encode_text(
   given: Mapping[str, Any], tokenizers: Tokenizers, text_slots: int
 ) -> dict[str, np.ndarray]:
+  """The features `text` and, where the model takes them, `text_embeddings`.
+
+  Args:
+    given: `text`, a list of str, or the features themselves as arrays.
+    tokenizers: of the checkpoint.
+    text_slots: positions of text.
+
+  Returns:
+    int32 (B, S) ids, of which padding is 0, and float32 (B, S, E).
+
+  Raises:
+    CheckpointError: the checkpoint has no text tokenizer.
+  """
   text = given['text']
   if isinstance(text, np.ndarray):
     names = [n for n in ('text', TEXT_EMBEDDINGS) if n in given]

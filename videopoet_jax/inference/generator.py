@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 import dataclasses
 import os
-import pathlib
 from typing import Any
 
 import jax
@@ -57,41 +56,6 @@ def _rows(given: Mapping[str, Any]) -> int:
       f'conditions differ in number: {numbers}; give as many of each.'
     )
   return next(iter(numbers.values()), 1)
-
-
-def _embed_text(
-  directory: pathlib.Path,
-  described: Mapping[str, Any],
-  given: str | os.PathLike[str],
-) -> conditions_lib.EmbedText:
-  """What turns texts into the embeddings that a model was trained on.
-
-  Raises:
-    CheckpointError: the text encoder cannot be read, or is another one. That
-      there is none is said when a text is given: other tasks need none.
-  """
-  folder = directory / text_encoder_lib.FOLDER
-  if given or folder.is_dir():
-    encoder = text_encoder_lib.open_encoder(given or folder)
-    wanted = described.get('text_encoder')
-    if wanted and encoder.fingerprint != wanted:
-      raise errors.CheckpointError(
-        f'the text encoder in {given or folder} has fingerprint '
-        f'{encoder.fingerprint}; the model was trained on embeddings of '
-        f'{wanted}. Give the one it was trained with.'
-      )
-    return encoder.embed
-
-  def refuse(texts: Sequence[str], slots: int) -> tuple[np.ndarray, np.ndarray]:
-    del texts, slots
-    raise errors.CheckpointError(
-      f'{directory} was trained on embeddings of a frozen text encoder and has '
-      f'no {text_encoder_lib.FOLDER}/ folder; give the encoder with '
-      '--text_encoder, or copy the folder that `videopoet embed_text '
-      '--save_encoder` wrote there.'
-    )
-
-  return refuse
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +115,9 @@ class Generator:
           f'{wanted}. Copy the tokenizer it was trained with.'
         )
     if config.text == 'embeddings' and embed_text is None:
-      embed_text = _embed_text(directory, described, text_encoder)
+      embed_text = text_encoder_lib.beside(
+        directory, described, text_encoder
+      )
     if (directory / _TEXT_FOLDER).is_dir():
       found['text'] = text_lib.load(directory / _TEXT_FOLDER)
     return cls(

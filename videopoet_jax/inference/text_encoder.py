@@ -25,6 +25,7 @@ from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
+from videopoet_jax.inference import conditions
 from videopoet_jax.models import t5_encoder
 from videopoet_jax.models import t5_import
 from videopoet_jax.tokenizers import interface
@@ -228,6 +229,46 @@ def open_encoder(
   if preset:
     config = _checked(config, preset, path)
   return TextEncoder(config, params, tokenizer)
+
+
+def beside(
+  directory: pathlib.Path,
+  described: Mapping[str, Any],
+  given: str | os.PathLike[str],
+) -> conditions.EmbedText:
+  """What turns texts into the embeddings that a checkpoint was trained on.
+
+  Args:
+    directory: the checkpoint's folder; the encoder stands in it.
+    described: the checkpoint's description.
+    given: folder of the encoder, if it stands elsewhere.
+
+  Raises:
+    CheckpointError: the text encoder cannot be read, or is another one. That
+      there is none is said when a text is given: other tasks need none.
+  """
+  folder = directory / FOLDER
+  if given or folder.is_dir():
+    encoder = open_encoder(given or folder)
+    wanted = described.get('text_encoder')
+    if wanted and encoder.fingerprint != wanted:
+      raise errors.CheckpointError(
+        f'the text encoder in {given or folder} has fingerprint '
+        f'{encoder.fingerprint}; the model was trained on embeddings of '
+        f'{wanted}. Give the one it was trained with.'
+      )
+    return encoder.embed
+
+  def refuse(texts: Sequence[str], slots: int) -> tuple[np.ndarray, np.ndarray]:
+    del texts, slots
+    raise errors.CheckpointError(
+      f'{directory} was trained on embeddings of a frozen text encoder and has '
+      f'no {FOLDER}/ folder; give the encoder with '
+      '--text_encoder, or copy the folder that `videopoet embed_text '
+      '--save_encoder` wrote there.'
+    )
+
+  return refuse
 
 
 def _tokenizer(name: str) -> text_lib.TextTokenizer | None:

@@ -1,0 +1,303 @@
+"""The compiled loop: masked tokens are drawn together, the surest are kept.
+
+Each step runs the model on what is known so far, draws both factors of every
+masked token, the second given the first, and keeps as many draws as the
+schedule says: those whose log probability, the sum of both factors', plus noise
+that falls from step to step is highest (MaskGIT, arXiv 2202.04200; MAGVIT,
+arXiv 2212.05199). A token once kept is never drawn again.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.inference import mask_schedule
+from videopoet_jax.inference import super_resolution_config as config_lib
+
+_FIRST, _SECOND, _CONFIDENCE = range(3)  # What a step's key is folded with.
+
+
+class State(NamedTuple):
+  """What the loop carries.
+
+  Attributes:
+    ids_BTHW: int32 local ids; arbitrary where masked.
+    masked_BTHW: bool, True where still to be decided.
+  """
+
+  ids_BTHW: jax.Array
+  masked_BTHW: jax.Array
+
+
+class Conditions(NamedTuple):
+  """What the model is given.
+
+  Attributes:
+    low_BTHW: int32 local ids of the low-resolution clip.
+    text: int32 (B, S) or float32 (B, S, E), as the model takes it.
+    text_visible_BS: bool, False for unused slots.
+  """
+
+  low_BTHW: jax.Array
+  text: jax.Array
+  text_visible_BS: jax.Array
+
+
+class Plan(NamedTuple):
+  """What differs from step to step, and the weights of the passes.
+
+  Attributes:
+    step_S: int32, number of each step.
+    still_masked_SB: int32, tokens masked after each step.
+    noise_S: float32, scale of the noise on the confidence.
+    temperature: float32 scalar that divides the logits.
+    weights_P: float32, one a pass.
+  """
+
+  step_S: jax.Array
+  still_masked_SB: jax.Array
+  noise_S: jax.Array
+  temperature: jax.Array
+  weights_P: jax.Array
+
+
+def plan(
+  config: config_lib.UpscaleConfig, masked_BTHW: np.ndarray, has_text: bool
+) -> tuple[tuple[config_lib.Pass, ...], Plan]:
+  """The passes of a step, and the plan of all steps.
+
+  Args:
+    config: how ids are drawn.
+    masked_BTHW: bool, what is to be decided.
+    has_text: whether there is a text.
+  """
+  passes, weights_P = config.passes(has_text)
+  numbers_B = masked_BTHW.sum(axis=(1, 2, 3))
+  steps_S = np.arange(config.num_steps, dtype=np.int32)
+  left_S = 1.0 - (steps_S + 1.0) / config.num_steps
+  return passes, Plan(
+    steps_S,
+    mask_schedule.still_masked(config.schedule, config.num_steps, numbers_B),
+    np.float32(config.confidence_temperature * left_S),
+    np.float32(config.temperature or 1.0),
+    weights_P,
+  )
+
+
+def _draw(
+  logits_BNV: jax.Array, keys_B: jax.Array, temperature: jax.Array, greedy: bool
+) -> tuple[jax.Array, jax.Array]:
+  """Draws ids, int32 (B, N), and their log probabilities, float32 (B, N)."""
+  if greedy:
+    drawn_BN = jnp.argmax(logits_BNV, axis=-1)
+  else:
+    drawn_BN = jax.vmap(jax.random.categorical)(
+      keys_B, logits_BNV / temperature
+    )
+  chosen_BN = jnp.take_along_axis(logits_BNV, drawn_BN[..., None], axis=-1)
+  log_z_BN = jax.nn.logsumexp(logits_BNV, axis=-1)
+  return drawn_BN.astype(jnp.int32), chosen_BN[..., 0] - log_z_BN
+
+
+def candidates(
+  model: Any,
+  params: Any,
+  state: State,
+  conditions: Conditions,
+  weights_P: jax.Array,
+  temperature: jax.Array,
+  keys_B: jax.Array,
+  *,
+  passes: tuple[config_lib.Pass, ...],
+  greedy: bool,
+) -> tuple[jax.Array, jax.Array]:
+  """Draws an id for every position.
+
+  Args:
+    model: a `SuperResolution`; its passes run as one larger batch.
+    params: unboxed.
+    state: what is known.
+    conditions: see there.
+    weights_P: of the passes.
+    temperature: divides the logits.
+    keys_B: one a sample.
+    passes: what each pass is given.
+    greedy: whether the likeliest id is taken.
+
+  Returns:
+    int32 (B, N) ids and their float32 (B, N) log probabilities under the
+    guided logits at temperature 1.
+  """
+  number = state.ids_BTHW.shape[0]
+
+  def tiled(array: jax.Array) -> jax.Array:
+    return jnp.concatenate([array] * len(passes))
+
+  def guided(logits: jax.Array) -> jax.Array:
+    """(P B N, V) to (B, N, V)."""
+    logits_PBNV = logits.reshape(len(passes), number, -1, logits.shape[-1])
+    # Not a matrix product: a TPU would round its operands to bfloat16.
+    return jnp.sum(logits_PBNV * weights_P[:, None, None, None], axis=0)
+
+  low_visible_B = np.repeat([kind.low_visible for kind in passes], number)
+  text_visible_BS = jnp.concatenate(
+    [conditions.text_visible_BS & kind.text_visible for kind in passes]
+  )
+  apply = functools.partial(model.apply, {'params': params})
+  hidden_BTHWD = apply(
+    tiled(state.ids_BTHW),
+    tiled(state.masked_BTHW),
+    tiled(conditions.low_BTHW),
+    jnp.asarray(low_visible_B),
+    tiled(conditions.text),
+    text_visible_BS,
+    method='hidden',
+  )
+  hidden_ND = hidden_BTHWD.reshape(-1, hidden_BTHWD.shape[-1])
+  keys = functools.partial(_fold, keys_B)
+  first_BN, surely_BN = _draw(
+    guided(apply(hidden_ND, method='first_factor')),
+    keys(_FIRST),
+    temperature,
+    greedy,
+  )
+  # Every pass is asked for the second factor of the same first one.
+  second_logits = apply(
+    hidden_ND, tiled(first_BN).reshape(-1), method='second_factor'
+  )
+  second_BN, then_BN = _draw(
+    guided(second_logits), keys(_SECOND), temperature, greedy
+  )
+  low_bits = second_logits.shape[-1].bit_length() - 1
+  return (first_BN << low_bits) + second_BN, surely_BN + then_BN
+
+
+def _fold(keys_B: jax.Array, number: jax.Array | int) -> jax.Array:
+  return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys_B)
+
+
+def keep(
+  state: State,
+  ids_BN: jax.Array,
+  confidence_BN: jax.Array,
+  still_masked_B: jax.Array,
+) -> State:
+  """Fills in the surest draws.
+
+  Args:
+    state: before.
+    ids_BN: a draw for every position.
+    confidence_BN: float32; that of known positions does not matter.
+    still_masked_B: how many positions stay masked, exactly.
+
+  Returns:
+    The state in which no known id has changed.
+  """
+  shape = state.ids_BTHW.shape
+  masked_BN = state.masked_BTHW.reshape(shape[0], -1)
+  confidence_BN = jnp.where(masked_BN, confidence_BN, jnp.inf)
+  # Ranks, not a threshold: equal confidences must not change the number.
+  order_BN = jnp.argsort(confidence_BN, axis=-1)
+  rank_BN = jnp.argsort(order_BN, axis=-1)
+  left_BN = rank_BN < still_masked_B[:, None]
+  ids_BN = jnp.where(masked_BN, ids_BN, state.ids_BTHW.reshape(shape[0], -1))
+  return State(ids_BN.reshape(shape), left_BN.reshape(shape))
+
+
+def decode(
+  params: Any,
+  state: State,
+  conditions: Conditions,
+  steps: Plan,
+  keys_B: jax.Array,
+  *,
+  model: Any,
+  passes: tuple[config_lib.Pass, ...],
+  greedy: bool,
+) -> jax.Array:
+  """Decides every masked id, in one loop; a pure function to be compiled.
+
+  Args:
+    params: unboxed.
+    state: what is known and what is not.
+    conditions: see there.
+    steps: of `plan`.
+    keys_B: one a sample, so that it does not depend on its batch.
+    model: a `SuperResolution`.
+    passes: of `plan`.
+    greedy: whether the likeliest ids are taken.
+
+  Returns:
+    int32 (B, T, H, W).
+  """
+
+  def step(state: State, now: Any) -> tuple[State, None]:
+    number, still_masked_B, noise = now
+    keys = _fold(keys_B, number)
+    ids_BN, confidence_BN = candidates(
+      model,
+      params,
+      state,
+      conditions,
+      steps.weights_P,
+      steps.temperature,
+      keys,
+      passes=passes,
+      greedy=greedy,
+    )
+    gumbel_BN = jax.vmap(
+      lambda key: jax.random.gumbel(key, confidence_BN.shape[1:])
+    )(_fold(keys, _CONFIDENCE))
+    confidence_BN += noise * gumbel_BN
+    return keep(state, ids_BN, confidence_BN, still_masked_B), None
+
+  state, _ = jax.lax.scan(
+    step, state, (steps.step_S, steps.still_masked_SB, steps.noise_S)
+  )
+  return state.ids_BTHW
+
+
+compiled = jax.jit(decode, static_argnames=('model', 'passes', 'greedy'))
+
+
+def fill(
+  model: Any,
+  params: Any,
+  conditions: Conditions,
+  ids_BTHW: np.ndarray,
+  masked_BTHW: np.ndarray,
+  *,
+  config: config_lib.UpscaleConfig,
+  keys_B: jax.Array,
+) -> np.ndarray:
+  """Decides the masked ids of a batch.
+
+  Args:
+    model: a `SuperResolution`.
+    params: unboxed.
+    conditions: of the batch.
+    ids_BTHW: int32 local ids; those not masked stay as they are.
+    masked_BTHW: bool.
+    config: how ids are drawn.
+    keys_B: a key for each sample.
+
+  Returns:
+    int32 (B, T, H, W).
+  """
+  has_text = bool(np.any(conditions.text_visible_BS))
+  passes, steps = plan(config, masked_BTHW, has_text)
+  return np.asarray(
+    compiled(
+      params,
+      State(jnp.asarray(ids_BTHW, jnp.int32), jnp.asarray(masked_BTHW)),
+      conditions,
+      steps,
+      keys_B,
+      model=model,
+      passes=passes,
+      greedy=config.temperature == 0.0,
+    )
+  )
