@@ -42,14 +42,18 @@ def _turned(heads_BNLD: np.ndarray, places_L3: np.ndarray) -> np.ndarray:
 class _Full:
   """The layer written out over all cells of an example at once, in NumPy."""
 
-  def __init__(self, params, window, cells, low, text, visible):
-    self.params, self.window = params, window
-    self.places = np.indices(_GRID).reshape(3, -1).T
+  def __init__(self, params, window, cells, low, text, visible, within):
+    self.params = params
+    # Angles of places in the grid do as well as those in the window, except
+    # for text, which has no place: its keys are as if at the window's start.
+    size = np.array(window if within else _GRID)
+    self.places = np.indices(_GRID).reshape(3, -1).T % size
     low_grid = (_GRID[0], _GRID[1] // _SCALE, _GRID[2] // _SCALE)
     # A cell of the condition is where the middle of what it covers is.
-    self.low_places = np.indices(low_grid).reshape(3, -1).T * [
-      1, _SCALE, _SCALE
-    ] + [0, (_SCALE - 1) / 2, (_SCALE - 1) / 2]  # fmt: skip
+    low_size = size // [1, _SCALE, _SCALE]
+    self.low_places = (
+      np.indices(low_grid).reshape(3, -1).T % low_size * [1, _SCALE, _SCALE]
+    ) + [0, (_SCALE - 1) / 2, (_SCALE - 1) / 2]
     mine = _split_places(_GRID, window)
     theirs = _split_places(
       low_grid, (window[0], window[1] // _SCALE, window[2] // _SCALE)
@@ -135,7 +139,9 @@ def test_windowed_layer_is_full_attention_under_a_block_mask(
   )
   found = jax.jit(layer.apply)({'params': params}, cells, conditions)
   fitted = windows.fitted(window, _GRID)
-  full = _Full(params, fitted, cells, low, text, visible)
+  full = _Full(
+    params, fitted, cells, low, text, visible, within=conditioning == 'joint'
+  )
   np.testing.assert_allclose(
     np.asarray(found).reshape(_BATCH, -1, _WIDTH),
     full(conditioning),

@@ -50,26 +50,26 @@ class Generation:
     """A function that compiles the call for these devices."""
     mesh = mesh_lib.create(self.plan.mesh, devices)
     rules = self.plan.rules
+    boxed = jax.eval_shape(
+      self.plan.subject.trainable().init, jax.random.key(0)
+    )
+    params = _placed(
+      rules_lib.unbox(boxed), rules_lib.shardings(boxed, mesh, rules)
+    )
+    rows = rules_lib.batch_sharding(mesh, rules)
+    copy = rules_lib.replicated(mesh)
+    inputs = [
+      jax.tree.map(
+        lambda leaf, whole=index in self.whole: _place(
+          leaf, copy if whole or not leaf.shape else rows
+        ),
+        given,
+      )
+      for index, given in enumerate(self.inputs)
+    ]
 
     def run() -> compile_lib.Program:
       with mesh_lib.use(mesh, rules):
-        boxed = jax.eval_shape(
-          self.plan.subject.trainable().init, jax.random.key(0)
-        )
-        params = _placed(
-          rules_lib.unbox(boxed), rules_lib.shardings(boxed, mesh, rules)
-        )
-        rows = rules_lib.batch_sharding(mesh, rules)
-        copy = rules_lib.replicated(mesh)
-        inputs = [
-          jax.tree.map(
-            lambda leaf, whole=index in self.whole: _place(
-              leaf, copy if whole or not leaf.shape else rows
-            ),
-            given,
-          )
-          for index, given in enumerate(self.inputs)
-        ]
         lowered = jax.jit(self.function).lower(params, *inputs)
         return compile_lib.compile_lowered(lowered)
 
