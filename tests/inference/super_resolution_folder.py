@@ -1,4 +1,4 @@
-"""A checkpoint folder of untrained super-resolution, for tests of generation."""
+"""A checkpoint folder of untrained super-resolution, to test generation."""
 
 import pathlib
 import shutil
