@@ -11,6 +11,7 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
 from videopoet_jax.core import permutation
+from videopoet_jax.core import resizing
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
@@ -36,20 +37,36 @@ class ClipMixture:
     structure_share: share of the clips that show flow and depth instead.
     image_share: share of the batches that hold single frames, as many as a
       batch of clips has frames.
+    scales: each clip is reduced, bicubic, by one of these whole numbers, drawn
+      evenly: a tokenizer of all sizes of a super-resolution cascade.
+    crop: pixels of the square that is then cut out at a place drawn; 0 keeps
+      clips whole, which scales of one size only admit.
   """
 
   masked_share: float = 0.0
   structure_share: float = 0.0
   image_share: float = 0.0
+  scales: tuple[int, ...] = (1,)
+  crop: int = 0
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where a value is no share."""
-    for field in dataclasses.fields(self):
-      value = getattr(self, field.name)
+    """Raises errors.ConfigError where a value makes no sense."""
+    object.__setattr__(self, 'scales', tuple(self.scales))  # gin hands lists.
+    for name in ('masked_share', 'structure_share', 'image_share'):
+      value = getattr(self, name)
       if not 0 <= value <= 1:
         raise errors.ConfigError(
-          f'ClipMixture.{field.name} is {value}; expected a share from 0 to 1.'
+          f'ClipMixture.{name} is {value}; expected a share from 0 to 1.'
         )
+    if not self.scales or min(self.scales) < 1:
+      raise errors.ConfigError(
+        f'ClipMixture.scales is {self.scales}; expected whole numbers from 1.'
+      )
+    if len(set(self.scales)) > 1 and not self.crop:
+      raise errors.ConfigError(
+        f'ClipMixture.scales {self.scales} makes clips of several sizes; bind '
+        'ClipMixture.crop to the pixels of a square that all of them hold.'
+      )
     if self.masked_share + self.structure_share > 1:
       raise errors.ConfigError(
         'ClipMixture.masked_share and structure_share add up to more than 1.'
@@ -110,6 +127,8 @@ class MediaBatches:
       batch_size=batch_size,
       selection=selection,
     )
+    if feature == VIDEO:
+      _check_sizes(schema.shape[VIDEO], self._mixture, directory)
     self._order = (split, seed, shuffle)
     self._source.order(split, seed, shuffle)
     self._stream = stream_lib.Stream(self._open, f'{feature} of {directory}')
@@ -164,7 +183,42 @@ class MediaBatches:
       else:
         mask = masking.outpainting_mask(*size)
       video[row] = masking.hide(video[row], mask)
+    video = self._resized(video, places)
     if self.unit_at(step) == IMAGE:
       # (B, T, H, W, C) -> (B T, 1, H, W, C): every frame is a picture.
       video = video.reshape(-1, 1, *video.shape[2:])
     return {VIDEO: video}
+
+  def _resized(self, video: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Clips at the scale and with the cut that their places draw."""
+    scales, crop = self._mixture.scales, self._mixture.crop
+    if not crop:
+      return resizing.reduce_pixels(video, scales[0])
+    draws = {
+      name: permutation.uniform(permutation.fold(self._seed, name), places)
+      for name in ('scale', 'top', 'left')
+    }
+    cuts = []
+    for row, clip in enumerate(video):
+      scale = scales[int(draws['scale'][row] * len(scales))]
+      clip = resizing.reduce_pixels(clip, scale)
+      top = int(draws['top'][row] * (clip.shape[1] - crop + 1))
+      left = int(draws['left'][row] * (clip.shape[2] - crop + 1))
+      cuts.append(clip[:, top : top + crop, left : left + crop])
+    return np.stack(cuts)
+
+
+def _check_sizes(
+  shape: tuple[int, ...], mixture: ClipMixture, directory: str
+) -> None:
+  """Refuses scales and cuts that clips of this shape do not admit."""
+  _, height, width, _ = shape
+  for scale in mixture.scales:
+    resizing.check_scale(height, width, scale)
+    if min(height, width) // scale < mixture.crop:
+      raise errors.ConfigError(
+        f'ClipMixture.crop is {mixture.crop}; clips of {directory} reduced by '
+        f'{scale} are {height // scale} x {width // scale}. Bind at most '
+        f'{min(height, width) // scale}, or leave {scale} out of '
+        'ClipMixture.scales.'
+      )

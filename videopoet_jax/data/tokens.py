@@ -44,6 +44,10 @@ class TokenInfo:
       are no text embeddings.
     text_slots: positions of a text's embeddings.
     text_width: numbers of an embedding.
+    low: grid of the tokenizer of the clips at low resolution, None if there
+      are no such ids.
+    low_fingerprint: of its config and weights.
+    low_scale: height and width of the clips over those at low resolution.
   """
 
   visual: specs.VisualSpec | None = None
@@ -54,6 +58,9 @@ class TokenInfo:
   text_fingerprint: str = ''
   text_slots: int = 0
   text_width: int = 0
+  low: specs.VisualSpec | None = None
+  low_fingerprint: str = ''
+  low_scale: int = 0
 
   def to_json(self) -> dict[str, Any]:
     return {'format': _FORMAT, **dataclasses.asdict(self)}
@@ -71,7 +78,7 @@ def read_info(directory: str | os.PathLike[str]) -> TokenInfo:
     stored = json.loads(path.read_text())
     version = stored.pop('format')
     visual, audio = stored.pop('visual'), stored.pop('audio')
-    clip = stored.pop('clip')
+    clip, low = stored.pop('clip'), stored.pop('low', None)
     if version != _FORMAT:
       raise errors.DataError(
         f'{path} has format {version}, this version reads {_FORMAT}; run '
@@ -81,6 +88,7 @@ def read_info(directory: str | os.PathLike[str]) -> TokenInfo:
       visual=specs.VisualSpec(**visual) if visual else None,
       audio=specs.AudioSpec(**audio) if audio else None,
       clip=tuple(clip) if clip else None,
+      low=specs.VisualSpec(**low) if low else None,
       **stored,
     )
   except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -130,14 +138,33 @@ def check(
   return info
 
 
-def check_embeddings(directory: str | os.PathLike[str]) -> TokenInfo:
-  """What a data set says; DataError if it holds no text embeddings."""
+def check_embeddings(
+  directory: str | os.PathLike[str],
+  instead: str = "PrefixLMConfig.text = 'tokens' and prefix_lm.text_embeddings"
+  ' = False',
+) -> TokenInfo:
+  """What a data set says; DataError if it holds no text embeddings.
+
+  Args:
+    directory: of the token data set.
+    instead: bindings of a run that needs none.
+  """
   info = read_info(directory)
   if not (info.text_slots and info.text_width):
     raise errors.DataError(
       f'{directory} holds no text embeddings; add them with `videopoet '
-      'embed_text`, or train with prefix_lm.text_embeddings = False and '
-      "PrefixLMConfig.text = 'tokens'."
+      f'embed_text`, or train with {instead}.'
+    )
+  return info
+
+
+def check_pairs(directory: str | os.PathLike[str]) -> TokenInfo:
+  """What a data set says; DataError if it holds no pairs of resolutions."""
+  info = read_info(directory)
+  if info.visual is None or info.low is None or not info.low_scale:
+    raise errors.DataError(
+      f'{directory} holds no ids at low resolution; make them with `videopoet '
+      'tokenize --low_scale 2`.'
     )
   return info
 

@@ -6,6 +6,10 @@
 Each clip is encoded as it is, with the holes of inpainting and outpainting,
 and, where the data set has flow and depth, as its structure; its sound
 likewise. Captions and labels are passed on.
+
+`--low_scale 2` adds the same clips at half the height and width: the pairs that
+super-resolution is trained on. `--reduce 2` takes the clips themselves at half
+of their size, so that one data set gives the pairs of several stages.
 """
 
 import argparse
@@ -20,6 +24,9 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
+from videopoet_jax.core import resizing
+from videopoet_jax.core import specs
+from videopoet_jax.core import upscaling
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.jobs import cli
@@ -57,6 +64,9 @@ def tokenize(
   batch: int = 64,
   conditions: Sequence[str] = ('inpainting', 'outpainting', 'structure'),
   condition_share: float = 1.0,
+  reduce: int = 1,
+  low_scale: int = 0,
+  low_tokenizer: str = '',
   overwrite: bool = False,
   meter: Callable[[float, str], progress.Meter] = progress.Meter,
 ) -> Summary:
@@ -75,6 +85,12 @@ def tokenize(
     condition_share: share of the clips whose conditions are encoded, to save
       time; the others hold zeros and 0 in `has_conditions`, by which the tasks
       leave them out.
+    reduce: height and width of the clips are divided by this first (bicubic,
+      `core.resizing`); structure is left out then.
+    low_scale: where not 0, `low_tokens` are the ids of each clip with height
+      and width divided by this.
+    low_tokenizer: folder of the tokenizer of these; the visual tokenizer
+      unless given.
     overwrite: whether a token data set that is there is replaced.
     meter: makes what shows the progress.
 
@@ -93,13 +109,29 @@ def tokenize(
   audio = None
   if audio_tokenizer and 'audio' in records.features:
     audio = interface.load(audio_tokenizer, 'audio_tokenizer')
-  encoder = Encoder(records, visual, audio, conditions, batch, condition_share)
+  low = None
+  if low_tokenizer and not low_scale:
+    raise errors.ConfigError(
+      f'--low_tokenizer is {low_tokenizer} and there is no --low_scale; give '
+      '--low_scale 2 for clips of half the height and width'
+    )
+  if low_scale:
+    low = Low(visual, low_scale)
+    if low_tokenizer:
+      found = interface.load(low_tokenizer, 'visual_tokenizer')
+      low = Low(found, low_scale)
+  encoder = Encoder(
+    records, visual, audio, conditions, batch, condition_share, reduce, low
+  )
   info = tokens_lib.TokenInfo(
     visual=visual.spec,
     audio=audio.spec if audio else None,
     visual_fingerprint=visual.fingerprint,
     audio_fingerprint=audio.fingerprint if audio else '',
     clip=encoder.clip,
+    low=low.tokenizer.spec if low else None,
+    low_fingerprint=low.tokenizer.fingerprint if low else '',
+    low_scale=low_scale,
   )
   shown = meter(sum(counts.values()), 'clips')
   features: tuple[str, ...] = ()
@@ -115,11 +147,24 @@ def tokenize(
   return Summary(counts, features, time.monotonic() - started)
 
 
+@dataclasses.dataclass(frozen=True)
+class Low:
+  """How clips are encoded at low resolution.
+
+  Attributes:
+    tokenizer: of these clips.
+    scale: what their height and width are divided by.
+  """
+
+  tokenizer: interface.TokenizerBundle
+  scale: int
+
+
 class Encoder:
   """Turns batches of a media data set into examples of tokens.
 
   Attributes:
-    clip: frames, height and width of the clips.
+    clip: frames, height and width of the clips as they are encoded.
   """
 
   def __init__(
@@ -130,6 +175,8 @@ class Encoder:
     conditions: Sequence[str],
     batch: int,
     condition_share: float = 1.0,
+    reduce: int = 1,
+    low: Low | None = None,
   ) -> None:
     """Checks that clips and tokenizers go together.
 
@@ -140,6 +187,8 @@ class Encoder:
       conditions: see `tokenize`.
       batch: clips encoded at a time.
       condition_share: see `tokenize`.
+      reduce: see `tokenize`.
+      low: how to encode them at low resolution too.
 
     Raises:
       UserError: they do not.
@@ -163,12 +212,17 @@ class Encoder:
     if audio:
       audio.batch_size = batch
     frames, height, width, _ = records.schema(['video']).shape['video']
-    self.clip = (frames, height, width)
-    visual.spec.latent_shape(*self.clip)
+    self._reduce, self._low = reduce, low
+    self.clip = _encoded_size(
+      (frames, height, width), reduce, visual.spec, low, records.directory
+    )
     self._check_rate('frame_rate', visual.spec.frame_rate)
+    if low:
+      low.tokenizer.batch_size = batch
+      self._check_rate('frame_rate', low.tokenizer.spec.frame_rate)
     if audio:
       self._check_rate('sampling_rate', audio.spec.sampling_rate)
-    has_structure = {'flow', 'depth'} <= set(records.features)
+    has_structure = reduce == 1 and {'flow', 'depth'} <= set(records.features)
     self._conditions = tuple(
       c for c in conditions if c != 'structure' or has_structure
     )
@@ -212,8 +266,12 @@ class Encoder:
       # Filled up, so that the last batch does not compile a second program.
       repeats = np.minimum(np.arange(self._batch), count - 1)
       arrays = {name: array[repeats] for name, array in arrays.items()}
-    video = arrays['video']
+    video = resizing.reduce_pixels(arrays['video'], self._reduce)
     columns: Arrays = {'video_tokens': self._visual.encode(video)}
+    if self._low:
+      columns['low_tokens'] = self._low.tokenizer.encode(
+        resizing.reduce_pixels(video, self._low.scale)
+      )
     for name in self._conditions:
       if not chosen:
         columns[f'{name}_tokens'] = np.zeros_like(columns['video_tokens'])
@@ -233,6 +291,39 @@ class Encoder:
       {name: column[row] for name, column in columns.items()}
       for row in range(count)
     ]
+
+
+def _encoded_size(
+  size: tuple[int, int, int],
+  reduce: int,
+  spec: specs.VisualSpec,
+  low: Low | None,
+  directory: str,
+) -> tuple[int, int, int]:
+  """Size of the clips as they are encoded; LayoutError where one is odd."""
+  frames, height, width = size
+  try:
+    resizing.check_scale(height, width, reduce)
+    size = (frames, height // reduce, width // reduce)
+    spec.latent_shape(*size)
+    if low:
+      unit = upscaling.Upscaling(*size, scale=low.scale)
+      latent, low_latent = (
+        unit.latent(spec),
+        unit.low_latent(low.tokenizer.spec),
+      )
+      if latent[0] != low_latent[0]:
+        raise errors.LayoutError(
+          f'the tokenizers hold {frames} frames in {latent[0]} and, at low '
+          f'resolution, in {low_latent[0]} latent frames; they must agree.'
+        )
+  except errors.LayoutError as error:
+    asked = f', reduced by {reduce},' if reduce != 1 else ''
+    raise errors.LayoutError(
+      f'the clips of {directory} are {height} x {width}{asked}: {error} '
+      'Prepare them with --height and --width of such sizes.'
+    ) from error
+  return size
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -258,6 +349,24 @@ def _parser() -> argparse.ArgumentParser:
     type=float,
     default=1.0,
     help='share of the clips whose conditions are encoded (1)',
+  )
+  add(
+    '--reduce',
+    type=int,
+    default=1,
+    help='divide height and width of the clips by this first (1)',
+  )
+  add(
+    '--low_scale',
+    type=int,
+    default=0,
+    help='encode each clip also with height and width divided by this: the '
+    'pairs of super-resolution',
+  )
+  add(
+    '--low_tokenizer',
+    default='',
+    help='folder of the tokenizer of these (the visual tokenizer)',
   )
   add('--overwrite', action='store_true', help='replace a data set there')
   return parser

@@ -1,4 +1,4 @@
-"""`videopoet train`: trains a tokenizer or the language model.
+"""`videopoet train`: trains a tokenizer, the language model, super-resolution.
 
   videopoet train --gin_file gin/runs/shapes_visual_tokenizer.gin \
     --gin.MEDIA="'data/shapes'" --run_dir runs/visual
@@ -22,6 +22,7 @@ from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs.factories import language
 from videopoet_jax.jobs.factories import parts as parts_lib
+from videopoet_jax.jobs.factories import super_resolution
 from videopoet_jax.jobs.factories import tokenizers
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
@@ -35,6 +36,7 @@ FACTORIES = (
   tokenizers.visual_tokenizer,
   tokenizers.audio_tokenizer,
   language.prefix_lm,
+  super_resolution.super_resolution,
 )
 CONFIG_FILE = 'config.gin'
 

@@ -156,7 +156,7 @@ def prefix_lm(
       'prefix_lm.text_slots is None, which takes the number of the text '
       'embeddings, and there are none; bind a number, 64 in the paper'
     )
-  text_tokenizer = _text_tokenizer(text)
+  text_tokenizer = open_text(text)
   space = make_space(
     info,
     run_tasks,
@@ -172,7 +172,9 @@ def prefix_lm(
     # The encoder has a tokenizer of its own.
     origin = {'text_encoder': embedded.text_fingerprint}
     if text_encoder:
-      folders[text_encoder_lib.FOLDER] = _text_encoder(text_encoder, embedded)
+      folders[text_encoder_lib.FOLDER] = open_text_encoder(
+        text_encoder, embedded, 'prefix_lm.text_encoder'
+      )
   size = clip or info.clip
   if size is None and not layouts:
     raise errors.ConfigError(
@@ -277,7 +279,8 @@ class LanguageTrainable:
     return self.inner.validation_loss(*args)
 
 
-def _text_tokenizer(text: str) -> text_lib.TextTokenizer:
+def open_text(text: str) -> text_lib.TextTokenizer:
+  """The text tokenizer 'bytes', or that of a SentencePiece model's path."""
   if text == 'bytes':
     return text_lib.ByteTokenizer()
   return text_lib.load_sentencepiece(text)
@@ -318,17 +321,25 @@ def _embedded(
   return first
 
 
-def _text_encoder(
-  folder: str, info: tokens_lib.TokenInfo
+def open_text_encoder(
+  folder: str, info: tokens_lib.TokenInfo, binding: str
 ) -> text_encoder_lib.TextEncoder:
-  """The encoder of a folder, if it is the one that made the embeddings."""
+  """The encoder of a folder, if it is the one that made the embeddings.
+
+  Args:
+    folder: see `text_encoder.open_encoder`.
+    info: of the data set with the embeddings.
+    binding: gin's name of what gave the folder, for the message.
+
+  Raises:
+    CheckpointError: it is another one.
+  """
   encoder = text_encoder_lib.open_encoder(folder)
   if encoder.fingerprint != info.text_fingerprint:
     raise errors.CheckpointError(
       f'the text encoder in {folder} has fingerprint {encoder.fingerprint}, '
-      f'the embeddings are of {info.text_fingerprint}; bind '
-      'prefix_lm.text_encoder to the folder that `videopoet embed_text '
-      '--save_encoder` wrote with them.'
+      f'the embeddings are of {info.text_fingerprint}; bind {binding} to the '
+      'folder that `videopoet embed_text --save_encoder` wrote with them.'
     )
   return encoder
 

@@ -1,0 +1,220 @@
+"""Super-resolution as something the training loop trains."""
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import upscaling
+from videopoet_jax.models.super_resolution import config as config_lib
+from videopoet_jax.models.super_resolution import description
+from videopoet_jax.models.super_resolution import model as model_lib
+from videopoet_jax.training import token_masking
+
+Batch = Mapping[str, jax.Array]
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionRecipe:
+  """What training hides from the model besides the ids to predict.
+
+  Attributes:
+    low_noise: largest share of the condition's ids that are drawn anew; each
+      example draws its share evenly from 0 to this (the paper has such noise
+      and does not say how much).
+    drop_low: share of the examples that do not see the condition (0.1 in the
+      paper); drawn apart from that of the text.
+    drop_text: share of the examples that do not see the text (0.1).
+  """
+
+  low_noise: float = 0.25
+  drop_low: float = 0.1
+  drop_text: float = 0.1
+
+  def __post_init__(self) -> None:
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if not 0 <= value <= 1:
+        raise errors.ConfigError(
+          f'SuperResolutionRecipe.{field.name} is {value}; expected a share '
+          'from 0 to 1.'
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SuperResolutionTrainable:
+  """See the Trainable contract in docs/design.md; a unit is a size's name.
+
+  Attributes:
+    config: sizes and choices of the model.
+    visual: grid of the result's tokenizer.
+    low_visual: grid of the condition's tokenizer.
+    unit_names: the sizes of the run (`core.upscaling`).
+    recipe: what is hidden and disturbed.
+    fingerprints: of the tokenizers, 'visual' and 'low'.
+    origin: what else `checkpoint.json` says: of the text's tokenizer.
+    name: what runs and checkpoints call it.
+  """
+
+  config: config_lib.SuperResolutionConfig
+  visual: specs.VisualSpec
+  low_visual: specs.VisualSpec
+  unit_names: tuple[str, ...]
+  recipe: SuperResolutionRecipe = SuperResolutionRecipe()
+  fingerprints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  origin: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  name: str = description.KIND
+
+  def __post_init__(self) -> None:
+    for unit in self.units.values():
+      self.config.check(unit, self.visual, self.low_visual)
+
+  @functools.cached_property
+  def units(self) -> dict[str, upscaling.Upscaling]:
+    """The run's sizes by name."""
+    return {n: upscaling.Upscaling.parse(n) for n in self.unit_names}
+
+  @property
+  def module(self) -> model_lib.SuperResolution:
+    """The network."""
+    return model_lib.SuperResolution(
+      self.config, self.visual.codebook_size, self.low_visual.codebook_size
+    )
+
+  def describe(self) -> dict[str, Any]:
+    """JSON for the checkpoint."""
+    described = description.Description(
+      self.config,
+      self.visual,
+      self.low_visual,
+      self.unit_names,
+      self.fingerprints,
+    )
+    return {**description.describe(described), **self.origin}
+
+  def init(self, rng: jax.Array, batch: Batch | None = None) -> Any:
+    """Parameters, boxed with logical axes; the same tree for any size.
+
+    Args:
+      rng: key.
+      batch: not looked at.
+    """
+    del batch
+    return self.module.init(rng, method='declare')['params']
+
+  def batch_shapes(
+    self, unit: str, rows: int, sharding: jax.sharding.Sharding | None = None
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a batch of a unit, as the data pipeline makes it.
+
+    Args:
+      unit: a size's name.
+      rows: examples.
+      sharding: of each array, if it is to lie somewhere.
+    """
+    size, config = self.units[unit], self.config
+
+    def struct(*shape: int, dtype: Any = jnp.int32) -> jax.ShapeDtypeStruct:
+      return jax.ShapeDtypeStruct((rows, *shape), dtype, sharding=sharding)
+
+    found = {
+      'video_tokens': struct(*size.latent(self.visual)),
+      'low_tokens': struct(*size.low_latent(self.low_visual)),
+      'text_visible': struct(config.text_slots, dtype=jnp.bool_),
+    }
+    if config.text == 'embeddings':
+      width = config.text_embedding_dim
+      found['text_embeddings'] = struct(
+        config.text_slots, width, dtype=jnp.float32
+      )
+    else:
+      found['text'] = struct(config.text_slots)
+    return found
+
+  def loss(
+    self,
+    params: Any,
+    batch: Batch,
+    rng: jax.Array,
+    step: jax.Array,
+    unit: str,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Mean loss over the hidden ids.
+
+    Args:
+      params: see `init`, unboxed.
+      batch: see `batch_shapes`.
+      rng: of what is hidden, disturbed and dropped.
+      step: unused; there is no schedule.
+      unit: a size's name.
+
+    Returns:
+      The scalar and the figures to log: `loss` (nats a hidden token, without
+      the z term), `accuracy` and `hidden` (shares from 0 to 1).
+    """
+    del step, unit
+    recipe = self.recipe
+    hide_key, noise_key, low_key, text_key = jax.random.split(rng, 4)
+    rows = batch['low_tokens'].shape[0]
+    low_BTHW = token_masking.resample(
+      noise_key,
+      batch['low_tokens'],
+      self.low_visual.codebook_size,
+      recipe.low_noise,
+    )
+    sees_low_B = jax.random.bernoulli(low_key, 1 - recipe.drop_low, (rows,))
+    sees_text_B = jax.random.bernoulli(text_key, 1 - recipe.drop_text, (rows,))
+    given = {
+      **batch,
+      'low_tokens': low_BTHW,
+      'text_visible': batch['text_visible'] & sees_text_B[:, None],
+    }
+    return self._loss(params, given, sees_low_B, hide_key)
+
+  def validation_loss(
+    self,
+    params: Any,
+    batch: Batch,
+    rng: jax.Array,
+    step: jax.Array,
+    unit: str,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """`loss` with all of the conditions, as they are."""
+    del step, unit
+    sees_low_B = jnp.ones(batch['low_tokens'].shape[:1], bool)
+    return self._loss(params, batch, sees_low_B, rng)
+
+  def _loss(
+    self, params: Any, batch: Batch, sees_low_B: jax.Array, rng: jax.Array
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    tokens_BTHW = batch['video_tokens']
+    hidden_BTHW = token_masking.draw_hidden(rng, tokens_BTHW.shape)
+    embedded = self.config.text == 'embeddings'
+    result = self.module.apply(
+      {'params': params},
+      tokens_BTHW,
+      hidden_BTHW,
+      batch['low_tokens'],
+      sees_low_B,
+      batch['text_embeddings' if embedded else 'text'],
+      batch['text_visible'],
+      method='losses',
+    )
+    number = jnp.sum(hidden_BTHW)
+
+    def mean(values: jax.Array) -> jax.Array:
+      return jnp.sum(jnp.where(hidden_BTHW, values, 0)) / number
+
+    loss = mean(result.loss_BT)
+    metrics = {
+      'loss': loss,
+      'accuracy': mean(result.correct_BT),
+      'hidden': jnp.mean(hidden_BTHW, dtype=jnp.float32),
+    }
+    z_term = self.config.z_loss * mean(jnp.square(result.log_z_BT))
+    return loss + z_term, metrics

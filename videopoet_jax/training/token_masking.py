@@ -1,0 +1,62 @@
+"""What masked-token training hides, and what it disturbs.
+
+MAGVIT (arXiv 2212.05199), section 3: a number r is drawn evenly from [0, 1] for
+each example, and ceil(cos(pi r / 2) N) of its N tokens, drawn without
+replacement, are hidden: from one to all of them.
+"""
+
+import jax
+import jax.numpy as jnp
+
+
+def hidden_counts(ratios: jax.Array, size: int) -> jax.Array:
+  """How many of `size` tokens are hidden at numbers from [0, 1]: int32."""
+  share = jnp.cos(0.5 * jnp.pi * ratios)
+  return jnp.clip(jnp.ceil(share * size), 1, size).astype(jnp.int32)
+
+
+def draw_hidden(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+  """Draws which tokens of each example are hidden.
+
+  Args:
+    rng: key.
+    shape: (B, ...) of the grids.
+
+  Returns:
+    bool, of the shape, True where hidden.
+  """
+  rows = shape[0]
+  ratio_key, order_key = jax.random.split(rng)
+  scores_BN = jax.random.uniform(order_key, shape).reshape(rows, -1)
+  counts_B = hidden_counts(
+    jax.random.uniform(ratio_key, (rows,)), scores_BN.shape[1]
+  )
+  ranks_BN = jnp.argsort(jnp.argsort(scores_BN, axis=1), axis=1)
+  return (ranks_BN < counts_B[:, None]).reshape(shape)
+
+
+def resample(
+  rng: jax.Array, ids: jax.Array, codebook_size: int, most: float
+) -> jax.Array:
+  """Draws some ids anew, evenly from the codebook.
+
+  A model that reads ids which another model has written must stand some that
+  are wrong (VideoPoet, section 3.4: a random subset of tokens is resampled; how
+  many is not stated). Here each example draws a share evenly from 0 to `most`,
+  and each of its ids is drawn anew with that chance.
+
+  Args:
+    rng: key.
+    ids: int32 (B, ...), local.
+    codebook_size: ids there are.
+    most: largest share, from 0 to 1.
+
+  Returns:
+    int32, of the shape of `ids`.
+  """
+  share_key, choice_key, id_key = jax.random.split(rng, 3)
+  ones = (1,) * (ids.ndim - 1)
+  share_B = jax.random.uniform(share_key, (ids.shape[0], *ones)) * most
+  chosen = jax.random.uniform(choice_key, ids.shape) < share_B
+  drawn = jax.random.randint(id_key, ids.shape, 0, codebook_size, ids.dtype)
+  return jnp.where(chosen, drawn, ids)
