@@ -83,6 +83,18 @@ def test_ids_of_another_tokenizer_are_made_anew_or_refused(
     cascade_lib.low_ids(blind, clips)
 
 
+def test_what_cannot_be_handed_on_is_said_before(stage):
+  fingerprint = stage.described.fingerprints['low']
+  cascade = cascade_lib.Cascade((stage, stage))
+  cascade.check_source(fingerprint, has_pixels=False)
+  cascade.check_source('another', has_pixels=True)
+  with pytest.raises(errors.CheckpointError, match='no pixels'):
+    cascade.check_source('another', has_pixels=False)
+  mute = dataclasses.replace(stage, visual=None)
+  with pytest.raises(errors.CheckpointError, match='visual_tokenizer/'):
+    cascade_lib.Cascade((stage, mute)).check_source(fingerprint, True)
+
+
 def test_scales_and_sizes_that_do_not_fit_are_refused(stage):
   cascade = cascade_lib.Cascade((stage, stage))
   cascade.check_scale(4)
