@@ -226,9 +226,9 @@ def check_source(
     )
   if stage.low is None:
     raise errors.CheckpointError(
-      f'{_difference(stage, fingerprint)}: copy the tokenizer of its conditions '
-      f'to {stage.name}/{super_resolution.LOW_FOLDER}, so that pixels can be '
-      'encoded with it.'
+      f'{_difference(stage, fingerprint)}: copy the tokenizer of its '
+      f'conditions to {stage.name}/{super_resolution.LOW_FOLDER}, so that '
+      'pixels can be encoded with it.'
     )
 
 
