@@ -12,7 +12,7 @@ from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_long
 
-_FEW = config_lib.UpscaleConfig(num_steps=2)
+_FEW = config_lib.UpscaleConfig(num_steps=3)
 
 
 @pytest.fixture(scope='module')

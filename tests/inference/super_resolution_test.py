@@ -1,5 +1,6 @@
 """Upscaling: tiles, batches, conditions, folders and what is refused."""
 
+import dataclasses
 import json
 import shutil
 
@@ -92,22 +93,19 @@ def test_samples_do_not_depend_on_their_batch(upscaler):
 
 
 def test_every_condition_counts(upscaler):
-  low = _low(2)
-  # The likeliest of a single step: nothing is drawn.
-  config = config_lib.UpscaleConfig(num_steps=1, temperature=0.0)
-  plain = _upscale(upscaler, low, ['a', 'a'], config=config)
-  np.testing.assert_array_equal(
-    plain, _upscale(upscaler, low, ['a', 'a'], config=config, seed=7)
-  )
+  low, text = _low(3), ['a', 'b', 'c']
+  plain = _upscale(upscaler, low[:2], text[:2], config=_FEW)
+  # The same draws each time: only the conditions differ.
+  for others in (
+    (low[:2], text[1:]),
+    (low[1:], text[:2]),
+    (low[:2], None),
+  ):
+    assert not np.array_equal(plain, _upscale(upscaler, *others, config=_FEW))
+  guided = dataclasses.replace(_FEW, text_guidance=9.0)
   assert not np.array_equal(
-    plain, _upscale(upscaler, low[::-1].copy(), ['a', 'a'], config=config)
+    plain, _upscale(upscaler, low[:2], text[:2], config=guided)
   )
-  assert not np.array_equal(plain, _upscale(upscaler, low, config=config))
-  for stronger in ({'text_guidance': 9.0}, {'low_guidance': 9.0}):
-    guided = config_lib.UpscaleConfig(num_steps=1, temperature=0.0, **stronger)
-    assert not np.array_equal(
-      plain, _upscale(upscaler, low, ['a', 'a'], config=guided)
-    )
 
 
 def test_given_ids_stay(upscaler):

@@ -44,7 +44,7 @@ def test_both_sizes_are_written(folders, tmp_path, capsys):
   status = _run(
     folders, '--out', tmp_path, '--task', 'text_to_video', '--text', 'ab',
     '--num_samples', 2, '--upscale', '4x', '--super_resolution', larger, larger,
-    '--upscale_steps', 2, '--upscale_text_guidance', 2, 3,
+    '--upscale_steps', 3, '--upscale_text_guidance', 2, 3,
   )  # fmt: skip
   assert status == 0, capsys.readouterr().err
   record = json.loads((tmp_path / 'generation.json').read_text())
@@ -63,7 +63,7 @@ def test_both_sizes_are_written(folders, tmp_path, capsys):
 def test_a_chain_makes_its_video_larger(folders):
   generator = generator_lib.Generator.load(folders / 'language')
   cascade = cascade_lib.Cascade.load([folders / 'larger'])
-  few = config_lib.UpscaleConfig(num_steps=2)
+  few = config_lib.UpscaleConfig(num_steps=3)
   video = chain.Step(f'text_to_video/{folder.SIZE}', {'text': ['ab']})
   sound = chain.Step(f'video_to_audio/{folder.SIZE}')
   larger = chain.Upscale(cascade, ['ab'], (few,))
