@@ -27,6 +27,7 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import bench_cost
 from videopoet_jax.jobs import bench_data
+from videopoet_jax.jobs import bench_super_resolution
 from videopoet_jax.jobs import bench_windows
 from videopoet_jax.models.prefix_lm import presets
 
@@ -272,6 +273,9 @@ def bench(
     'data': functools.partial(
       bench_data.data, chosen.space, chosen.clip, rounds, tokens_per_batch
     ),
+    'super_resolution': functools.partial(
+      bench_super_resolution.super_resolution, chosen.name, rounds, batch
+    ),
     'windows': functools.partial(bench_windows.windows, rounds),
   }
   result: dict[str, Any] = {
@@ -290,7 +294,14 @@ def bench(
   return result
 
 
-WHATS = ('train_step', 'decode', 'tokenizers', 'data', 'windows')
+WHATS = (
+  'train_step',
+  'decode',
+  'tokenizers',
+  'data',
+  'super_resolution',
+  'windows',
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
