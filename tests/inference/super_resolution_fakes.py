@@ -25,9 +25,7 @@ class Agreeing(nn.Module):
     shape = tokens.shape
     known = ~masked.reshape(shape[0], -1)
     first = (tokens >> BITS).reshape(shape[0], -1)
-    votes = jnp.sum(
-      jax.nn.one_hot(first, VALUES) * known[..., None], axis=1
-    )
+    votes = jnp.sum(jax.nn.one_hot(first, VALUES) * known[..., None], axis=1)
     share = votes / jnp.maximum(1.0, votes.sum(axis=-1, keepdims=True))
     return jnp.broadcast_to(
       _SURE * share[:, None, None, None], (*shape, VALUES)

@@ -90,7 +90,9 @@ def test_counts_are_the_schedules_and_kept_ids_never_change(schedule):
     drawn = generator.integers(0, 64, (2, 32), dtype=np.int32)
     # Whole numbers: many confidences are equal.
     confidence = generator.integers(0, 3, (2, 32)).astype(np.float32)
-    after = loop.keep(state, jnp.asarray(drawn), jnp.asarray(confidence), left_B)
+    after = loop.keep(
+      state, jnp.asarray(drawn), jnp.asarray(confidence), left_B
+    )
     left = np.asarray(after.masked_BTHW)
     np.testing.assert_array_equal(left.sum(axis=(1, 2, 3)), left_B)
     assert not np.any(left & ~np.asarray(state.masked_BTHW))
@@ -181,5 +183,7 @@ def test_temperature_zero_takes_the_likeliest():
   ],
 )
 def test_impossible_settings_are_refused(name, value):
-  with pytest.raises(errors.ConfigError, match=name if name != 'schedule' else 'cosine'):
+  with pytest.raises(
+    errors.ConfigError, match=name if name != 'schedule' else 'cosine'
+  ):
     config_lib.UpscaleConfig(**{name: value})

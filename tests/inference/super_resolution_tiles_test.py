@@ -1,5 +1,7 @@
 """Tiles cover a grid, share what they should and stay on whole cells."""
 
+import itertools
+
 from hypothesis import assume
 from hypothesis import given
 from hypothesis import strategies
@@ -18,7 +20,7 @@ def test_starts_cover_and_overlap(size, tile, overlap, scale):
   assume((tile - overlap) // scale >= 1)
   found = tiles.starts(size, tile, overlap, scale)
   assert found[0] == 0 and found[-1] == size - tile
-  for first, second in zip(found, found[1:]):
+  for first, second in itertools.pairwise(found):
     assert first < second and first + tile - second >= overlap
     assert second % scale == 0
   # No fewer would do.

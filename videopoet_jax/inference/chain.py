@@ -1,7 +1,8 @@
 """Tasks one after the other, each fed with what the one before has made.
 
 VideoPoet (section 5.4) chains image-to-video and stylization, and
-text-to-video and video-to-audio, without training for it.
+text-to-video and video-to-audio, without training for it. Super-resolution may
+be a step of a chain as well.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,8 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax.core import errors
+from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
+from videopoet_jax.inference import super_resolution
+from videopoet_jax.inference import super_resolution_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,35 +37,90 @@ class Step:
   config: sampling.SamplingConfig = sampling.DEFAULT
 
 
+@dataclasses.dataclass(frozen=True)
+class Upscale:
+  """Makes the video so far larger, from its ids where tokenizers agree.
+
+  Tasks that come after go on from the small video, the size they know.
+
+  Attributes:
+    cascade: of super-resolution models.
+    text: one a clip, or None.
+    configs: how each stage's ids are drawn; the paper's unless given.
+  """
+
+  cascade: cascade_lib.Cascade
+  text: Sequence[str] | None = None
+  configs: Sequence[super_resolution_config.UpscaleConfig] = ()
+
+
+Made = generator_lib.Generated | super_resolution.Upscaled
+
+
+def clips_of(
+  generator: generator_lib.Generator, made: generator_lib.Generated
+) -> cascade_lib.Clips:
+  """What a cascade starts from; DataError where no video was made."""
+  if 'video_tokens' not in made.ids:
+    raise errors.DataError(
+      f'{made.layout.task} makes no video, so there is nothing to make larger.'
+    )
+  return cascade_lib.Clips(
+    made.ids['video_tokens'], generator.visual_fingerprint, made.video_BTHWC
+  )
+
+
 def run(
-  generator: generator_lib.Generator, steps: Sequence[Step], *, seed: int = 0
-) -> list[generator_lib.Generated]:
+  generator: generator_lib.Generator,
+  steps: Sequence[Step | Upscale],
+  *,
+  seed: int = 0,
+  say: Callable[[str], None] = print,
+) -> list[Made]:
   """Runs a chain.
 
   Args:
     generator: knows every step's layout.
     steps: at least one.
     seed: of the first step; each further one adds one.
+    say: told where a larger video cannot start from the ids; see `cascade`.
 
   Returns:
     What each step has made; the newest video and the newest sound belong
     together.
+
+  Raises:
+    DataError: there is no video to make larger.
   """
-  made: list[generator_lib.Generated] = []
+  made: list[Made] = []
   signals: dict[str, Any] = {}
+  clips: cascade_lib.Clips | None = None
   for index, step in enumerate(steps):
+    if isinstance(step, Upscale):
+      if clips is None:
+        raise errors.DataError(
+          f'step {index + 1} of the chain makes a video larger, and no step '
+          'before it makes one; put it behind such a step.'
+        )
+      made.append(
+        step.cascade.run(
+          clips, step.text, configs=step.configs, seed=seed + index, say=say
+        )
+      )
+      continue
     given = {**signals, **step.given}
     if step.structure_from is not None:
       given['structure'] = step.structure_from(given['video'])
-    made.append(
-      generator.generate(
-        step.layout, given, seed=seed + index, config=step.config
-      )
+    done = generator.generate(
+      step.layout, given, seed=seed + index, config=step.config
     )
-    if made[-1].video_BTHWC is not None:
-      signals['video'] = made[-1].video_BTHWC
-    if made[-1].audio_BT is not None:
-      signals['audio'] = made[-1].audio_BT
+    if 'video_tokens' in done.ids:
+      clips = clips_of(generator, done)
+    if done.video_BTHWC is not None:
+      signals['video'] = done.video_BTHWC
+    if done.audio_BT is not None:
+      signals['audio'] = done.audio_BT
+    made.append(done)
   return made
 
 
@@ -82,5 +142,6 @@ def text_to_video_and_audio(
   video, sound = run(
     generator, [Step(first, given, config=config), Step(second)], seed=seed
   )
+  assert isinstance(sound, generator_lib.Generated)
   assert video.video_BTHWC is not None and sound.audio_BT is not None
   return video.video_BTHWC, sound.audio_BT

@@ -1,6 +1,6 @@
 """A checkpoint folder opened for generation: conditions in, signals out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import dataclasses
 import os
 from typing import Any
@@ -68,6 +68,7 @@ class Generator:
     space: vocabulary, grids and tasks.
     layout_names: layouts that the model was trained on.
     tokenizers: of its signals.
+    visual_fingerprint: of the tokenizer whose visual ids it makes.
   """
 
   model: model_lib.PrefixLM
@@ -75,6 +76,7 @@ class Generator:
   space: tasks_lib.LayoutSpace
   layout_names: tuple[str, ...]
   tokenizers: conditions_lib.Tokenizers
+  visual_fingerprint: str = ''
 
   @classmethod
   def load(
@@ -106,8 +108,9 @@ class Generator:
       for role, folder in _FOLDERS.items()
       if (directory / folder).is_dir()
     }
+    fingerprints = described.get('fingerprints') or {}
     for role, tokenizer in found.items():
-      wanted = (described.get('fingerprints') or {}).get(role)
+      wanted = fingerprints.get(role)
       if wanted and tokenizer.fingerprint != wanted:
         raise errors.CheckpointError(
           f'{directory / _FOLDERS[role]} has fingerprint '
@@ -115,9 +118,7 @@ class Generator:
           f'{wanted}. Copy the tokenizer it was trained with.'
         )
     if config.text == 'embeddings' and embed_text is None:
-      embed_text = text_encoder_lib.beside(
-        directory, described, text_encoder
-      )
+      embed_text = text_encoder_lib.beside(directory, described, text_encoder)
     if (directory / _TEXT_FOLDER).is_dir():
       found['text'] = text_lib.load(directory / _TEXT_FOLDER)
     return cls(
@@ -126,6 +127,9 @@ class Generator:
       space,
       names,
       conditions_lib.Tokenizers(**found, embed_text=embed_text),
+      found['visual'].fingerprint
+      if 'visual' in found
+      else fingerprints.get('visual', ''),
     )
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:

@@ -1,4 +1,4 @@
-"""A super-resolution checkpoint opened: ids of a small clip in, a larger out."""
+"""A super-resolution checkpoint opened: ids of small clips in, larger out."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -193,9 +193,7 @@ class Upscaler:
     self.described.config.check_grid((grid[0], *tile))
     return tile
 
-  def grid(
-    self, frames: int, height: int, width: int
-  ) -> tuple[int, int, int]:
+  def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
     """Grid of the result's ids for a condition of so many pixels.
 
     Raises:
@@ -289,7 +287,6 @@ class Upscaler:
     if given is not None:
       known_BTHW = np.broadcast_to(given.known_BTHW, shape).copy()
       ids_BTHW = np.where(known_BTHW, given.ids_BTHW, 0).astype(np.int32)
-    key = jax.random.key(seed)
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
     for index, part in enumerate(
       tiles.over(grid[1:], tile, config.overlap, scale)
@@ -300,12 +297,6 @@ class Upscaler:
       for start in range(0, number, size):
         # The last batch is filled up, so that one program serves all.
         chosen = np.arange(start, start + size) % number
-        samples = jnp.asarray(first_sample + chosen)
-        keys_B = jax.vmap(
-          lambda sample: jax.random.fold_in(
-            jax.random.fold_in(key, sample), index
-          )
-        )(samples)
         made.append(
           loop.fill(
             self.model,
@@ -318,7 +309,7 @@ class Upscaler:
             ids_BTHW[chosen][here],
             ~known_BTHW[chosen][here],
             config=config,
-            keys_B=keys_B,
+            keys_B=loop.sample_keys(seed, first_sample + chosen, index),
           )
         )
       ids_BTHW[here] = np.concatenate(made)[:number]
@@ -332,12 +323,19 @@ class Upscaler:
     Raises:
       CheckpointError: the folder has no tokenizer of the result.
     """
+    return visual_bundle.to_pixels(self._visual().decode(ids_BTHW))
+
+  def encode_high(self, video_BTHWC: np.ndarray) -> np.ndarray:
+    """Pixels of the result to its ids; CheckpointError as for `decode`."""
+    return self._visual().encode(video_BTHWC)
+
+  def _visual(self) -> Any:
     if self.visual is None:
       raise errors.CheckpointError(
         f'{self.name} has no {VISUAL_FOLDER}/ folder to decode pixels with; '
         'copy the tokenizer it was trained with there.'
       )
-    return visual_bundle.to_pixels(self.visual.decode(ids_BTHW))
+    return self.visual
 
   def encode_low(self, video_BTHWC: np.ndarray) -> np.ndarray:
     """Pixels of the condition to its ids.

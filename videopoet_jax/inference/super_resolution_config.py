@@ -63,18 +63,24 @@ class UpscaleConfig:
 
   def __post_init__(self) -> None:
     mask_schedule.check(self.schedule)
-    for name, good, wish in (
-      ('num_steps', self.num_steps >= 1, 'at least 1'),
-      ('temperature', self.temperature >= 0, 'at least 0'),
-      ('confidence_temperature', self.confidence_temperature >= 0, 'at least 0'),
-      ('text_guidance', self.text_guidance >= 0, 'at least 0'),
-      ('low_guidance', self.low_guidance >= 0, 'at least 0'),
-      ('overlap', 0 <= self.overlap < 1, 'at least 0 and below 1'),
-    ):
-      if not good:
-        raise errors.ConfigError(
-          f'upscaling: {name} is {getattr(self, name)}; it must be {wish}.'
-        )
+    at_least = {
+      'num_steps': 1,
+      'temperature': 0,
+      'confidence_temperature': 0,
+      'text_guidance': 0,
+      'low_guidance': 0,
+      'overlap': 0,
+    }
+    for name, least in at_least.items():
+      if not getattr(self, name) >= least:
+        self._refuse(name, f'at least {least}')
+    if self.overlap >= 1:
+      self._refuse('overlap', 'below 1')
+
+  def _refuse(self, name: str, wish: str) -> None:
+    raise errors.ConfigError(
+      f'upscaling: {name} is {getattr(self, name)}; it must be {wish}.'
+    )
 
   def passes(self, has_text: bool) -> tuple[tuple[Pass, ...], np.ndarray]:
     """The passes of a step and their weights, float32, which sum to 1.

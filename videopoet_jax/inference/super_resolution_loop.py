@@ -87,6 +87,20 @@ def plan(
   )
 
 
+def sample_keys(seed: int, samples_B: np.ndarray, tile: int = 0) -> jax.Array:
+  """A key for each sample, the same in any batch.
+
+  Args:
+    seed: of all draws.
+    samples_B: int (B,), numbers of the samples.
+    tile: number of the part of a clip that is decided.
+  """
+  keys_B = jax.vmap(
+    functools.partial(jax.random.fold_in, jax.random.key(seed))
+  )(jnp.asarray(samples_B))
+  return _fold(keys_B, tile)
+
+
 def _draw(
   logits_BNV: jax.Array, keys_B: jax.Array, temperature: jax.Array, greedy: bool
 ) -> tuple[jax.Array, jax.Array]:

@@ -64,8 +64,8 @@ def starts(size: int, tile: int, overlap: int, scale: int) -> tuple[int, ...]:
   stride = (tile - overlap) // scale * scale
   if size > tile and stride < scale:
     raise errors.LayoutError(
-      f'tiles of {tile} cells that share {overlap} never get on; give a smaller '
-      'overlap.'
+      f'tiles of {tile} cells that share {overlap} never get on; give a '
+      'smaller overlap.'
     )
   if size == tile:
     return (0,)

@@ -4,6 +4,10 @@ For example, four videos of one prompt:
 
   videopoet generate --checkpoint demo --task text_to_video --num_samples 4 \
     --text 'a red circle moves right quickly' --out samples
+
+and the same four times as high and wide, by two super-resolution models:
+
+  ... --upscale 4x --super_resolution stage_1 stage_2
 """
 
 import argparse
@@ -23,12 +27,16 @@ from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.data.media import decode as media_decode
+from videopoet_jax.inference import chain
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import long_video
 from videopoet_jax.inference import media
 from videopoet_jax.inference import sampling
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import upscale_flags
+
+UPSCALED_FOLDER = 'upscaled'
 
 Path = str | os.PathLike[str]
 
@@ -120,39 +128,18 @@ def read_conditions(
   return given
 
 
-def write_samples(
-  out: Path,
-  made: generator_lib.Generated,
+def _write_videos(
+  folder: Any,
+  video_BTHWC: np.ndarray,
+  audio_BT: np.ndarray | None,
   space: tasks_lib.LayoutSpace,
-  record: dict[str, Any],
-  sound_T: np.ndarray | None = None,
+  sound_T: np.ndarray | None,
 ) -> list[str]:
-  """Writes every sample, a contact sheet and `generation.json`.
-
-  Args:
-    out: folder.
-    made: samples.
-    space: for frame and sampling rate.
-    record: JSON values to keep beside the samples.
-    sound_T: sound that was given, to be heard with generated video.
-
-  Returns:
-    Names of the files.
-
-  Raises:
-    DataError: the folder cannot be written.
-  """
-  folder = storage.path(out)
+  """Writes every clip or picture and a contact sheet; returns their names."""
   rate, sampling_rate = space.visual.frame_rate, space.audio.sampling_rate
   files = []
-  for index in range(len(made.tokens_BL)):
-    audio_T = sound_T if made.audio_BT is None else made.audio_BT[index]
-    if made.audio_BT is not None:
-      files.append(f'sample_{index:03d}.wav')
-      media.write_wav(folder / files[-1], made.audio_BT[index], sampling_rate)
-    if made.video_BTHWC is None:
-      continue
-    video_THWC = made.video_BTHWC[index]
+  for index, video_THWC in enumerate(video_BTHWC):
+    audio_T = sound_T if audio_BT is None else audio_BT[index]
     if len(video_THWC) == 1:
       files.append(f'sample_{index:03d}.png')
       media.write_contact_sheet(folder / files[-1], video_THWC[None], 128)
@@ -163,9 +150,50 @@ def write_samples(
     )
     files.append(f'sample_{index:03d}.gif')
     media.write_gif(folder / files[-1], video_THWC, rate)
-  if made.video_BTHWC is not None:
-    files.append('contact_sheet.png')
-    media.write_contact_sheet(folder / files[-1], made.video_BTHWC)
+  files.append('contact_sheet.png')
+  media.write_contact_sheet(folder / files[-1], video_BTHWC)
+  return files
+
+
+def write_samples(
+  out: Path,
+  made: generator_lib.Generated,
+  space: tasks_lib.LayoutSpace,
+  record: dict[str, Any],
+  sound_T: np.ndarray | None = None,
+  upscaled_BTHWC: np.ndarray | None = None,
+) -> list[str]:
+  """Writes every sample, a contact sheet and `generation.json`.
+
+  Args:
+    out: folder.
+    made: samples.
+    space: for frame and sampling rate.
+    record: JSON values to keep beside the samples.
+    sound_T: sound that was given, to be heard with generated video.
+    upscaled_BTHWC: the samples' larger frames, for a folder `upscaled`.
+
+  Returns:
+    Names of the files.
+
+  Raises:
+    DataError: the folder cannot be written.
+  """
+  folder = storage.path(out)
+  files = []
+  sounds = () if made.audio_BT is None else made.audio_BT
+  for index, audio_T in enumerate(sounds):
+    files.append(f'sample_{index:03d}.wav')
+    media.write_wav(folder / files[-1], audio_T, space.audio.sampling_rate)
+  for name, video_BTHWC in (
+    ('', made.video_BTHWC),
+    (UPSCALED_FOLDER, upscaled_BTHWC),
+  ):
+    if video_BTHWC is not None:
+      written = _write_videos(
+        folder / name, video_BTHWC, made.audio_BT, space, sound_T
+      )
+      files += [f'{name}/{file}' if name else file for file in written]
   record = record | {'layout': made.layout.name, 'files': files}
   with media.writing(folder / 'generation.json') as path:
     path.write_text(json.dumps(record, indent=2) + '\n', encoding='utf-8')
@@ -185,6 +213,7 @@ def generate(
   negative_text: str = '',
   seconds: float = 0.0,
   text_encoder: Path = '',
+  upscale: upscale_flags.Request | None = None,
 ) -> list[str]:
   """Generates and writes samples.
 
@@ -201,6 +230,7 @@ def generate(
     seconds: length of a long video; 0 keeps the layout's.
     text_encoder: folder of the frozen text encoder, for models that take text
       embeddings and do not have it beside them.
+    upscale: models that make the samples larger, if they are to be.
 
   Returns:
     Names of the files written.
@@ -209,11 +239,21 @@ def generate(
     UserError: the checkpoint, a condition or the folder cannot be used.
   """
   files = dict(files or {})
+  # Opened first: what does not fit is said before anything is sampled.
+  cascade = upscale.open(text_encoder) if upscale else None
   generator = generator_lib.Generator.load(
     checkpoint, text_encoder=text_encoder
   )
   name = layout or generator.choose_layout(task, files)
   chosen = generator.layout(name)
+  targets = {s.feature for s in chosen.filled(types.Role.TARGET)}
+  if cascade:
+    if 'video_tokens' not in targets:
+      raise errors.ConfigError(
+        f'--super_resolution: {chosen.task} makes no video; leave it out, or '
+        'choose another task.'
+      )
+    cascade.check_clip(*_clip_size(chosen))
   given = read_conditions(chosen, generator.space, files)
   made = generator.generate(
     name,
@@ -232,7 +272,18 @@ def generate(
     made = generator_lib.Generated(
       chosen, made.tokens_BL, made.ids, longer, made.audio_BT
     )
-  targets = {s.feature for s in chosen.filled(types.Role.TARGET)}
+  larger = None
+  if upscale and cascade:
+    text = [files['text']] * num_samples if files.get('text') else None
+    configs = upscale.configs()
+    if seconds and made.video_BTHWC is not None:
+      larger = cascade.run_long(
+        made.video_BTHWC, text, configs=configs, seed=seed
+      )
+    else:
+      larger = cascade.run(
+        chain.clips_of(generator, made), text, configs=configs, seed=seed
+      ).video_BTHWC
   heard = given['audio'][0] if 'audio' in given else None
   return write_samples(
     out,
@@ -248,8 +299,10 @@ def generate(
       'seed': seed,
       'seconds': seconds,
       **dataclasses.asdict(config),
+      **(upscale.record() if upscale else {}),
     },
     heard,
+    larger,
   )
 
 
@@ -286,6 +339,7 @@ def _parser() -> argparse.ArgumentParser:
     default='',
     help='folder, if the model takes text embeddings and has none beside it',
   )
+  upscale_flags.add(parser)
   return parser
 
 
@@ -321,6 +375,7 @@ def main(argv: Sequence[str]) -> int:
     negative_text=flags.negative_text,
     seconds=flags.seconds,
     text_encoder=flags.text_encoder,
+    upscale=upscale_flags.read(flags),
   )
   print(f'{len(written)} files in {flags.out}: {", ".join(written)}')
   return 0

@@ -1,0 +1,228 @@
+"""Super-resolution stages one after the other, in token space.
+
+Ids go from stage to stage as they are wherever both know them by the same
+tokenizer; only the last stage's are turned into pixels.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import functools
+import math
+import os
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.inference import super_resolution
+from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.inference import super_resolution_long
+
+
+@dataclasses.dataclass(frozen=True)
+class Clips:
+  """What a cascade starts from; ids or pixels may be missing.
+
+  Attributes:
+    ids_BTHW: int local ids of a visual tokenizer.
+    fingerprint: of that tokenizer.
+    video_BTHWC: uint8 frames.
+  """
+
+  ids_BTHW: np.ndarray | None = None
+  fingerprint: str = ''
+  video_BTHWC: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Cascade:
+  """Stages in the order they run.
+
+  Attributes:
+    stages: at least one.
+  """
+
+  stages: tuple[super_resolution.Upscaler, ...]
+
+  def __post_init__(self) -> None:
+    if not self.stages:
+      raise errors.ConfigError(
+        'no super-resolution model: give --super_resolution one folder a stage.'
+      )
+
+  @classmethod
+  def load(
+    cls,
+    directories: Sequence[str | os.PathLike[str]],
+    text_encoder: str | os.PathLike[str] = '',
+  ) -> 'Cascade':
+    """Opens a folder a stage; see `Upscaler.load`."""
+    return cls(
+      tuple(
+        super_resolution.Upscaler.load(directory, text_encoder)
+        for directory in directories
+      )
+    )
+
+  @functools.cached_property
+  def scale(self) -> int:
+    """Height and width of the last result over those of the clip."""
+    return math.prod(stage.scale for stage in self.stages)
+
+  def check_scale(self, wanted: int) -> None:
+    """Raises ConfigError unless the stages enlarge by just so much."""
+    if wanted != self.scale:
+      each = ' and '.join(f'{s.scale}x ({s.name})' for s in self.stages)
+      raise errors.ConfigError(
+        f'--upscale {wanted}x: the models in --super_resolution enlarge by '
+        f'{each}, {self.scale}x in all; give --upscale {self.scale}x, or the '
+        f'folders whose product is {wanted}.'
+      )
+
+  def check_clip(self, frames: int, height: int, width: int) -> None:
+    """Raises LayoutError unless every stage can take such a clip, in pixels."""
+    for stage in self.stages:
+      stage.grid(frames, height, width)
+      height, width = height * stage.scale, width * stage.scale
+
+  def run(
+    self,
+    clips: Clips,
+    text: Sequence[str] | None = None,
+    *,
+    configs: Sequence[config_lib.UpscaleConfig] = (),
+    seed: int = 0,
+    batch_size: int = 8,
+    say: Callable[[str], None] = print,
+  ) -> super_resolution.Upscaled:
+    """Runs every stage.
+
+    Args:
+      clips: to be made larger.
+      text: one a clip, or None.
+      configs: one a stage; the paper's unless given.
+      seed: of the first stage's draws; each further one adds one.
+      batch_size: most clips of one compiled call.
+      say: told where ids have to be made anew from pixels.
+
+    Returns:
+      The last stage's ids and pixels.
+
+    Raises:
+      UserError: see `Upscaler.upscale` and `low_ids`.
+    """
+    configs = self._configs(configs)
+    made: super_resolution.Upscaled | None = None
+    for index, stage in enumerate(self.stages):
+      low_BTHW = low_ids(stage, clips, say)
+      following = self.stages[index + 1 : index + 2]
+      made = stage.upscale(
+        low_BTHW,
+        text,
+        config=configs[index],
+        seed=seed + index,
+        batch_size=batch_size,
+        decode_signals=not following
+        or not _same(following[0], stage.described.fingerprints.get('visual')),
+      )
+      clips = Clips(
+        made.ids_BTHW,
+        stage.described.fingerprints.get('visual', ''),
+        made.video_BTHWC,
+      )
+    assert made is not None
+    return made
+
+  def run_long(
+    self,
+    video_BTHWC: np.ndarray,
+    text: Sequence[str] | None = None,
+    *,
+    configs: Sequence[config_lib.UpscaleConfig] = (),
+    seed: int = 0,
+    batch_size: int = 8,
+  ) -> np.ndarray:
+    """Runs every stage on video of any length, by way of pixels.
+
+    Args:
+      video_BTHWC: uint8 frames.
+      text: as for `run`, like the rest.
+      configs: likewise.
+      seed: likewise.
+      batch_size: likewise.
+
+    Returns:
+      uint8 frames.
+
+    Raises:
+      UserError: see `super_resolution_long.upscale`.
+    """
+    for index, config in enumerate(self._configs(configs)):
+      video_BTHWC = super_resolution_long.upscale(
+        self.stages[index],
+        video_BTHWC,
+        text,
+        config=config,
+        seed=seed + index,
+        batch_size=batch_size,
+      )
+    return video_BTHWC
+
+  def _configs(
+    self, given: Sequence[config_lib.UpscaleConfig]
+  ) -> Sequence[config_lib.UpscaleConfig]:
+    """One a stage; ConfigError unless as many or none are given."""
+    if given and len(given) != len(self.stages):
+      raise errors.ConfigError(
+        f'{len(self.stages)} stages of super-resolution with {len(given)} '
+        'settings; give one for each.'
+      )
+    return given or [config_lib.stage(i) for i in range(len(self.stages))]
+
+
+def _same(stage: super_resolution.Upscaler, fingerprint: str | None) -> bool:
+  """Whether a stage takes ids of that tokenizer as they are."""
+  wanted = stage.described.fingerprints.get('low')
+  return bool(wanted) and wanted == fingerprint
+
+
+def low_ids(
+  stage: super_resolution.Upscaler,
+  clips: Clips,
+  say: Callable[[str], None] = print,
+) -> np.ndarray:
+  """Ids of a stage's condition.
+
+  The clips' own ids where they are of the tokenizer that the stage was trained
+  with; else their pixels are encoded with it.
+
+  Args:
+    stage: to be conditioned.
+    clips: given.
+    say: told of the second.
+
+  Raises:
+    CheckpointError: ids are of another tokenizer, and pixels or the right
+      tokenizer are missing.
+  """
+  if clips.ids_BTHW is not None and _same(stage, clips.fingerprint):
+    return clips.ids_BTHW
+  wanted = stage.described.fingerprints.get('low') or 'unknown fingerprint'
+  whose = clips.fingerprint or 'unknown fingerprint'
+  if clips.video_BTHWC is None:
+    raise errors.CheckpointError(
+      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}, '
+      'and there are no pixels to encode: train it on tokens of the same '
+      'tokenizer, or keep that tokenizer beside the model which made them.'
+    )
+  if stage.low is None:
+    raise errors.CheckpointError(
+      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}: '
+      f'copy the tokenizer of its conditions to {stage.name}/'
+      f'{super_resolution.LOW_FOLDER}, so that pixels can be encoded with it.'
+    )
+  if clips.ids_BTHW is not None:
+    say(
+      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}: '
+      'their pixels are encoded again'
+    )
+  return stage.encode_low(clips.video_BTHWC)

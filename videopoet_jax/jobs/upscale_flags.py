@@ -1,0 +1,152 @@
+"""Flags of a job that makes its samples larger by super-resolution."""
+
+import argparse
+from collections.abc import Mapping
+import dataclasses
+import os
+import re
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.inference import cascade as cascade_lib
+from videopoet_jax.inference import mask_schedule
+from videopoet_jax.inference import super_resolution_config as config_lib
+
+Path = str | os.PathLike[str]
+
+# Flag behind `--upscale_` -> field of `UpscaleConfig`, kind of value, help.
+_SETTINGS: Mapping[str, tuple[str, Any, str]] = {
+  'steps': ('num_steps', int, 'steps of the masked decoding'),
+  'schedule': (
+    'schedule',
+    str,
+    f'how much is kept when: {", ".join(mask_schedule.SCHEDULES)}',
+  ),
+  'temperature': ('temperature', float, '0 takes the likeliest'),
+  'confidence_temperature': (
+    'confidence_temperature',
+    float,
+    'noise on what is kept first',
+  ),
+  'text_guidance': ('text_guidance', float, 'weight of the text; 1 is none'),
+  'low_guidance': (
+    'low_guidance',
+    float,
+    'weight of the smaller clip; 1 is none',
+  ),
+  'overlap': ('overlap', float, 'share of a tile over its neighbour'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+  """What was asked for.
+
+  Attributes:
+    folders: checkpoints, one a stage, in the order they run.
+    scale: that all of them together must have; 0 for any.
+    settings: fields of `UpscaleConfig`; a value for all stages or one a stage.
+  """
+
+  folders: tuple[Path, ...]
+  scale: int = 0
+  settings: Mapping[str, tuple[Any, ...]] = dataclasses.field(
+    default_factory=dict
+  )
+
+  def configs(self) -> tuple[config_lib.UpscaleConfig, ...]:
+    """One a stage: the paper's, single settings changed.
+
+    Raises:
+      ConfigError: a setting has neither one value nor one a stage, or an
+        impossible one.
+    """
+    number = len(self.folders)
+    changes: list[dict[str, Any]] = [{} for _ in range(number)]
+    for field, values in self.settings.items():
+      if len(values) not in (1, number):
+        flag = next(f for f, (name, *_) in _SETTINGS.items() if name == field)
+        raise errors.ConfigError(
+          f'--upscale_{flag} has {len(values)} values for {number} stages; '
+          f'give 1 for all, or {number}.'
+        )
+      for index in range(number):
+        changes[index][field] = values[index % len(values)]
+    return tuple(
+      dataclasses.replace(config_lib.stage(index), **change)
+      for index, change in enumerate(changes)
+    )
+
+  def open(self, text_encoder: Path = '') -> cascade_lib.Cascade:
+    """Opens the models.
+
+    Args:
+      text_encoder: see `Upscaler.load`.
+
+    Raises:
+      UserError: one cannot be used, or they do not make up the scale.
+    """
+    self.configs()
+    cascade = cascade_lib.Cascade.load(self.folders, text_encoder)
+    if self.scale:
+      cascade.check_scale(self.scale)
+    return cascade
+
+  def record(self) -> dict[str, Any]:
+    """JSON values to keep beside the samples."""
+    return {
+      'super_resolution': [str(folder) for folder in self.folders],
+      'upscale': [dataclasses.asdict(config) for config in self.configs()],
+    }
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags to a job's parser."""
+  group = parser.add_argument_group('super-resolution')
+  group.add_argument(
+    '--super_resolution',
+    nargs='+',
+    default=[],
+    metavar='FOLDER',
+    help='checkpoints that make the samples larger, one a stage',
+  )
+  group.add_argument(
+    '--upscale', default='', metavar='4x', help='how much all stages enlarge'
+  )
+  for flag, (_, kind, text) in _SETTINGS.items():
+    group.add_argument(
+      f'--upscale_{flag}',
+      nargs='+',
+      type=kind,
+      default=[],
+      metavar='VALUE',
+      help=f'{text}; one for all stages or one a stage',
+    )
+
+
+def read(flags: argparse.Namespace) -> Request | None:
+  """What the flags ask for, None for nothing.
+
+  Raises:
+    ConfigError: flags do not go together.
+  """
+  settings = {
+    field: tuple(getattr(flags, f'upscale_{flag}'))
+    for flag, (field, *_) in _SETTINGS.items()
+    if getattr(flags, f'upscale_{flag}')
+  }
+  if not flags.super_resolution:
+    if flags.upscale or settings:
+      raise errors.ConfigError(
+        '--upscale needs models: give --super_resolution one folder a stage.'
+      )
+    return None
+  scale = 0
+  if flags.upscale:
+    match = re.fullmatch(r'([1-9]\d*)x?', flags.upscale)
+    if match is None:
+      raise errors.ConfigError(
+        f'--upscale is {flags.upscale!r}; give a whole number such as 4x.'
+      )
+    scale = int(match.group(1))
+  return Request(tuple(flags.super_resolution), scale, settings)
