@@ -55,6 +55,7 @@ _EXTRAS = {
   'eval': ['jinja2>=3.1', 'matplotlib>=3.9', 'scipy>=1.14'],
   # Reference implementations that tests compare ours with.
   'parity': [
+    'diffusers>=0.36',
     'torch==2.13.0',
     'torchmetrics>=1.9',
     'transformers>=5.0',

@@ -47,10 +47,11 @@ VISUAL = visual_config.VisualTokenizerConfig(
 AUDIO = audio_config.tiny()
 
 
-def _drawn(shapes: Any, scale: float = 0.5) -> Any:
-  generator = np.random.default_rng(0)
+def drawn(shapes: Any, seed: int = 0) -> Any:
+  """Unboxed parameters of such shapes, all of them random."""
+  generator = np.random.default_rng(seed)
   return jax.tree.map(
-    lambda x: jnp.asarray(generator.normal(size=x.shape) * scale, x.dtype),
+    lambda x: jnp.asarray(generator.normal(size=x.shape) * 0.5, x.dtype),
     rules.unbox(shapes),
   )
 
@@ -60,14 +61,14 @@ def write(directory: pathlib.Path) -> None:
   key = jax.random.key(0)
   visual = visual_bundle.VisualTokenizer(
     VISUAL,
-    _drawn(jax.eval_shape(lambda k: visual_bundle.init_params(VISUAL, k), key)),
+    drawn(jax.eval_shape(lambda k: visual_bundle.init_params(VISUAL, k), key)),
   )
   visual.save(directory / 'visual_tokenizer')
   sound = jnp.zeros((1, AUDIO.hop * 4))
   audio_shapes = jax.eval_shape(
     lambda k: audio_model.SoundStream(AUDIO).init(k, sound)['params'], key
   )
-  audio_bundle.AudioTokenizer(AUDIO, _drawn(audio_shapes)).save(
+  audio_bundle.AudioTokenizer(AUDIO, drawn(audio_shapes)).save(
     directory / 'audio_tokenizer'
   )
   text = text_lib.ByteTokenizer()
@@ -87,7 +88,7 @@ def write(directory: pathlib.Path) -> None:
   config = small.config()
   model = model_lib.PrefixLM(config, space.vocabulary)
   shapes = jax.eval_shape(lambda k: model.init(k, method='declare'), key)
-  tree.save_tree(directory / export.PARAMS, _drawn(shapes['params']))
+  tree.save_tree(directory / export.PARAMS, drawn(shapes['params']))
   described = description.describe(config, space, LAYOUTS)
   fingerprints = {'visual': visual.fingerprint}
   describe.write_description(

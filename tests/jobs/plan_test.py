@@ -9,6 +9,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import tasks
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import plan
+from videopoet_jax.jobs import plan_generation
 from videopoet_jax.parallel import mesh
 from videopoet_jax.planning import topologies
 
@@ -91,3 +92,30 @@ def test_help_needs_neither_jax_nor_tensorflow():
   )
   run = subprocess.run([sys.executable, '-c', code], capture_output=True)
   assert run.returncode == 0, run.stderr
+
+
+def test_stages_of_super_resolution_are_plans():
+  (stage,) = plan.plan(
+    model='sr_stage1',
+    topology='v5p:2x2x1',
+    remat='minimal',
+    bindings=['super_resolution_preset.num_blocks = 2'],
+  )
+  assert stage.layout == 'super_resolution/17x448x256'
+  assert (stage.config.remat, stage.config.num_blocks) == ('minimal', 2)
+  assert stage.subject.positions == 5 * 56 * 32
+  with pytest.raises(errors.ConfigError, match='give --layout'):
+    plan.plan(model='sr_1b')
+  with pytest.raises(errors.ConfigError, match='is made by super_resolution'):
+    plan.plan(model='sr_1b', bindings=['prefix_lm_preset.width = 64'])
+  with pytest.raises(errors.LayoutError, match='does not divide'):
+    plan.plan(model='sr_1b', layouts=['super_resolution/17x384x256'])
+
+
+def test_programs_are_their_models():
+  (stage,) = plan.plan(model='sr_stage2', topology='v5p:2x2x1')
+  found = plan_generation.generation(stage, 'sample', model='sr_stage2')
+  assert 'in 24 steps of 3 passes' in found.name
+  assert found.flops == 4 * 3 * 24 * found.plan.subject.work().forward
+  with pytest.raises(errors.ConfigError, match='give --program sample'):
+    plan_generation.generation(stage, 'decode')

@@ -83,7 +83,7 @@ def test_work_compiled_is_the_models_and_what_remat_repeats(compiled):
   assert estimate.tally is not None
   compiled = estimate.tally.flops * 8
   # The reference attends to every pair, the mask only hides some.
-  layout = plan.sequence_layout()
+  layout = plan.space.layout(plan.layout)
   length = layout.input_length
   hidden = length**2 - work.visible_pairs(length, layout.prefix_length)
   squares = 3 * 4.0 * hidden * 4 * 8 * 2 * plan.batch

@@ -84,6 +84,23 @@ class Cascade:
       stage.grid(frames, height, width)
       height, width = height * stage.scale, width * stage.scale
 
+  def check_source(self, fingerprint: str, has_pixels: bool) -> None:
+    """Checks that every stage can start from what is before it.
+
+    Args:
+      fingerprint: of the tokenizer of the clips' ids, '' if unknown.
+      has_pixels: whether they can be had as pixels too.
+
+    Raises:
+      CheckpointError: ids or pixels cannot be handed on, or the last cannot be
+        decoded.
+    """
+    for stage in self.stages:
+      check_source(stage, fingerprint, has_pixels)
+      fingerprint = stage.described.fingerprints.get('visual', '')
+      has_pixels = stage.visual is not None
+    self.stages[-1].check_decodes()
+
   def run(
     self,
     clips: Clips,
@@ -185,6 +202,44 @@ def _same(stage: super_resolution.Upscaler, fingerprint: str | None) -> bool:
   return bool(wanted) and wanted == fingerprint
 
 
+def check_source(
+  stage: super_resolution.Upscaler, fingerprint: str, has_pixels: bool
+) -> None:
+  """Checks that a stage can start from clips.
+
+  Args:
+    stage: to be conditioned.
+    fingerprint: of the tokenizer that made the clips' ids, '' if unknown.
+    has_pixels: whether they can be had as pixels too.
+
+  Raises:
+    CheckpointError: ids are of another tokenizer, and pixels or the right
+      tokenizer are missing.
+  """
+  if _same(stage, fingerprint):
+    return
+  if not has_pixels:
+    raise errors.CheckpointError(
+      f'{_difference(stage, fingerprint)}, and there are no pixels to encode: '
+      'train it on tokens of the same tokenizer, or copy the '
+      f'{super_resolution.VISUAL_FOLDER} folder to the model which made them.'
+    )
+  if stage.low is None:
+    raise errors.CheckpointError(
+      f'{_difference(stage, fingerprint)}: copy the tokenizer of its '
+      f'conditions to {stage.name}/{super_resolution.LOW_FOLDER}, so that '
+      'pixels can be encoded with it.'
+    )
+
+
+def _difference(stage: super_resolution.Upscaler, fingerprint: str) -> str:
+  wanted = stage.described.fingerprints.get('low') or 'unknown fingerprint'
+  return (
+    f'{stage.name} was trained on tokens of {wanted}, these are of '
+    f'{fingerprint or "unknown fingerprint"}'
+  )
+
+
 def low_ids(
   stage: super_resolution.Upscaler,
   clips: Clips,
@@ -201,28 +256,13 @@ def low_ids(
     say: told of the second.
 
   Raises:
-    CheckpointError: ids are of another tokenizer, and pixels or the right
-      tokenizer are missing.
+    CheckpointError: see `check_source`.
   """
-  if clips.ids_BTHW is not None and _same(stage, clips.fingerprint):
-    return clips.ids_BTHW
-  wanted = stage.described.fingerprints.get('low') or 'unknown fingerprint'
-  whose = clips.fingerprint or 'unknown fingerprint'
-  if clips.video_BTHWC is None:
-    raise errors.CheckpointError(
-      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}, '
-      'and there are no pixels to encode: train it on tokens of the same '
-      'tokenizer, or keep that tokenizer beside the model which made them.'
-    )
-  if stage.low is None:
-    raise errors.CheckpointError(
-      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}: '
-      f'copy the tokenizer of its conditions to {stage.name}/'
-      f'{super_resolution.LOW_FOLDER}, so that pixels can be encoded with it.'
-    )
+  known = '' if clips.ids_BTHW is None else clips.fingerprint
+  check_source(stage, known, clips.video_BTHWC is not None)
   if clips.ids_BTHW is not None:
-    say(
-      f'{stage.name} was trained on tokens of {wanted}, these are of {whose}: '
-      'their pixels are encoded again'
-    )
+    if _same(stage, known):
+      return clips.ids_BTHW
+    say(f'{_difference(stage, known)}: their pixels are encoded again')
+  assert clips.video_BTHWC is not None
   return stage.encode_low(clips.video_BTHWC)

@@ -215,7 +215,7 @@ def _temperatures(
 
 
 @functools.partial(jax.jit, static_argnames=('model', 'layout', 'config'))
-def _generate(
+def compiled_loop(
   params: Any,
   tokens_BL: jax.Array,
   visible_BL: jax.Array,
@@ -311,7 +311,7 @@ def generate(
   key = jax.random.key(seed)
   numbers = jnp.arange(first_sample, first_sample + number)
   keys_B = jax.vmap(lambda index: jax.random.fold_in(key, index))(numbers)
-  filled = _generate(
+  filled = compiled_loop(
     params,
     tokens,
     visible,

@@ -318,24 +318,22 @@ class Upscaler:
     return Upscaled(ids_BTHW, video)
 
   def decode(self, ids_BTHW: np.ndarray) -> np.ndarray:
-    """Ids of the result to uint8 frames.
-
-    Raises:
-      CheckpointError: the folder has no tokenizer of the result.
-    """
-    return visual_bundle.to_pixels(self._visual().decode(ids_BTHW))
+    """Ids of the result to uint8 frames; see `check_decodes`."""
+    self.check_decodes()
+    return visual_bundle.to_pixels(self.visual.decode(ids_BTHW))
 
   def encode_high(self, video_BTHWC: np.ndarray) -> np.ndarray:
-    """Pixels of the result to its ids; CheckpointError as for `decode`."""
-    return self._visual().encode(video_BTHWC)
+    """Pixels of the result to its ids; see `check_decodes`."""
+    self.check_decodes()
+    return self.visual.encode(video_BTHWC)
 
-  def _visual(self) -> Any:
+  def check_decodes(self) -> None:
+    """Raises CheckpointError without a tokenizer of the result."""
     if self.visual is None:
       raise errors.CheckpointError(
         f'{self.name} has no {VISUAL_FOLDER}/ folder to decode pixels with; '
         'copy the tokenizer it was trained with there.'
       )
-    return self.visual
 
   def encode_low(self, video_BTHWC: np.ndarray) -> np.ndarray:
     """Pixels of the condition to its ids.

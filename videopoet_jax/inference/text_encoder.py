@@ -15,6 +15,7 @@ import hashlib
 import os
 import pathlib
 from typing import Any
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,11 @@ PRESETS = {
   'tiny': t5_encoder.tiny,
 }
 _TOKENIZER = 'tokenizer'
+# A language model and its super-resolution share one encoder while it is in
+# use: T5 XL is larger than they are.
+_OPEN: weakref.WeakValueDictionary[str, 'TextEncoder'] = (
+  weakref.WeakValueDictionary()
+)
 
 
 class TextEncoder:
@@ -249,14 +255,16 @@ def beside(
   """
   folder = directory / FOLDER
   if given or folder.is_dir():
-    encoder = open_encoder(given or folder)
     wanted = described.get('text_encoder')
+    key = str(given) or wanted or str(folder)
+    encoder = _OPEN.get(key) or open_encoder(given or folder)
     if wanted and encoder.fingerprint != wanted:
       raise errors.CheckpointError(
         f'the text encoder in {given or folder} has fingerprint '
         f'{encoder.fingerprint}; the model was trained on embeddings of '
         f'{wanted}. Give the one it was trained with.'
       )
+    _OPEN[key] = encoder
     return encoder.embed
 
   def refuse(texts: Sequence[str], slots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,8 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import bench_cost
 from videopoet_jax.jobs import bench_data
+from videopoet_jax.jobs import bench_super_resolution
+from videopoet_jax.jobs import bench_windows
 from videopoet_jax.models.prefix_lm import presets
 
 _TINY_CLIP = (17, 32, 32)
@@ -249,7 +251,7 @@ def bench(
   """Measures.
 
   Args:
-    what: one of `WHATS`, or `all`.
+    what: one of `WHATS`, or `all` but 'windows', which is of no size.
     size_name: one of the model presets.
     rounds: how often each thing is timed.
     tokens_per_batch: positions of a training batch.
@@ -271,6 +273,10 @@ def bench(
     'data': functools.partial(
       bench_data.data, chosen.space, chosen.clip, rounds, tokens_per_batch
     ),
+    'super_resolution': functools.partial(
+      bench_super_resolution.super_resolution, chosen.name, rounds, batch
+    ),
+    'windows': functools.partial(bench_windows.windows, rounds),
   }
   result: dict[str, Any] = {
     'size': size_name,
@@ -283,12 +289,19 @@ def bench(
       'jax': jax.__version__,
     },
   }
-  for name in WHATS if what == 'all' else (what,):
+  for name in WHATS[:-1] if what == 'all' else (what,):
     result[name] = parts[name]()
   return result
 
 
-WHATS = ('train_step', 'decode', 'tokenizers', 'data')
+WHATS = (
+  'train_step',
+  'decode',
+  'tokenizers',
+  'data',
+  'super_resolution',
+  'windows',
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

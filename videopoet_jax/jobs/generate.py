@@ -254,6 +254,9 @@ def generate(
         'choose another task.'
       )
     cascade.check_clip(*_clip_size(chosen))
+    cascade.check_source(
+      generator.visual_fingerprint, generator.tokenizers.visual is not None
+    )
   given = read_conditions(chosen, generator.space, files)
   made = generator.generate(
     name,

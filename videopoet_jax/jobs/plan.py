@@ -1,11 +1,14 @@
-"""`videopoet plan`: compiles a train step for TPU pods where there is no TPU.
+"""`videopoet plan`: compiles programs for TPU pods where there is no TPU.
 
   videopoet plan --model 8b --topology v5p:4x4x4 --batch_per_chip 4
   videopoet plan --model 1b --topology v5e:2x4 --layout all --json
   videopoet plan --model 8b --topology v6e:8x8 --search
+  videopoet plan --model sr_stage1 --topology v5p:4x4x4
+  videopoet plan --model sr_stage2 --program sample --topology v5p:2x2x1
 
-Memory is the compiler's own, times are estimates (docs/planning.md). An 8B
-step takes about a minute and 2 GB to compile; what was compiled is kept.
+A train step is planned, or a whole call that generates (`--program`). Memory is
+the compiler's own, times are estimates (docs/planning.md). An 8B step takes
+about a minute and 2 GB to compile; what was compiled is kept.
 """
 
 import argparse
@@ -31,7 +34,10 @@ if TYPE_CHECKING:
 _CLIPS = ('17x128x128', '17x224x128', '41x128x128', '41x224x128')
 _SEARCH_REMATS = ('full', 'save_qkv', 'minimal')
 _SEARCH_BATCHES = (1.0, 2.0, 4.0, 8.0)
-_BINDINGS = ('prefix_lm_preset', 'OptimizerConfig')
+_PRESETS = ('prefix_lm_preset', 'super_resolution_preset')
+_BINDINGS = (*_PRESETS, 'OptimizerConfig')
+_LAYOUT = 'text_to_video/17x128x128'
+PROGRAMS = ('train', 'sample', 'decode')
 
 
 def set_environment(topology: 'topologies.Topology') -> None:
@@ -56,7 +62,7 @@ def plan(
   topology: str = 'v5p:4x4x4',
   slices: int = 1,
   mesh: str = '',
-  layouts: Sequence[str] = ('text_to_video/17x128x128',),
+  layouts: Sequence[str] = (),
   clips: Sequence[str] = _CLIPS,
   remat: str = '',
   batch_per_chip: float = 1.0,
@@ -67,41 +73,40 @@ def plan(
   """What is to be compiled, one plan a layout; compiles nothing.
 
   Args:
-    model: name of a preset.
+    model: name of a preset, or of a stage of the paper's super-resolution.
     topology: of a slice.
     slices: how many.
     mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
     layouts: names; `all` is every layout of `clips`, `longest` the longest of
-      each clip.
+      each clip. Units of super-resolution, for its models. None are one: text
+      to video, or the stage's.
     clips: `FRAMESxHEIGHTxWIDTH`.
     remat: policy; '' is the preset's.
     batch_per_chip: sequences a chip.
     attention: implementation; '' is the preset's.
     optimizer: name.
-    bindings: `prefix_lm_preset.FIELD = VALUE` or `OptimizerConfig.FIELD = ..`.
+    bindings: `prefix_lm_preset.FIELD = VALUE` (`super_resolution_preset` for
+      its models) or `OptimizerConfig.FIELD = ..`.
 
   Raises:
     UserError: a name is unknown, or parts do not go together.
   """
-  from videopoet_jax.core import tasks
-  from videopoet_jax.models.prefix_lm import presets
   from videopoet_jax.planning import specification
   from videopoet_jax.planning import topologies
   from videopoet_jax.training import optimizers
 
   changes = _changes(bindings)
-  fields = changes['prefix_lm_preset']
+  given: dict[str, Any] = {}
   if remat:
-    fields['remat'] = remat
+    given['remat'] = remat
   if attention:
-    fields['attention'] = attention
-  config = presets.preset(model, **fields)
-  space = tasks.LayoutSpace()
+    given['attention'] = attention
+  config, space, names = _subjects(model, changes, given, layouts, clips)
   parsed = topologies.parse(topology, slices)
   first = specification.Specification(
     config=config,
     space=space,
-    layout='',
+    layout=names[0],
     topology=parsed,
     batch_per_chip=batch_per_chip,
     mesh=specification.parse_mesh(mesh, slices),
@@ -112,9 +117,58 @@ def plan(
     ),
   )
   first.mesh_sizes()
-  names = layout_names(space, layouts, clips)
-  config.check(space.vocabulary, space.layouts(names))
   return [dataclasses.replace(first, layout=name) for name in names]
+
+
+def _subjects(
+  model: str,
+  changes: dict[str, dict[str, Any]],
+  given: dict[str, Any],
+  layouts: Sequence[str],
+  clips: Sequence[str],
+) -> tuple[Any, Any, list[str]]:
+  """Config, space and the names of layouts or units, checked."""
+  from videopoet_jax.core import tasks
+  from videopoet_jax.core import upscaling
+  from videopoet_jax.models.prefix_lm import presets
+  from videopoet_jax.models.super_resolution import presets as sr_presets
+  from videopoet_jax.planning import subjects
+
+  stages = sr_presets.STAGES
+  is_upscaling = model in stages or model in sr_presets.NAMES
+  used, unused = _PRESETS[::-1] if is_upscaling else _PRESETS
+  if changes[unused]:
+    raise errors.ConfigError(
+      f'--gin.{unused}: the model {model!r} is made by {used}; give '
+      f'--gin.{used}.FIELD.'
+    )
+  fields = changes[used] | given
+  if not is_upscaling:
+    if model not in presets.NAMES:
+      hint = errors.near_names(
+        model, (*presets.NAMES, *sr_presets.NAMES, *stages)
+      )
+      raise errors.ConfigError(f'no model preset {model!r}{hint}.')
+    config = presets.preset(model, **fields)
+    space = tasks.LayoutSpace()
+    names = layout_names(space, layouts or (_LAYOUT,), clips)
+    config.check(space.vocabulary, space.layouts(names))
+    return config, space, names
+  name, unit = stages.get(model, (model, ''))
+  upscaled = sr_presets.preset(name, **fields)
+  grids = subjects.Grids()
+  names = list(layouts) or [unit]
+  if not all(names):
+    raise errors.ConfigError(
+      f'--model {model} has no size of its own: give --layout '
+      'super_resolution/FRAMESxHEIGHTxWIDTH of the result, or --model '
+      f'{" or ".join(stages)}.'
+    )
+  for each in names:
+    upscaled.check(
+      upscaling.Upscaling.parse(each), grids.visual, grids.low_visual
+    )
+  return upscaled, grids, names
 
 
 def layout_names(
@@ -178,19 +232,33 @@ def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='videopoet plan',
     description='Compiles the train step for a TPU slice, with no TPU: memory '
-    'a chip, work, traffic, and an estimate of its time. The model is changed '
-    'with --gin.prefix_lm_preset.FIELD=VALUE, the optimizer with '
+    'a chip, work, traffic, and an estimate of its time; or a whole call that '
+    'generates. The model is changed with --gin.prefix_lm_preset.FIELD=VALUE '
+    'or --gin.super_resolution_preset.FIELD=VALUE, the optimizer with '
     '--gin.OptimizerConfig.FIELD=VALUE.',
   )
   add = parser.add_argument
-  add('--model', default='8b', help='300m, 1b, 8b, ... (gin/models)')
+  add(
+    '--model',
+    default='8b',
+    help='300m, 1b, 8b, sr_stage1, sr_stage2, ... (gin/models)',
+  )
+  add(
+    '--program',
+    default='train',
+    choices=PROGRAMS,
+    help='a train step; `sample`, a call that upscales; `decode`, one that '
+    'generates with the language model',
+  )
+  add('--steps', type=int, default=24, help='of `--program sample`')
   add('--topology', default='v5p:4x4x4', help='v5p:4x4x4, v5e:16x16, v6e:8x8')
   add('--slices', type=int, default=1, help='slices of that shape')
   add('--mesh', default='', help='for example fsdp=16,tensor=4; all to fsdp')
   add(
     '--layout',
     action='append',
-    help='a name, `all`, or `longest` (the longest of each clip); repeatable',
+    help='a name, `all`, or `longest` (the longest of each clip); '
+    'super_resolution/17x448x256 for its models; repeatable',
   )
   add(
     '--clip',
@@ -262,7 +330,7 @@ def main(argv: Sequence[str]) -> int:
     topology=flags.topology,
     slices=flags.slices,
     mesh=flags.mesh,
-    layouts=flags.layout or ('text_to_video/17x128x128',),
+    layouts=flags.layout or (),
     clips=flags.clip or _CLIPS,
     remat=flags.remat,
     batch_per_chip=flags.batch_per_chip,
@@ -276,6 +344,10 @@ def main(argv: Sequence[str]) -> int:
     else cache.default_directory()
   )
   planner = planner_lib.Planner(directory=directory, say=say)
+  if flags.program != 'train':
+    from videopoet_jax.jobs import plan_generation
+
+    return plan_generation.run(planner, plans, flags)
   if flags.search:
     tried = planner_lib.candidates(
       plans[0],

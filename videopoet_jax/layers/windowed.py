@@ -36,12 +36,18 @@ class Source(NamedTuple):
     vectors_BSD: one a key.
     angles_SP: rotary angles of the keys; None where they have no place.
     visible_BS: bool, keys that may be seen; None for all.
+    copies: queries' sequences in a row that share a row of `vectors_BSD`.
   """
 
   name: str
   vectors_BSD: jax.Array
   angles_SP: np.ndarray | None = None
   visible_BS: jax.Array | None = None
+  copies: int = 1
+
+  def shared(self, rows: jax.Array) -> jax.Array:
+    """Rows, once for each sequence of queries."""
+    return jnp.repeat(rows, self.copies, axis=0) if self.copies > 1 else rows
 
 
 class Conditions(NamedTuple):
@@ -104,14 +110,16 @@ class SourceAttention(nn.Module):
     keys, values = [], []
     for source in sources:
       suffix = f'_{source.name}' if len(sources) > 1 else ''
-      keys.append(
-        place(
-          f'key_norm{suffix}',
-          project(f'key{suffix}', source.vectors_BSD),
-          source.angles_SP,
-        )
+      key_BNSH = place(
+        f'key_norm{suffix}',
+        project(f'key{suffix}', source.vectors_BSD),
+        source.angles_SP,
       )
-      values.append(project(f'value{suffix}', source.vectors_BSD))
+      # Copied behind the projection, which is then computed once.
+      keys.append(source.shared(key_BNSH))
+      values.append(
+        source.shared(project(f'value{suffix}', source.vectors_BSD))
+      )
     heads_BNLH = attention.attend(
       query_BNLH,
       jnp.concatenate(keys, axis=2) if len(keys) > 1 else keys[0],
@@ -133,14 +141,14 @@ def _visible(sources: Sequence[Source]) -> jax.Array | None:
   """Bool (B, keys of all sources), None where all are visible."""
   if all(source.visible_BS is None for source in sources):
     return None
+  rows = [
+    jnp.ones(source.vectors_BSD.shape[:2], bool)
+    if source.visible_BS is None
+    else source.visible_BS
+    for source in sources
+  ]
   return jnp.concatenate(
-    [
-      jnp.ones(source.vectors_BSD.shape[:2], bool)
-      if source.visible_BS is None
-      else source.visible_BS
-      for source in sources
-    ],
-    axis=1,
+    [source.shared(row) for source, row in zip(sources, rows)], axis=1
   )
 
 
@@ -196,13 +204,14 @@ class WindowedLayer(nn.Module):
 
     inputs_NLD = normal('attention')
     itself = Source('self', inputs_NLD, angles)
+    text = Source(
+      'text',
+      conditions.text_BSD,
+      None,
+      conditions.visible_BS,
+      copies=number if joint else 1,
+    )
     if joint:
-      text = Source(
-        'text',
-        jnp.repeat(conditions.text_BSD, number, axis=0),
-        None,
-        jnp.repeat(conditions.visible_BS, number, axis=0),
-      )
       stream_NLD += attend('attention')(inputs_NLD, (itself, low, text), angles)
     else:
       stream_NLD += attend('attention')(inputs_NLD, (itself,), angles)
@@ -210,7 +219,6 @@ class WindowedLayer(nn.Module):
         normal('low_attention'), (low,), angles
       )
       # All cells of an example read the same text: no windows are needed.
-      text = Source('text', conditions.text_BSD, None, conditions.visible_BS)
       added_BLD = attend('text_attention')(
         normal('text_attention').reshape(batch, -1, width), (text,)
       )

@@ -19,8 +19,10 @@ import jax
 import videopoet_jax
 from videopoet_jax.planning import compile as compile_lib
 
-# What a program is made of; a change of any of their files makes it stale.
-_ROOMS = ('core', 'parallel', 'layers', 'losses', 'models', 'training')
+# What a train step is made of; a change of any of their files makes it stale.
+TRAINING = ('core', 'parallel', 'layers', 'losses', 'models', 'training')
+# What a program that generates is made of.
+GENERATION = (*TRAINING, 'inference')
 
 
 def default_directory() -> pathlib.Path:
@@ -30,24 +32,29 @@ def default_directory() -> pathlib.Path:
 
 
 @functools.cache
-def source_fingerprint() -> str:
-  """Of the package's files that a compiled step depends on, and libraries."""
+def source_fingerprint(rooms: tuple[str, ...] = TRAINING) -> str:
+  """Of the package's files that a program depends on, and of libraries."""
   found = hashlib.sha256(jax.__version__.encode())
   try:
     found.update(importlib.metadata.version('libtpu').encode())
   except importlib.metadata.PackageNotFoundError:
     pass
   root = pathlib.Path(videopoet_jax.__file__).parent
-  for room in _ROOMS:
+  for room in rooms:
     for path in sorted((root / room).rglob('*.py')):
       found.update(path.relative_to(root).as_posix().encode())
       found.update(path.read_bytes())
   return found.hexdigest()
 
 
-def key(*parts: Any) -> str:
-  """Name of what frozen dataclasses and plain values describe."""
-  text = repr((source_fingerprint(), *parts))
+def key(*parts: Any, rooms: tuple[str, ...] = TRAINING) -> str:
+  """Name of what frozen dataclasses and plain values describe.
+
+  Args:
+    *parts: of the description.
+    rooms: whose files the program is made of.
+  """
+  text = repr((source_fingerprint(rooms), *parts))
   return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

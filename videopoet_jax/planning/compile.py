@@ -21,7 +21,6 @@ from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import topologies
 from videopoet_jax.training import lowering
-from videopoet_jax.training import prefix_lm
 
 GRADIENTS, UPDATE = 'gradients', 'update'
 # Schedules are functions of the step: their length changes no program.
@@ -145,9 +144,7 @@ def train_step(
   mesh = mesh_lib.create(plan.mesh, devices)
   rules = plan.rules
   # Frozen, so its name is read-only: mypy takes the protocol's for settable.
-  trainable: Any = prefix_lm.PrefixLMTrainable(
-    plan.config, plan.space, (plan.layout,)
-  )
+  trainable: Any = plan.subject.trainable()
   step = lowering.prepare(
     trainable,
     plan.optimizer,
@@ -163,7 +160,7 @@ def train_step(
   def compiler(lower: Callable[[], Any]) -> Callable[[], Program]:
     def run() -> Program:
       with mesh_lib.use(mesh, rules):
-        return _compile(lower())
+        return compile_lowered(lower())
 
     return run
 
@@ -190,7 +187,8 @@ def per_device_bytes(tree: Any) -> int:
   return total
 
 
-def _compile(lowered: Any) -> Program:
+def compile_lowered(lowered: Any) -> Program:
+  """Compiles; a program that does not fit says what it asked for."""
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:

@@ -15,13 +15,11 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from videopoet_jax.layers import splash
 from videopoet_jax.planning import compile as compile_lib
 from videopoet_jax.planning import hlo
 from videopoet_jax.planning import network as network_lib
 from videopoet_jax.planning import schedule
 from videopoet_jax.planning import specification
-from videopoet_jax.planning import work as work_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Estimate:
     """Positions of all sequences, as the training loop counts them."""
     if not self.seconds:
       return None
-    tokens = self.plan.batch * self.plan.sequence_layout().length
+    tokens = self.plan.batch * self.plan.subject.positions
     return tokens / self.seconds
 
   def to_json(self) -> dict[str, Any]:
@@ -114,8 +112,8 @@ def estimate(
     step: how.
     programs: by name, those of `step.compilers`.
   """
-  layout = plan.sequence_layout()
-  work = work_lib.of_layout(plan.config, layout)
+  subject = plan.subject
+  pairs = subject.kernel_pairs(plan.mesh_sizes()['sequence'])
   tally: schedule.Tally | None = schedule.Tally()
   network = network_lib.Network(plan.topology, step.devices)
   chip = plan.topology.chip
@@ -128,30 +126,16 @@ def estimate(
       network,
       clock_hz=chip.clock_hz,
       peak_flops=chip.peak_flops,
-      kernel_pairs=_kernel_pairs(plan),
+      kernel_pairs=pairs,
     )
     tally.add(scheduler.total())
   return Estimate(
     plan,
     _memory(plan, step, programs),
-    plan.batch * work.train,
-    plan.batch * work_lib.recomputation(plan.config, layout),
+    plan.batch * subject.work().train,
+    plan.batch * subject.recomputation(),
     tally,
   )
-
-
-def _kernel_pairs(plan: specification.Specification) -> float:
-  """Pairs of query and key that Splash works on, for a sequence and head.
-
-  Whole blocks, so more than the mask leaves; a chip's share where the mesh
-  splits the sequence.
-  """
-  layout = plan.sequence_layout()
-  parts = plan.mesh_sizes()['sequence']
-  length = -(-layout.input_length // parts) * parts
-  blocks = splash.choose_blocks(length, layout.prefix_length, parts)
-  run = splash.blocks_run(length, layout.prefix_length, blocks)
-  return float(run.sum()) * blocks.queries * blocks.keys / parts
 
 
 def _memory(
@@ -208,21 +192,21 @@ def _activations(
   Under a scan these are the loops' arrays whose first axis counts layers,
   parameters and their gradients aside: float arrays of the compute dtype.
   """
-  config = plan.config
-  if not config.scan_layers or not program.text:
+  number = plan.subject.scanned
+  if not plan.config.scan_layers or not program.text:
     return 0
   module = hlo.parse(program.text)
   largest = 0
   for computation, instruction in module.walk():
     if instruction.opcode != 'while':
       continue
-    if module.trips(computation, instruction) != config.num_layers:
+    if module.trips(computation, instruction) != number:
       continue
     # Parameters have no axis of positions: three axes and more do.
     kept = [
       array
       for array in instruction.arrays
-      if len(array.shape) >= 4 and array.shape[0] == config.num_layers
+      if len(array.shape) >= 4 and array.shape[0] == number
     ]
     by_shape: dict[Any, int] = {}
     for array in kept:

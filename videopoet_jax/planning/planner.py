@@ -9,6 +9,7 @@ from typing import Any
 from videopoet_jax.planning import cache
 from videopoet_jax.planning import compile as compile_lib
 from videopoet_jax.planning import estimate as estimate_lib
+from videopoet_jax.planning import generation as generation_lib
 from videopoet_jax.planning import specification
 
 
@@ -68,14 +69,36 @@ class Planner:
     for index, plan in enumerate(plans):
       yield self.plan(plan, left=len(plans) - index - 1)
 
+  def generation(
+    self, generation: generation_lib.Generation
+  ) -> generation_lib.Estimate:
+    """Compiles a call that generates, or reads what was compiled before.
+
+    Args:
+      generation: what to compile.
+
+    Raises:
+      UserError: parts of the plan do not go together, or libtpu is missing.
+    """
+    plan = generation.plan
+    plan.mesh_sizes()
+    devices = self._devices
+    if devices is None:
+      devices = compile_lib.devices_of(plan.topology)
+    program, _ = self._program(
+      generation.name, plan, generation.compiler(devices), cache.GENERATION
+    )
+    return generation.estimate(program, devices)
+
   def _program(
     self,
     name: str,
     plan: specification.Specification,
     run: Callable[[], compile_lib.Program],
+    rooms: tuple[str, ...] = cache.TRAINING,
   ) -> tuple[compile_lib.Program, bool]:
     """The program, and whether it had to be compiled."""
-    key = cache.key(name, _relevant(name, plan), self._kind())
+    key = cache.key(name, _relevant(name, plan), self._kind(), rooms=rooms)
     if key in self._memory:
       return self._memory[key], False
     found = None
@@ -117,9 +140,7 @@ def _relevant(name: str, plan: specification.Specification) -> Any:
   """What a program depends on: the update knows neither layout nor batch."""
   if name != compile_lib.UPDATE:
     return plan
-  config = dataclasses.replace(
-    plan.config, remat='none', attention='xla', loss_chunk=0
-  )
+  config = plan.subject.bare_config()
   return dataclasses.replace(plan, config=config, layout='', batch_per_chip=1)
 
 

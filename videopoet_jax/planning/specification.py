@@ -4,23 +4,21 @@ import dataclasses
 import math
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import tasks
-from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.planning import subjects
 from videopoet_jax.planning import topologies
 from videopoet_jax.training import optimizers
 
 
 @dataclasses.dataclass(frozen=True)
 class Specification:
-  """A train step to be compiled.
+  """A model on a slice, its train step to be compiled or what it generates.
 
   Attributes:
     config: the model's sizes and choices, remat policy and attention included.
-    space: vocabulary and grids that layouts are built from.
-    layout: a layout's name.
+    space: vocabulary and grids that sizes are built from.
+    layout: name of a layout, or of a unit of super-resolution.
     topology: where it is to run.
     batch_per_chip: sequences a chip; below one where several chips share a
       sequence.
@@ -30,8 +28,8 @@ class Specification:
     ema: whether the run keeps averaged parameters.
   """
 
-  config: config_lib.PrefixLMConfig
-  space: tasks.LayoutSpace
+  config: subjects.Config
+  space: subjects.Space
   layout: str
   topology: topologies.Topology
   batch_per_chip: float = 1.0
@@ -40,9 +38,10 @@ class Specification:
   optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
   ema: bool = False
 
-  def sequence_layout(self) -> layout_lib.SequenceLayout:
-    """The layout itself."""
-    return self.space.layout(self.layout)
+  @property
+  def subject(self) -> subjects.Subject:
+    """The model at that size."""
+    return subjects.of(self.config, self.space, self.layout)
 
   @property
   def batch(self) -> int:

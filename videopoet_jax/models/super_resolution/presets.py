@@ -14,6 +14,8 @@ from videopoet_jax.models.super_resolution import config as config_lib
 _LARGE: dict[str, Any] = {
   'head_dim': 128,
   'text': 'embeddings',
+  # Windows are too short for the fused kernels to gain on them.
+  'attention': 'xla',
   'remat': 'full',
   'dtype': 'bfloat16',
 }

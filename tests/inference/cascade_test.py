@@ -1,0 +1,138 @@
+"""Cascades: ids from stage to stage, pixels where they must, long video."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.inference import super_resolution_folder
+from videopoet_jax.core import errors
+from videopoet_jax.inference import cascade as cascade_lib
+from videopoet_jax.inference import super_resolution
+from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.inference import super_resolution_long
+
+_FEW = config_lib.UpscaleConfig(num_steps=2)
+
+
+@pytest.fixture(scope='module')
+def stage(tmp_path_factory):
+  path = tmp_path_factory.mktemp('stage')
+  super_resolution_folder.write(path)
+  return super_resolution.Upscaler.load(path)
+
+
+@pytest.fixture(scope='module')
+def video():
+  return np.random.default_rng(0).integers(
+    0, 256, (1, 17, 16, 16, 3), dtype=np.uint8
+  )
+
+
+class _Counted:
+  """A tokenizer that counts its calls."""
+
+  def __init__(self, tokenizer):
+    self.tokenizer, self.spec = tokenizer, tokenizer.spec
+    self.encoded = self.decoded = 0
+
+  def encode(self, video):
+    self.encoded += 1
+    return self.tokenizer.encode(video)
+
+  def decode(self, ids):
+    self.decoded += 1
+    return self.tokenizer.decode(ids)
+
+
+def test_ids_pass_from_stage_to_stage(stage, video):
+  counted = _Counted(stage.visual)
+  stage = dataclasses.replace(stage, visual=counted, low=counted)
+  cascade = cascade_lib.Cascade((stage, stage))
+  assert cascade.scale == 4
+  fingerprint = stage.described.fingerprints['low']
+  clips = cascade_lib.Clips(counted.tokenizer.encode(video), fingerprint, video)
+  said = []
+  made = cascade.run(clips, configs=(_FEW, _FEW), say=said.append)
+  assert made.ids_BTHW.shape == (1, 5, 8, 8)
+  assert made.video_BTHWC.shape == (1, 17, 64, 64, 3)
+  # Pixels are made once, of the result.
+  assert (counted.encoded, counted.decoded, said) == (0, 1, [])
+  # The same ids come of two calls by hand.
+  first = stage.upscale(clips.ids_BTHW, config=_FEW, decode_signals=False)
+  second = stage.upscale(first.ids_BTHW, config=_FEW, seed=1)
+  np.testing.assert_array_equal(second.ids_BTHW, made.ids_BTHW)
+
+
+def test_ids_of_another_tokenizer_are_made_anew_or_refused(
+  stage, video, tmp_path
+):
+  super_resolution_folder.write(tmp_path / 'other', low_seed=1)
+  other = super_resolution.Upscaler.load(tmp_path / 'other')
+  assert other.low.fingerprint != other.visual.fingerprint
+  ids, fingerprint = stage.low.encode(video), stage.low.fingerprint
+  said = []
+  clips = cascade_lib.Clips(ids, fingerprint, video)
+  again = cascade_lib.low_ids(other, clips, said.append)
+  np.testing.assert_array_equal(again, other.low.encode(video))
+  assert len(said) == 1 and 'encoded again' in said[0]
+  with pytest.raises(errors.CheckpointError, match='no pixels'):
+    cascade_lib.low_ids(other, cascade_lib.Clips(ids, fingerprint))
+  blind = dataclasses.replace(other, low=None)
+  with pytest.raises(errors.CheckpointError, match='low_tokenizer'):
+    cascade_lib.low_ids(blind, clips)
+
+
+def test_what_cannot_be_handed_on_is_said_before(stage):
+  fingerprint = stage.described.fingerprints['low']
+  cascade = cascade_lib.Cascade((stage, stage))
+  cascade.check_source(fingerprint, has_pixels=False)
+  cascade.check_source('another', has_pixels=True)
+  with pytest.raises(errors.CheckpointError, match='no pixels'):
+    cascade.check_source('another', has_pixels=False)
+  mute = dataclasses.replace(stage, visual=None)
+  with pytest.raises(errors.CheckpointError, match='visual_tokenizer/'):
+    cascade_lib.Cascade((stage, mute)).check_source(fingerprint, True)
+
+
+def test_scales_and_sizes_that_do_not_fit_are_refused(stage):
+  cascade = cascade_lib.Cascade((stage, stage))
+  cascade.check_scale(4)
+  with pytest.raises(errors.ConfigError, match='4x in all; give --upscale 4x'):
+    cascade.check_scale(8)
+  cascade.check_clip(17, 16, 16)
+  with pytest.raises(errors.LayoutError, match='9 frames'):
+    cascade.check_clip(9, 16, 16)
+  with pytest.raises(errors.ConfigError, match='2 stages'):
+    cascade.run(cascade_lib.Clips(), configs=(_FEW,))
+  with pytest.raises(errors.ConfigError, match='--super_resolution'):
+    cascade_lib.Cascade(())
+
+
+def test_pieces_cover_a_video():
+  assert super_resolution_long.pieces(17, 17, 9) == (0,)
+  assert super_resolution_long.pieces(33, 17, 9) == (0, 8, 16)
+  assert super_resolution_long.pieces(24, 17, 9) == (0, 7)
+  assert super_resolution_long.pieces(3, 1, 0) == (0, 1, 2)
+
+
+def test_long_video_is_made_larger_piece_by_piece(stage, video, monkeypatch):
+  long = np.concatenate([video, video[:, :7]], axis=1)
+  upscale, given = super_resolution.Upscaler.upscale, []
+
+  def watched(self, low, text=None, **settings):
+    given.append(settings['given'])
+    return upscale(self, low, text, **settings)
+
+  monkeypatch.setattr(super_resolution.Upscaler, 'upscale', watched)
+  cascade = cascade_lib.Cascade((stage,))
+  made = cascade.run_long(long, configs=(_FEW,))
+  assert made.shape == (1, 24, 32, 32, 3)
+  # The second piece begins with frames 7 to 15 of what the first has made.
+  assert len(given) == 2 and given[0] is None
+  known = stage.visual.encode(made[:, 7:16])
+  np.testing.assert_array_equal(given[1].ids_BTHW[:, :3], known)
+  assert given[1].known_BTHW[:, :3].all()
+  assert not given[1].known_BTHW[:, 3:].any()
+  with pytest.raises(errors.LayoutError, match='give a longer one'):
+    cascade.run_long(long[:, :9])
