@@ -141,9 +141,7 @@ def test_a_checkpoint_says_what_sampling_needs():
 
 def test_sizes_that_windows_do_not_divide_are_refused():
   with pytest.raises(errors.LayoutError, match='window'):
-    dataclasses.replace(
-      _trainable(), unit_names=('super_resolution/5x48x48',)
-    )
+    dataclasses.replace(_trainable(), unit_names=('super_resolution/5x48x48',))
   with pytest.raises(errors.ConfigError, match='low_noise is 1.5'):
     _trainable(low_noise=1.5)
 

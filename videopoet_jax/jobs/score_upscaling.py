@@ -32,6 +32,7 @@ from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 REPORT = 'upscaling.json'
 PICTURE = 'upscaling.png'
 _LOW_TOKENS = 'low_tokens'
+_CONFIG = config_lib.UpscaleConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +216,7 @@ def score(
   clips: int = 64,
   reduce: int = 1,
   steps: Sequence[int] = (24,),
-  config: config_lib.UpscaleConfig = config_lib.UpscaleConfig(),
+  config: config_lib.UpscaleConfig = _CONFIG,
   text: bool = True,
   grey: bool = False,
   noise: float = 0.0,
@@ -323,7 +324,6 @@ def _parser() -> argparse.ArgumentParser:
     description='Scores super-resolution against bicubic and the truth.',
   )
   add = parser.add_argument
-  default = config_lib.UpscaleConfig()
   add('--checkpoint', nargs='+', required=True, help='stages, in order')
   add('--media', required=True, help='data set folder of clips')
   add('--out', required=True, help='folder for figures and a picture')
@@ -331,7 +331,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--clips', type=int, default=64, help='at most so many (64)')
   add('--reduce', type=int, default=1, help='divide their size by this first')
   add('--steps', type=int, nargs='+', default=[24], help='of decoding (24)')
-  for name, value in dataclasses.asdict(default).items():
+  for name, value in dataclasses.asdict(_CONFIG).items():
     if name != 'num_steps':
       add(f'--{name}', type=type(value), default=value, help=f'({value})')
   add('--no_text', action='store_true', help='give no captions')
