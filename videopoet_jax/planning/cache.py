@@ -34,7 +34,7 @@ def default_directory() -> pathlib.Path:
 
 @functools.cache
 def source_fingerprint(rooms: tuple[str, ...] = TRAINING) -> str:
-  """Of all that a compiled program depends on: our files, libraries, options."""
+  """Of all that a program depends on: our files, libraries, options."""
   found = hashlib.sha256(jax.__version__.encode())
   found.update(os.environ.get(compiler.VARIABLE, '').encode())
   try:
