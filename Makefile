@@ -9,6 +9,7 @@ SHELL := /bin/bash
 BIN := .venv/bin
 STAMP := .venv/.ready
 PARITY_STAMP := .venv/.parity
+LIBTPU_STAMP := .venv/.libtpu
 # A test's compilations are kept on disk; processes beyond the cores only wait.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); echo $$((n < 4 ? n : 4)))
@@ -42,11 +43,13 @@ demo_full: setup ## the same, larger (hours): demo_full/report.html
 test: setup lint wheel_test test_suite ## lint, wheel and all tests
 
 .PHONY: test_suite
-# Continuous integration also compares with other implementations; where they
-# cannot be installed those tests are skipped, and the summary says so.
+# Continuous integration also compares with other implementations and compiles
+# for TPUs; where their packages cannot be installed it says so and goes on.
 test_suite: setup ## the tests alone (ARGS='-k name' selects)
 	@if [ "$${CI:-}" = true ]; then $(MAKE) --no-print-directory $(PARITY_STAMP) || true; fi
 	$(PYTEST) --durations=15 $(ARGS)
+	@if [ "$${CI:-}" = true ] && $(MAKE) --no-print-directory $(LIBTPU_STAMP); then \
+	  $(MAKE) --no-print-directory test_plans ARGS='-k fits'; fi
 
 .PHONY: test_kills
 test_kills: setup ## twenty kills at random moments; resumed runs are equal
@@ -62,6 +65,14 @@ test_parity: $(PARITY_STAMP) ## comparisons with PyTorch implementations
 
 $(PARITY_STAMP): $(STAMP) .ci/parity
 	@.ci/parity
+	@touch $@
+
+.PHONY: test_plans
+test_plans: $(LIBTPU_STAMP) ## train steps compiled for TPU slices (installs libtpu)
+	PYTHONPATH=.venv/libtpu $(BIN)/python -m pytest -m tpu_aot $(ARGS)
+
+$(LIBTPU_STAMP): $(STAMP) .ci/libtpu
+	@.ci/libtpu
 	@touch $@
 
 .PHONY: lint

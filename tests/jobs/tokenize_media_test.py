@@ -1,6 +1,7 @@
 """`videopoet tokenize`: clips to tokens that say whose they are."""
 
 import json
+import re
 
 from flax import linen as nn
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
+from videopoet_jax.core import resizing
 from videopoet_jax.data import records
 from videopoet_jax.data import tokens
 from videopoet_jax.data.shapes import builder
@@ -189,3 +191,57 @@ def test_tokens_are_not_overwritten_unasked(folders, written):
   arguments = {**folders, 'output': str(written)}
   with pytest.raises(errors.DataError, match='exists already'):
     tokenize_media.tokenize(**arguments)
+
+
+def test_pairs_hold_the_clips_and_the_same_at_half_the_size(
+  folders, tmp_path_factory
+):
+  output = tmp_path_factory.mktemp('out') / 'pairs'
+  argv = [f'--{n}={folders[n]}' for n in ('media', 'visual_tokenizer')]
+  argv += [f'--output={output}', '--low_scale=2', '--batch=4', '--most=3']
+  assert cli.run(tokenize_media.main, [*argv, '--conditions']) == 0
+  visual = interface.load(folders['visual_tokenizer'])
+  info = tokens.check_pairs(output)
+  assert info.low == info.visual == visual.spec and info.low_scale == 2
+  assert info.low_fingerprint == visual.fingerprint
+  assert info.clip == (9, 16, 16)
+  found = _examples(output, 'train')
+  assert len(found) == 3 and len(_examples(output, 'validation')) == 2
+  for clip, example in zip(_examples(folders['media'], 'train'), found):
+    small = resizing.reduce_pixels(clip['video'], 2)
+    np.testing.assert_array_equal(
+      example['low_tokens'], visual.encode(small[None])[0]
+    )
+    assert example['low_tokens'].shape == (3, 1, 1)
+    assert example['video_tokens'].shape == (3, 2, 2)
+
+
+def test_clips_are_encoded_below_their_own_size(folders, tmp_path):
+  output = tmp_path / 'reduced'
+  argv = [f'--{n}={folders[n]}' for n in ('media', 'visual_tokenizer')]
+  argv += [f'--output={output}', '--reduce=2', '--batch=4']
+  assert cli.run(tokenize_media.main, [*argv, '--conditions']) == 0
+  visual = interface.load(folders['visual_tokenizer'])
+  assert tokens.read_info(output).clip == (9, 8, 8)
+  clip, example = (_examples(x, 'train')[0] for x in (folders['media'], output))
+  small = resizing.reduce_pixels(clip['video'], 2)
+  np.testing.assert_array_equal(
+    example['video_tokens'], visual.encode(small[None])[0]
+  )
+
+
+@pytest.mark.parametrize(
+  ('flags', 'message'),
+  [
+    (['--reduce=2', '--low_scale=2'], 'reduced by 2.*use 16'),
+    (['--reduce=3'], '16 x 16, reduced by 3.*use 15 or 18'),
+    (['--low_tokenizer=x'], 'give --low_scale 2'),
+  ],
+)
+def test_sizes_that_make_no_pairs_are_refused(
+  folders, tmp_path, capsys, flags, message
+):
+  argv = [f'--{n}={folders[n]}' for n in ('media', 'visual_tokenizer')]
+  argv += [f'--output={tmp_path / "no"}', *flags]
+  assert cli.run(tokenize_media.main, argv) == 2
+  assert re.search(message, capsys.readouterr().err)

@@ -137,6 +137,28 @@ def test_a_started_gather_is_covered_by_what_runs_between(cycles, waits):
   assert found.seconds == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(('cycles', 'waits'), [(10, True), (10**6, False)])
+def test_a_scatter_on_the_sparse_cores_is_covered_likewise(cycles, waits):
+  found = _tally(
+    _entry(
+      '%p = f32[1000000]{0} parameter(0)',
+      '%s = ((), (), s32[1]) call-start(), '
+      'async_execution_thread="sparsecore", to_apply=%on_sparse_cores',
+      '%n = f32[1000000]{0} negate(%p), '
+      f'backend_config={{"estimated_cycles":"{cycles}"}}',
+      'ROOT %d = f32[250000]{0} call-done(%s)',
+      before='%on_sparse_cores (q: f32[1000000]) -> f32[250000] {\n'
+      '  %q = f32[1000000]{0} parameter(0)\n'
+      '  ROOT %r = f32[250000]{0} reduce-scatter(%q), '
+      f'{_GATHER}\n}}, execution_thread="sparsecore"\n\n',
+    )
+  )
+  assert found.collectives['reduce-scatter', 'ici'] == pytest.approx(3e6)
+  assert (found.waited_seconds > 0.0) == waits
+  expected = max(cycles / _CLOCK, found.collective_seconds)
+  assert found.seconds == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
   ('opcode', 'shape', 'sent'),
   [

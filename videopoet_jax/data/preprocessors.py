@@ -187,3 +187,24 @@ def random_text(dataset: tf.data.Dataset) -> tf.data.Dataset:
     return {**example, 'text': texts[index]}
 
   return map_examples(pick)(dataset)
+
+
+def spread_low_tokens(dataset: tf.data.Dataset) -> tf.data.Dataset:
+  """Repeats each id of `low_tokens` over the cells of `video_tokens` it covers.
+
+  For tasks whose layouts know one grid only.
+
+  Args:
+    dataset: of examples with `video_tokens` (t, H, W) and `low_tokens`
+      (t, H / scale, W / scale).
+  """
+  shapes = dataset.element_spec
+  _, rows, columns = shapes['video_tokens'].shape
+  _, low_rows, low_columns = shapes['low_tokens'].shape
+
+  def spread(example: Example) -> Example:
+    low = tf.repeat(example['low_tokens'], rows // low_rows, axis=1)
+    low = tf.repeat(low, columns // low_columns, axis=2)
+    return {**example, 'low_tokens': low}
+
+  return map_examples(spread)(dataset)

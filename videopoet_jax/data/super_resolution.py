@@ -1,9 +1,9 @@
 """Batches of tokens at two resolutions, as pure functions of the step.
 
-A compile unit is a size of the result (`core.upscaling`). The clips of a token
-data set fill every unit that is no larger: fewer frames are its first ones (the
-tokenizers are causal), and a smaller frame is a cut of the grid at a place drawn
-for each example, which is what the tiles of a larger frame will be.
+A compile unit is a size of the result (`core.upscaling`). Clips of a token data
+set fill every unit that is no larger: fewer frames are its first ones (the
+tokenizers are causal), and a smaller frame is a cut of the grid at a place
+drawn for each example, which is what the tiles of a larger frame will be.
 """
 
 from collections.abc import Mapping, Sequence
@@ -139,6 +139,7 @@ class UnitReader:
     }
     if self._text.embedded:
       width = self._source.records.shape(preprocessors.TEXT_EMBEDDINGS)[1]
+      assert width is not None
       name = preprocessors.TEXT_EMBEDDINGS
       return {**found, name: ((rows, slots, width), np.float32)}
     return {**found, 'text': ((rows, slots), np.int32)}

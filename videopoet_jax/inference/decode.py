@@ -227,6 +227,22 @@ def compiled_loop(
   layout: layout_lib.SequenceLayout,
   config: sampling.SamplingConfig,
 ) -> jax.Array:
+  """The whole call as one program: the prefix, then a loop over positions.
+
+  Args:
+    params: unboxed.
+    tokens_BL: int32 with the prefix filled, guided halves one after the other.
+    visible_BL: bool, False for hidden conditions.
+    text_embeddings_BSE: float32, where the model takes them.
+    keys_B: one a sample, half as many as rows where guided.
+    guidance: float32 scalar.
+    model: the network.
+    layout: of the sequences.
+    config: how ids are drawn.
+
+  Returns:
+    int32 (samples, L).
+  """
   decoder = Decoder(model, layout)
   constants = decoder.prepare(params)
   runs, index_L = _distinct_runs(layout)

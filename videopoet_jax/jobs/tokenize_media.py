@@ -61,6 +61,7 @@ def tokenize(
   output: str,
   audio_tokenizer: str = '',
   splits: Sequence[str] = (),
+  most: int = 0,
   batch: int = 64,
   conditions: Sequence[str] = ('inpainting', 'outpainting', 'structure'),
   condition_share: float = 1.0,
@@ -79,6 +80,7 @@ def tokenize(
     audio_tokenizer: folder of the audio tokenizer; without it, or without
       sound in the data set, there are no audio tokens.
     splits: of the data set, all by default.
+    most: clips of each split, the first ones; 0 for all.
     batch: clips encoded at a time.
     conditions: which conditions to encode besides the clip; structure only
       where the data set has flow and depth.
@@ -105,6 +107,8 @@ def tokenize(
   records = records_lib.open_records(media)
   splits = tuple(splits) or records.splits
   counts = {split: records.size(split) for split in splits}
+  if most:
+    counts = {split: min(size, most) for split, size in counts.items()}
   visual = interface.load(visual_tokenizer, 'visual_tokenizer')
   audio = None
   if audio_tokenizer and 'audio' in records.features:
@@ -139,7 +143,7 @@ def tokenize(
     output, info, metadata=records.metadata, overwrite=overwrite
   ) as writer:
     for split in splits:
-      for example in encoder.examples(split):
+      for example in encoder.examples(split, counts[split]):
         writer.write(split, example)
         features = tuple(example)
         shown.advance(1, split)
@@ -251,9 +255,9 @@ class Encoder:
     known = [size for size in shape if size is not None]
     return shape == tuple(known) and math.prod(known) <= _MOST_LABEL_VALUES
 
-  def examples(self, split: str) -> Iterator[Mapping[str, Any]]:
-    """The examples of a split, in the order on disk."""
-    dataset = self._records.examples(split, self._names)
+  def examples(self, split: str, most: int) -> Iterator[Mapping[str, Any]]:
+    """The first examples of a split, in the order on disk."""
+    dataset = self._records.examples(split, self._names).take(most)
     batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
     for index, arrays in enumerate(batches):
       # Whole batches: those at which the share's multiples step up.
@@ -337,6 +341,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--audio_tokenizer', default='', help='folder; without it, no sound')
   add('--output', required=True, help='data set folder')
   add('--splits', nargs='*', default=(), help='of the clips (all)')
+  add('--most', type=int, default=0, help='clips of each split (all)')
   add('--batch', type=int, default=64, help='clips encoded at a time (64)')
   add(
     '--conditions',

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 import videopoet_jax
+from videopoet_jax.parallel import compiler
 from videopoet_jax.planning import compile as compile_lib
 
 # What a train step is made of; a change of any of their files makes it stale.
@@ -33,8 +34,9 @@ def default_directory() -> pathlib.Path:
 
 @functools.cache
 def source_fingerprint(rooms: tuple[str, ...] = TRAINING) -> str:
-  """Of the package's files that a program depends on, and of libraries."""
+  """Of all that a program depends on: our files, libraries, options."""
   found = hashlib.sha256(jax.__version__.encode())
+  found.update(os.environ.get(compiler.VARIABLE, '').encode())
   try:
     found.update(importlib.metadata.version('libtpu').encode())
   except importlib.metadata.PackageNotFoundError:

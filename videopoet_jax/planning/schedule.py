@@ -28,7 +28,10 @@ _FREE = {
   'after-all', 'partition-id', 'replica-id', 'iota',
 }  # fmt: skip
 # Opcodes whose called computation runs in their place.
-_CALLS = ('call', 'async-start')
+_CALLS = ('call', 'async-start', 'call-start')
+# Opcodes in whose called computation a collective may hide; the last is of
+# those that run on a chip's sparse cores, beside everything else.
+_HOLDERS = ('fusion', 'async-start', 'call-start')
 
 
 @dataclasses.dataclass
@@ -200,7 +203,7 @@ class Scheduler:
 
   def _source(self, instruction: hlo.Instruction) -> hlo.Instruction | None:
     """The collective that a fusion or an asynchronous start holds, if any."""
-    if instruction.opcode not in ('fusion', 'async-start'):
+    if instruction.opcode not in _HOLDERS:
       return None
     for name in instruction.called.values():
       for inner in self._module.computations[name].instructions:

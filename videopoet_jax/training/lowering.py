@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from videopoet_jax.parallel import compiler
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import state as state_lib
@@ -32,6 +33,7 @@ class TrainStep:
     seed: of everything random in a step.
     accumulate: parts that a batch is split into.
     ema_decay: of the averaged parameters; 0 keeps none.
+    options: what the compiler is told, see `parallel.compiler`.
   """
 
   trainable: trainable_lib.Trainable
@@ -42,6 +44,7 @@ class TrainStep:
   seed: int
   accumulate: int
   ema_decay: float
+  options: dict[str, Any] | None
 
   def lower_gradients(
     self, unit: str, batch: Mapping[str, jax.ShapeDtypeStruct]
@@ -55,14 +58,21 @@ class TrainStep:
     gradients = step_lib.make_gradients(
       self.trainable, unit, seed=self.seed, accumulate=self.accumulate
     )
-    jitted = jax.jit(gradients, out_shardings=(self.shardings.params, None))
+    jitted = jax.jit(
+      gradients,
+      out_shardings=(self.shardings.params, None),
+      compiler_options=self.options,
+    )
     return jitted.lower(self.state.params, batch, self.state.step)
 
   def lower_update(self) -> Any:
     """(state, gradients, loss) -> state and metrics, lowered."""
     update = step_lib.make_update(self.optimizer, ema_decay=self.ema_decay)
     jitted = jax.jit(
-      update, donate_argnums=0, out_shardings=(self.shardings, None)
+      update,
+      donate_argnums=0,
+      out_shardings=(self.shardings, None),
+      compiler_options=self.options,
     )
     # Doubles where JAX is told to have them.
     scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
@@ -112,5 +122,5 @@ def prepare(
   )
   return TrainStep(
     trainable, made, create, state, shardings, seed, optimizer.accumulate,
-    ema_decay,
+    ema_decay, compiler.options(mesh),
   )  # fmt: skip

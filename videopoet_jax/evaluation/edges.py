@@ -1,0 +1,54 @@
+"""How sharp a clip is where the truth is sharp."""
+
+import numpy as np
+
+# Luma of ITU-R BT.601, the one of standard definition.
+_LUMA_3 = np.array([0.299, 0.587, 0.114], np.float32)
+_CHUNK = 16
+
+
+def gradient_magnitude(video_BTHWC: np.ndarray) -> np.ndarray:
+  """How steep the luma is at each inner pixel.
+
+  Args:
+    video_BTHWC: uint8 frames.
+
+  Returns:
+    float32 (B, T, H - 2, W - 2): length of the gradient by central differences,
+    in levels of 255 a pixel.
+  """
+  luma = video_BTHWC.astype(np.float32) @ _LUMA_3
+  across = 0.5 * (luma[..., 1:-1, 2:] - luma[..., 1:-1, :-2])
+  down = 0.5 * (luma[..., 2:, 1:-1] - luma[..., :-2, 1:-1])
+  return np.sqrt(np.square(across) + np.square(down))
+
+
+def edge_error(found_BTHWC: np.ndarray, truth_BTHWC: np.ndarray) -> np.ndarray:
+  """Mean absolute error of the gradient's length, clip by clip.
+
+  Args:
+    found_BTHWC: uint8 frames.
+    truth_BTHWC: uint8 frames of the same size.
+
+  Returns:
+    float64 (B,), in levels of 255 a pixel; 0 for the truth.
+  """
+  errors = []
+  for start in range(0, len(truth_BTHWC), _CHUNK):
+    part = slice(start, start + _CHUNK)
+    error = gradient_magnitude(found_BTHWC[part]) - gradient_magnitude(
+      truth_BTHWC[part]
+    )
+    errors.append(np.abs(error).mean(axis=(1, 2, 3), dtype=np.float64))
+  return np.concatenate(errors)
+
+
+def psnr(found_BTHWC: np.ndarray, truth_BTHWC: np.ndarray) -> np.ndarray:
+  """Peak signal-to-noise ratio in dB, clip by clip: float64 (B,)."""
+  square_B = np.array(
+    [
+      np.mean(np.square(found.astype(np.float32) - truth), dtype=np.float64)
+      for found, truth in zip(found_BTHWC, truth_BTHWC, strict=True)
+    ]
+  )
+  return 10 * np.log10(255.0**2 / np.maximum(square_B, 1e-2))

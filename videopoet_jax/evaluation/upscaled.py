@@ -1,0 +1,97 @@
+"""Figures of clips that were made larger, beside the truth of that size."""
+
+from collections.abc import Mapping
+import dataclasses
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.data.shapes import oracle
+from videopoet_jax.evaluation import edges
+
+ATTRIBUTES = ('kind', 'colour', 'direction', 'speed')
+_BORDER = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+  """Clips at the size that is aimed at.
+
+  Attributes:
+    video_BTHWC: uint8 frames.
+    captions: one a clip, '' where there is none.
+    labels: int (B,) by attribute; empty where clips are no shapes in motion.
+    config: of shapes in motion, likewise None.
+  """
+
+  video_BTHWC: np.ndarray
+  captions: tuple[str, ...]
+  labels: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+  config: shapes_config.ShapesConfig | None = None
+
+
+def figures(video_BTHWC: np.ndarray, truth: Truth) -> dict[str, float]:
+  """Scores clips.
+
+  Args:
+    video_BTHWC: uint8 frames of the truth's size.
+    truth: what they should be.
+
+  Returns:
+    `edge_error` (see `edges.edge_error`) and `psnr` in dB, means over clips;
+    of shapes in motion also the share of clips in which the oracle reads each
+    attribute as it is, and `kept`: all of them, in a sound, steady clip.
+  """
+  found = {
+    'edge_error': float(
+      edges.edge_error(video_BTHWC, truth.video_BTHWC).mean()
+    ),
+    'psnr': float(edges.psnr(video_BTHWC, truth.video_BTHWC).mean()),
+  }
+  if truth.config is None:
+    return found
+  readings = oracle.read_videos(video_BTHWC, truth.config)
+  number = len(readings)
+  for name in ATTRIBUTES:
+    read = np.array([getattr(reading, name) for reading in readings])
+    found[name] = float(np.mean(read == truth.labels[name]))
+  kept = [
+    readings[i].shows(
+      **{name: int(truth.labels[name][i]) for name in ATTRIBUTES}
+    )
+    for i in range(number)
+  ]
+  return {**found, 'kept': float(np.mean(kept))}
+
+
+def write_comparison(
+  path: pathlib.Path,
+  columns: Mapping[str, np.ndarray],
+  *,
+  clips: int = 4,
+  frame: int = 8,
+  side: int = 192,
+) -> None:
+  """A PNG with a row a clip and a column a way of making it larger.
+
+  Args:
+    path: file to write.
+    columns: uint8 (B, T, H, W, 3) by name, in order; H and W may differ.
+    clips: rows.
+    frame: which frame of each clip.
+    side: pixels of the longer side of a picture; pixels are repeated.
+  """
+  rows = []
+  for clip in range(clips):
+    pictures = []
+    for video_BTHWC in columns.values():
+      video_THWC = video_BTHWC[clip]
+      still = video_THWC[min(frame, len(video_THWC) - 1)]
+      scale = max(1, side // max(still.shape[:2]))
+      large = still.repeat(scale, axis=0).repeat(scale, axis=1)
+      edge = ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))
+      pictures.append(np.pad(large, edge, constant_values=255))
+    rows.append(np.concatenate(pictures, axis=1))
+  Image.fromarray(np.concatenate(rows)).save(path, 'PNG', optimize=True)

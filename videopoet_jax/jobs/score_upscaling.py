@@ -1,0 +1,396 @@
+"""`videopoet score_upscaling`: super-resolution against bicubic and the truth.
+
+  videopoet score_upscaling --checkpoint runs/stage1 --media data/shapes128 \
+    --reduce 2 --steps 1 4 8 16 24 48 --out scores
+
+The clips of the media data set, reduced, are the truth; reduced further, and
+encoded, they are the condition. Several checkpoints are a cascade: each takes
+the ids that the one before has made.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import resizing
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.inference import sampling
+from videopoet_jax.inference import super_resolution as upscaler_lib
+from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.jobs import cli
+from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
+
+REPORT = 'upscaling.json'
+PICTURE = 'upscaling.png'
+_LOW_TOKENS = 'low_tokens'
+_CONFIG = config_lib.UpscaleConfig()
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+  """What is made larger.
+
+  Attributes:
+    pixels_BTHWC: uint8 frames, as the tokenizer decodes the ids.
+    ids_BTHW: int32 local ids of the first stage's condition.
+    text: a caption a clip, or None.
+  """
+
+  pixels_BTHWC: np.ndarray
+  ids_BTHW: np.ndarray
+  text: tuple[str, ...] | None
+
+
+def read_truth(media: str, split: str, clips: int, reduce: int) -> Any:
+  """The first clips of a split at the size aimed at, with what is known.
+
+  Args:
+    media: directory of a media data set.
+    split: of it.
+    clips: at most so many.
+    reduce: what height and width are divided by.
+
+  Returns:
+    An `evaluation.upscaled.Truth`.
+
+  Raises:
+    DataError: the data set or the split is missing.
+    LayoutError: reduce does not divide the size.
+  """
+  from videopoet_jax.data import records as records_lib
+  from videopoet_jax.data.shapes import config as shapes_config
+  from videopoet_jax.evaluation import upscaled
+
+  records = records_lib.open_records(media)
+  names = ['video', 'caption', *upscaled.ATTRIBUTES]
+  found = records.examples(split, [n for n in names if n in records.features])
+  examples = list(found.take(clips).as_numpy_iterator())
+  video = resizing.reduce_pixels(
+    np.stack([e['video'] for e in examples]), reduce
+  )
+  captions = tuple(
+    bytes(e.get('caption', b'')).decode('utf-8', 'replace') for e in examples
+  )
+  stored = records.metadata.get('shapes_config')
+  if stored is None:
+    return upscaled.Truth(video, captions)
+  height, width = video.shape[2:4]
+  config = shapes_config.ShapesConfig(**stored)
+  labels = {n: np.array([e[n] for e in examples]) for n in upscaled.ATTRIBUTES}
+  return upscaled.Truth(
+    video,
+    captions,
+    labels,
+    dataclasses.replace(config, height=height, width=width),
+  )
+
+
+def make_condition(
+  truth: Any,
+  first: upscaler_lib.Upscaler,
+  scale: int,
+  *,
+  with_text: bool,
+  grey: bool,
+  noise: float,
+  seed: int,
+) -> Condition:
+  """Encodes the truth at low resolution, disturbed if asked for.
+
+  Args:
+    truth: see `read_truth`.
+    first: the cascade's first stage, whose tokenizer encodes.
+    scale: of the whole cascade.
+    with_text: whether captions are given.
+    grey: whether colour is taken out of the pixels.
+    noise: share of the ids drawn anew.
+    seed: of these.
+  """
+  pixels = resizing.reduce_pixels(truth.video_BTHWC, scale)
+  if grey:
+    luma = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114])
+    pixels = np.repeat(luma[..., None], 3, -1).round().astype(np.uint8)
+  ids_BTHW = first.encode_low(pixels)
+  if noise:
+    drawn = np.random.default_rng(seed)
+    other = drawn.integers(
+      0, first.described.low_visual.codebook_size, ids_BTHW.shape, np.int32
+    )
+    ids_BTHW = np.where(drawn.random(ids_BTHW.shape) < noise, other, ids_BTHW)
+  shown = visual_bundle.to_pixels(first.low.decode(ids_BTHW))
+  return Condition(shown, ids_BTHW, truth.captions if with_text else None)
+
+
+def with_decoder(
+  stage: upscaler_lib.Upscaler, folder: str
+) -> upscaler_lib.Upscaler:
+  """A stage that decodes with another tokenizer of the same encoder.
+
+  Raises:
+    CheckpointError: its encoder is another one.
+  """
+  tokenizer = interface.load(folder, upscaler_lib.VISUAL_FOLDER)
+  pairs = [
+    jax.tree.leaves_with_path(bundle.params['encoder'])
+    for bundle in (stage.visual, tokenizer)
+  ]
+  same = len(pairs[0]) == len(pairs[1]) and all(
+    ours == theirs and np.allclose(a, b, rtol=1e-4, atol=1e-6)
+    for (ours, a), (theirs, b) in zip(*pairs)
+  )
+  if not same:
+    raise errors.CheckpointError(
+      f'the encoder of {folder} is not the one that {stage.name} was trained '
+      'with; give a tokenizer trained from it with '
+      'VisualTokenizerRecipe.decoder_only = True.'
+    )
+  return dataclasses.replace(stage, visual=tokenizer)
+
+
+def upscale(
+  stages: Sequence[upscaler_lib.Upscaler],
+  condition: Condition,
+  config: config_lib.UpscaleConfig,
+  *,
+  seed: int,
+  batch_size: int,
+) -> np.ndarray:
+  """Pixels that a cascade makes of a condition: uint8 (B, T, H, W, 3).
+
+  Raises:
+    CheckpointError: a stage's condition is of another tokenizer than the ids
+      that the stage before makes.
+  """
+  ids_BTHW = condition.ids_BTHW
+  for before, stage in zip([None, *stages], stages):
+    made = before and before.described.fingerprints['visual']
+    taken = stage.described.fingerprints['low']
+    if before and made != taken:
+      raise errors.CheckpointError(
+        f'{stage.name} takes ids of tokenizer {taken}, {before.name} makes '
+        f'those of {made}; train both stages with one tokenizer between them.'
+      )
+    last = stage is stages[-1]
+    result = stage.upscale(
+      ids_BTHW,
+      condition.text,
+      config=config,
+      seed=seed,
+      batch_size=batch_size,
+      decode_signals=last,
+    )
+    ids_BTHW = result.ids_BTHW
+  assert result.video_BTHWC is not None
+  return result.video_BTHWC
+
+
+def upscale_in_order(
+  directory: str,
+  condition: Condition,
+  scale: int,
+  *,
+  temperature: float,
+  seed: int,
+  batch_size: int,
+) -> tuple[np.ndarray, int]:
+  """The same by a prefix language model that writes id after id.
+
+  Args:
+    directory: its checkpoint; its one task has the prefix `low_tokens`, each
+      id repeated over the cells that it covers (`tasks/upscaling.gin`).
+    condition: what is made larger.
+    scale: height and width of the result over those of the condition.
+    temperature: of the draws.
+    seed: likewise.
+    batch_size: clips at a time.
+
+  Returns:
+    uint8 (B, T, H, W, 3), and the number of steps: ids of a clip.
+  """
+  generator = generator_lib.Generator.load(directory)
+  (layout,) = generator.layout_names
+  low = condition.ids_BTHW.repeat(scale, axis=2).repeat(scale, axis=3)
+  given: dict[str, Any] = {_LOW_TOKENS: low}
+  if condition.text is not None:
+    given['text'] = list(condition.text)
+  made = generator.generate(
+    layout,
+    given,
+    seed=seed,
+    config=sampling.SamplingConfig(temperature=temperature),
+    batch_size=batch_size,
+  )
+  assert made.video_BTHWC is not None
+  return made.video_BTHWC, int(np.prod(low.shape[1:]))
+
+
+def score(
+  *,
+  checkpoint: Sequence[str],
+  media: str,
+  out: str,
+  split: str = 'validation',
+  clips: int = 64,
+  reduce: int = 1,
+  steps: Sequence[int] = (24,),
+  config: config_lib.UpscaleConfig = _CONFIG,
+  text: bool = True,
+  grey: bool = False,
+  noise: float = 0.0,
+  decoder: str = '',
+  autoregressive: str = '',
+  autoregressive_temperature: float = 1.0,
+  seed: int = 0,
+  batch_size: int = 32,
+  say: Any = print,
+) -> dict[str, dict[str, float]]:
+  """Scores a cascade at several numbers of steps.
+
+  Args:
+    checkpoint: folders of the stages, in order.
+    media: directory of a media data set.
+    out: folder for the report and a picture.
+    split: of the data set.
+    clips: at most so many.
+    reduce: height and width of the clips are divided by this first.
+    steps: numbers of decoding steps, each scored.
+    config: how ids are drawn, but for the number of steps.
+    text: whether captions are given.
+    grey: whether the condition's colour is taken out.
+    noise: share of the condition's ids drawn anew.
+    decoder: folder of a tokenizer with the encoder of the last stage's result
+      and a decoder trained further (`VisualTokenizerRecipe.decoder_only`), to
+      decode with.
+    autoregressive: checkpoint of a language model to compare with.
+    autoregressive_temperature: of its draws.
+    seed: of the draws.
+    batch_size: clips at a time.
+    say: takes lines for the screen.
+
+  Returns:
+    By method (`truth`, `tokenizer`, `bicubic`, `<n> steps`), figures of
+    `evaluation.upscaled.figures`, and `seconds` a clip where ids were drawn.
+
+  Raises:
+    UserError: something is missing or does not fit.
+  """
+  from videopoet_jax.evaluation import upscaled
+
+  stages = [upscaler_lib.Upscaler.load(folder) for folder in checkpoint]
+  truth = read_truth(media, split, clips, reduce)
+  if decoder:
+    stages[-1] = with_decoder(stages[-1], decoder)
+  scale = math.prod(stage.scale for stage in stages)
+  condition = make_condition(
+    truth, stages[0], scale, with_text=text, grey=grey, noise=noise, seed=seed
+  )
+  height, width = truth.video_BTHWC.shape[2:4]
+  bicubic = resizing.resize_pixels(condition.pixels_BTHWC, height, width)
+  tokenizer = stages[-1].visual
+  if tokenizer is None:
+    raise errors.CheckpointError(
+      f'{stages[-1].name} has no visual_tokenizer/ folder to decode with.'
+    )
+  tokenizer.batch_size = batch_size
+  kept = tokenizer.encode(truth.video_BTHWC)
+  found: dict[str, dict[str, float]] = {}
+
+  def add(name: str, video: np.ndarray, seconds: float = 0.0) -> None:
+    found[name] = upscaled.figures(video, truth)
+    if seconds:
+      found[name]['seconds'] = seconds / len(video)
+    values = '  '.join(f'{k} {v:.4g}' for k, v in found[name].items())
+    say(f'{name:>14}: {values}')
+
+  add('truth', truth.video_BTHWC)
+  add('tokenizer', visual_bundle.to_pixels(tokenizer.decode(kept)))
+  add('bicubic', bicubic)
+  shown = {'condition': condition.pixels_BTHWC, 'bicubic': bicubic}
+  for number in steps:
+    chosen = dataclasses.replace(config, num_steps=number)
+    started = time.monotonic()
+    video = upscale(stages, condition, chosen, seed=seed, batch_size=batch_size)
+    add(f'{number} steps', video, time.monotonic() - started)
+    if number == steps[-1]:
+      shown['upscaled'] = video
+  if autoregressive:
+    started = time.monotonic()
+    video, count = upscale_in_order(
+      autoregressive,
+      condition,
+      scale,
+      temperature=autoregressive_temperature,
+      seed=seed,
+      batch_size=batch_size,
+    )
+    add(f'in order, {count}', video, time.monotonic() - started)
+    shown['in_order'] = video
+  shown['truth'] = truth.video_BTHWC
+  folder = pathlib.Path(out)
+  folder.mkdir(parents=True, exist_ok=True)
+  report = {
+    'clips': len(truth.video_BTHWC),
+    'config': dataclasses.asdict(config),
+    'text': text,
+    'grey': grey,
+    'noise': noise,
+    'figures': found,
+  }
+  (folder / REPORT).write_text(json.dumps(report, indent=2) + '\n')
+  upscaled.write_comparison(folder / PICTURE, shown, clips=min(4, len(bicubic)))
+  return found
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog='videopoet score_upscaling',
+    description='Scores super-resolution against bicubic and the truth.',
+  )
+  add = parser.add_argument
+  add('--checkpoint', nargs='+', required=True, help='stages, in order')
+  add('--media', required=True, help='data set folder of clips')
+  add('--out', required=True, help='folder for figures and a picture')
+  add('--split', default='validation', help='of the clips (validation)')
+  add('--clips', type=int, default=64, help='at most so many (64)')
+  add('--reduce', type=int, default=1, help='divide their size by this first')
+  add('--steps', type=int, nargs='+', default=[24], help='of decoding (24)')
+  for name, value in dataclasses.asdict(_CONFIG).items():
+    if name != 'num_steps':
+      add(f'--{name}', type=type(value), default=value, help=f'({value})')
+  add('--no_text', action='store_true', help='give no captions')
+  add('--grey', action='store_true', help='take colour out of the condition')
+  add('--noise', type=float, default=0.0, help='share of its ids drawn anew')
+  add('--decoder', default='', help='tokenizer with a better decoder')
+  add('--autoregressive', default='', help='language model to compare with')
+  add('--autoregressive_temperature', type=float, default=1.0)
+  add('--seed', type=int, default=0)
+  add('--batch_size', type=int, default=32, help='clips at a time (32)')
+  return parser
+
+
+def main(argv: Sequence[str]) -> int:
+  """Reads the flags and scores."""
+  flags: dict[str, Any] = vars(_parser().parse_args(list(argv)))
+  names = [f.name for f in dataclasses.fields(config_lib.UpscaleConfig)]
+  drawn: Mapping[str, Any] = {n: flags.pop(n) for n in names if n in flags}
+  score(
+    config=config_lib.UpscaleConfig(**drawn),
+    text=not flags.pop('no_text'),
+    **flags,
+  )
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(cli.run(main, sys.argv[1:]))

@@ -1,0 +1,52 @@
+"""What XLA's TPU compiler is told beside the program itself.
+
+Its defaults leave a third of a large step on the table: fusions around matrix
+products get a small part of the fast memory, and collectives run on the core
+that computes, where nothing can cover them. docs/planning.md has the figures.
+"""
+
+import os
+from typing import Any
+
+import jax
+
+# Where a user gives options to the TPU's runtime; whatever stands there holds.
+VARIABLE = 'LIBTPU_INIT_ARGS'
+
+# Collectives run on the sparse cores, beside the computation. With all of them
+# an axis of the mesh may lie on one, two or three dimensions of the torus.
+_ON_SPARSE_CORES = {
+  'xla_tpu_enable_sparse_core_collective_offload_all_gather': True,
+  'xla_tpu_enable_sparse_core_collective_offload_2d_all_gather': True,
+  'xla_tpu_enable_sparse_core_collective_offload_3d_all_gather': True,
+  'xla_tpu_enable_sparse_core_collective_offload_reduce_scatter': True,
+  'xla_tpu_enable_sparse_core_collective_offload_all_reduce': True,
+  'xla_tpu_use_single_sparse_core_for_all_gather_offload': True,
+  'xla_tpu_use_tc_device_shape_on_sc': True,
+  'xla_sc_disable_megacore_partitioning': True,
+  # The other way to cover a gather, which excludes this one.
+  'xla_tpu_enable_async_collective_fusion_fuse_all_gather': False,
+}
+_VMEM = 'xla_tpu_scoped_vmem_limit_kib'
+
+# By the name that a device gives of its kind.
+_OPTIONS: dict[str, dict[str, Any]] = {
+  'TPU v5': {_VMEM: 49152, **_ON_SPARSE_CORES},
+  'TPU v5p': {_VMEM: 49152, **_ON_SPARSE_CORES},
+}
+
+
+def options(mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
+  """Options for `jax.jit(compiler_options=...)`.
+
+  Args:
+    mesh: of the devices to compile for.
+
+  Returns:
+    By name, those that suit the chips and that the user has not set by
+    `LIBTPU_INIT_ARGS`; None for chips that need none.
+  """
+  found = _OPTIONS.get(mesh.devices.flat[0].device_kind, {})
+  given = os.environ.get(VARIABLE, '')
+  kept = {name: value for name, value in found.items() if name not in given}
+  return kept or None
