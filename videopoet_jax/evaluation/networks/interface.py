@@ -1,0 +1,96 @@
+"""What a feature network is, and how its weights are found."""
+
+import hashlib
+import os
+import pathlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from videopoet_jax.core import errors
+
+
+class FeatureNetwork(Protocol):
+  """Features of samples by a frozen network.
+
+  Attributes:
+    name: which network, by its weights too: 'i3d_kinetics400'.
+    width: of a feature vector.
+    stand_in: whether it stands in for the network that the metric's name
+      promises; its values are never reported under that name.
+  """
+
+  name: str
+  width: int
+  stand_in: bool
+
+  @property
+  def fingerprint(self) -> str:
+    """A hash of the weights, with the preprocessing's version."""
+    ...
+
+  def __call__(self, batch: np.ndarray) -> np.ndarray:
+    """Features of each sample, whatever else is in the batch.
+
+    Args:
+      batch: uint8 video_BTHWC, uint8 frames_NHWC, or float32 audio_BT in
+        [-1, 1], as the network says.
+
+    Returns:
+      float32 (B, width), or (B, windows, width) where a sample has several.
+    """
+    ...
+
+
+def weights(
+  path: str | os.PathLike[str],
+  *,
+  what: str,
+  file_name: str,
+  source: str,
+  binding: str,
+) -> pathlib.Path:
+  """The weights' file or folder that a user named.
+
+  Args:
+    path: what the user gave; empty where nothing.
+    what: what it holds: "I3D's weights".
+    file_name: as published.
+    source: where people get it.
+    binding: the gin binding that names it.
+
+  Raises:
+    ConfigError: nothing is given or nothing is there.
+  """
+  found = pathlib.Path(path).expanduser() if os.fspath(path) else None
+  if found is not None and found.exists():
+    return found
+  problem = f'{found} does not exist' if found else 'no path is given'
+  raise errors.ConfigError(
+    f'{what}: {problem}. The file is {file_name}, from {source}; it is not '
+    f'part of this package. Download it and bind {binding} = '
+    "'/path/to/it'."
+  )
+
+
+def fingerprint(path: pathlib.Path, *settings: Any) -> str:
+  """A hash of a weights' file, or of all files of a folder, and of settings.
+
+  Args:
+    path: file or folder.
+    *settings: whatever else the features depend on; its repr counts.
+
+  Returns:
+    16 hexadecimal digits.
+  """
+  digest = hashlib.sha256(repr(settings).encode())
+  files = [path]
+  if path.is_dir():
+    files = sorted(p for p in path.rglob('*') if p.is_file())
+  for file in files:
+    if file is not path:
+      digest.update(file.relative_to(path).as_posix().encode())
+    with file.open('rb') as stream:
+      while piece := stream.read(2**22):
+        digest.update(piece)
+  return digest.hexdigest()[:16]
