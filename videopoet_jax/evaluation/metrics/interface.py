@@ -14,17 +14,15 @@ be drawn sample by sample.
 
 The inputs that a metric may need, all with the leading axis B:
 
-| name | holds |
-|---|---|
-| `index` | int64 (B,), the samples' global indices |
-| `generated`, `real` | uint8 video_BTHWC |
-| `generated_audio`, `real_audio` | int16, or float in [-1, 1], audio_BT |
-| `text` | captions, str (B,) |
-| `nll_<modality>`, `tokens_<modality>` | float64 and int64 (B,): a sample's summed negative log likelihood in nats, and of how many tokens |
+  `index`: int64 (B,), the samples' global indices.
+  `generated`, `real`: uint8 video_BTHWC.
+  `generated_audio`, `real_audio`: int16, or float in [-1, 1], audio_BT.
+  `text`: captions, str (B,).
+  `nll_<modality>`, `tokens_<modality>`: float64 and int64 (B,), a sample's
+    summed negative log likelihood in nats, and of how many tokens.
 """
 
-from collections.abc import Mapping
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
