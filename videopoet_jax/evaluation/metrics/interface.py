@@ -23,7 +23,8 @@ The inputs that a metric may need, all with the leading axis B:
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+import hashlib
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -77,16 +78,23 @@ class Metric(Protocol):
     ...
 
   def add(self, state: State, measured: Arrays) -> State:
-    """The state with more samples of the same block, in order of their index.
+    """The state with more samples, in order of their index.
+
+    Called once with all samples of a block, so that the block's state does not
+    depend, to the last bit, on how many were measured at a time.
 
     Args:
-      state: of the block's earlier samples; it is left as it is.
-      measured: what `measure` gave for the next ones.
+      state: of earlier samples, or `empty()`; it is left as it is.
+      measured: what `measure` gave, of all samples of the block.
     """
     ...
 
   def merge(self, states: Sequence[State]) -> State:
-    """One state of several blocks, in the order given."""
+    """One state of several blocks, in the order given.
+
+    Blocks may be merged as they come: the merged state of the first ones can
+    stand for them, with equal bits in the end.
+    """
     ...
 
   def compute(self, state: State) -> float:
@@ -125,6 +133,11 @@ def pair(
       'the protocol cut and resize both alike.'
     )
   return generated, real
+
+
+def fingerprint_of(*parts: Any) -> str:
+  """16 hexadecimal digits of what these look like printed."""
+  return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def under(prefix: str, state: Mapping[str, np.ndarray]) -> State:

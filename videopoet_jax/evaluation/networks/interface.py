@@ -1,5 +1,6 @@
 """What a feature network is, and how its weights are found."""
 
+from collections.abc import Sequence
 import hashlib
 import os
 import pathlib
@@ -18,9 +19,12 @@ class FeatureNetwork(Protocol):
     width: of a feature vector.
     stand_in: whether it stands in for the network that the metric's name
       promises; its values are never reported under that name.
+    takes: 'video' (uint8 video_BTHWC), 'frames' (uint8 frames_NHWC) or 'audio'
+      (float32 audio_BT in [-1, 1]).
   """
 
   name: str
+  takes: str
   width: int
   stand_in: bool
 
@@ -33,12 +37,44 @@ class FeatureNetwork(Protocol):
     """Features of each sample, whatever else is in the batch.
 
     Args:
-      batch: uint8 video_BTHWC, uint8 frames_NHWC, or float32 audio_BT in
-        [-1, 1], as the network says.
+      batch: of the kind that the network takes.
 
     Returns:
-      float32 (B, width), or (B, windows, width) where a sample has several.
+      float32 (B, width), or (B, windows, width) of sound.
+
+    Raises:
+      DataError: too few frames or samples of sound.
     """
+    ...
+
+
+class PairNetwork(Protocol):
+  """A distance of two frames by a frozen network."""
+
+  name: str
+
+  @property
+  def fingerprint(self) -> str: ...
+
+  def __call__(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Distances of uint8 frames_NHWC, float32 (N,)."""
+    ...
+
+
+class TextImageNetwork(Protocol):
+  """Embeds frames and captions in one space."""
+
+  name: str
+
+  @property
+  def fingerprint(self) -> str: ...
+
+  def frames(self, frames_NHWC: np.ndarray) -> np.ndarray:
+    """Embeddings of uint8 frames, float32 (N, D), of any length."""
+    ...
+
+  def text(self, captions: Sequence[str]) -> np.ndarray:
+    """Embeddings of captions, float32 (N, D), of any length."""
     ...
 
 
