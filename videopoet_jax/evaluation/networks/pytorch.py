@@ -86,7 +86,7 @@ def in_chunks(
 
   Args:
     function: takes tensors of `size` samples each and gives one of as many.
-    arrays: of one length.
+    arrays: of one length, at least 1.
     size: samples a chunk.
 
   Returns:
@@ -96,12 +96,12 @@ def in_chunks(
   count = len(arrays[0])
   outputs = []
   with torch.inference_mode():
-    for start in range(0, max(count, 1), size):
-      index = np.minimum(np.arange(start, start + size), max(count - 1, 0))
+    for start in range(0, count, size):
+      index = np.minimum(np.arange(start, start + size), count - 1)
       chunk = [
         torch.from_numpy(np.ascontiguousarray(array[index])).to(device())
         for array in arrays
       ]
       output = function(*chunk).float().cpu().numpy()
-      outputs.append(output[: max(min(size, count - start), 0)])
+      outputs.append(output[: count - start])
   return np.concatenate(outputs)
