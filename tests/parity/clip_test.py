@@ -8,9 +8,11 @@ from videopoet_jax.core import errors
 from videopoet_jax.evaluation.metrics import perceptual
 from videopoet_jax.evaluation.networks import clip
 
-torch = pytest.importorskip('torch', reason='needs torch (eval extra)')
+pytestmark = pytest.mark.parity
+
+torch = pytest.importorskip('torch', reason='needs torch (parity extra)')
 transformers = pytest.importorskip(
-  'transformers', reason='needs transformers (eval extra)'
+  'transformers', reason='needs transformers (parity extra)'
 )
 pil_processing = pytest.importorskip(
   'transformers.models.clip.image_processing_pil_clip',
