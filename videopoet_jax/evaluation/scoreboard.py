@@ -21,6 +21,12 @@ from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import statistics
 
 MAX_TOTAL_VARIATION = 0.15
+# In the order of `splits.triples`.
+ATTRIBUTES = {
+  'kind': attributes.KINDS,
+  'colour': attributes.COLOURS,
+  'direction': attributes.DIRECTIONS,
+}
 _ROW_KEYS = ('value', 'chance', 'samples', 'low', 'high')
 _SECTIONS = {
   'tokenizer': ('psnr_db', 'codebook_usage', 'oracle_kept'),
@@ -92,18 +98,23 @@ def spread(readings: tuple[oracle.Reading, ...]) -> dict[str, float]:
     A distance each for kind, colour and direction.
   """
   sound = [r for r in readings if r.valid and r.steady]
+  return spread_of(
+    {
+      name: np.array([getattr(r, name) for r in sound], int)
+      for name in ATTRIBUTES
+    }
+  )
+
+
+def spread_of(labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """The same, of the labels of sound samples by attribute, int (N,)."""
   triples = np.array(splits.triples(splits.TRAIN))
   distances = {}
-  for axis, (name, names) in enumerate(
-    (
-      ('kind', attributes.KINDS),
-      ('colour', attributes.COLOURS),
-      ('direction', attributes.DIRECTIONS),
-    )
-  ):
+  for axis, (name, names) in enumerate(ATTRIBUTES.items()):
     counts = np.bincount(triples[:, axis], minlength=len(names))
-    labels = np.array([getattr(r, name) for r in sound], int)
-    distances[name] = statistics.total_variation(labels, counts / counts.sum())
+    distances[name] = statistics.total_variation(
+      labels[name], counts / counts.sum()
+    )
   return distances
 
 
