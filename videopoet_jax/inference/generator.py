@@ -1,6 +1,6 @@
 """A checkpoint folder opened for generation: conditions in, signals out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
 import pathlib
@@ -104,6 +104,7 @@ class Generator:
     space: vocabulary, grids and tasks.
     layout_names: layouts that the model was trained on.
     tokenizers: of its signals.
+    place: puts an array of rows on several devices; None uses one.
   """
 
   model: model_lib.PrefixLM
@@ -111,6 +112,7 @@ class Generator:
   space: tasks_lib.LayoutSpace
   layout_names: tuple[str, ...]
   tokenizers: conditions_lib.Tokenizers
+  place: Callable[[Any], Any] | None = None
 
   @classmethod
   def load(
@@ -118,6 +120,7 @@ class Generator:
     directory: str | os.PathLike[str],
     embed_text: conditions_lib.EmbedText | None = None,
     text_encoder: str | os.PathLike[str] = '',
+    step: int | None = None,
   ) -> 'Generator':
     """Opens a checkpoint folder; nothing else is needed.
 
@@ -127,6 +130,7 @@ class Generator:
         checkpoint's own text encoder; see `conditions.Tokenizers`.
       text_encoder: for such models, folder of the text encoder if it is not
         beside the checkpoint.
+      step: of a run's folder; the newest unless given.
 
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
@@ -135,7 +139,9 @@ class Generator:
     # A demo's folder holds the model in a folder of its own.
     if (directory / description.KIND / 'checkpoint.json').is_file():
       directory = directory / description.KIND
-    described, params = export.load_params(directory, description.KIND)
+    described, params = export.load_params(
+      directory, description.KIND, step=step
+    )
     config, space, names = description.read(described)
     found: dict[str, Any] = {
       role: interface.load(directory / folder, folder)
@@ -206,6 +212,7 @@ class Generator:
     negative_text: str = '',
     batch_size: int = 64,
     decode_signals: bool = True,
+    sample_numbers: np.ndarray | None = None,
   ) -> Generated:
     """Generates samples of one layout.
 
@@ -219,6 +226,8 @@ class Generator:
         text at all.
       batch_size: most sequences of one compiled call.
       decode_signals: whether ids are turned into pixels and sound.
+      sample_numbers: int, one a sample: what its draws depend on beside the
+        seed; 0, 1, 2 ... unless given.
 
     Raises:
       LayoutError: the layout is not known, or shapes do not fit it.
@@ -249,6 +258,8 @@ class Generator:
           negative[name] = np.repeat(negative[name], number, axis=0)
       against_text = self._embeddings(layout, negative)
       against = (*self.fill(layout, negative, number), against_text)
+    if sample_numbers is None:
+      sample_numbers = np.arange(number)
     filled = []
     size = min(batch_size, number)
     for start in range(0, number, size):
@@ -267,9 +278,10 @@ class Generator:
           visible_BL[rows],
           config=config,
           seed=seed,
-          first_sample=start,
+          sample_numbers=sample_numbers[rows],
           text_embeddings_BSE=take(text),
           against=None if against is None else tuple(map(take, against)),
+          place=self.place,
         )
       )
     return self.decode(layout, np.concatenate(filled)[:number], decode_signals)
