@@ -28,6 +28,7 @@ JOBS = {
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),
   'generate': ('generate', 'generate video and sound from a checkpoint'),
+  'evaluate': ('evaluate', 'measure checkpoints by a frozen protocol'),
   'plan': ('plan', 'compile a train step for TPU pods, without a TPU'),
   'bench': ('bench', 'measure training, decoding, tokenizers and data'),
   'demo': ('demo', 'run the whole chain on shapes in motion'),

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import overview
 from videopoet_jax.evaluation import report
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.jobs import demo_generate
 from videopoet_jax.jobs import demo_stages
 from videopoet_jax.training import metrics as metrics_lib
 
@@ -63,7 +63,7 @@ class Report:
       for task in measures.TASKS
     }
     return {
-      task: demo_generate.condition_frames(
+      task: generation.condition_frames(
         generator.space.layout(name), generator.space
       )
       for task, name in names.items()
