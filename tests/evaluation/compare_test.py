@@ -11,7 +11,7 @@ from videopoet_jax.evaluation import compare
 from videopoet_jax.evaluation import results
 
 
-def _result(value=0.6, low=0.5, high=0.7, **changes):
+def result(value=0.6, low=0.5, high=0.7, **changes):
   fields = {
     'metric': 'right',
     'task': 'text_to_video',
@@ -33,7 +33,7 @@ def _result(value=0.6, low=0.5, high=0.7, **changes):
 
 
 def test_results_come_back_as_they_were(tmp_path):
-  wanted = [_result(), _result(value=math.nan, low=None, high=None, step=None)]
+  wanted = [result(), result(value=math.nan, low=None, high=None, step=None)]
   results.write(tmp_path / 'results.jsonl', wanted)
   found = results.read(tmp_path)
   assert found[0] == wanted[0]
@@ -63,13 +63,13 @@ def test_other_files_are_no_results(tmp_path):
   ],
 )
 def test_rules(text, holds):
-  problems = compare.broken([compare.rule(text)], [_result()])
+  problems = compare.broken([compare.rule(text)], [result()])
   assert (not problems) == holds
 
 
 def test_a_value_that_is_no_number_breaks_every_rule():
   rule = compare.rule('right/*<=1')
-  assert compare.broken([rule], [_result(value=math.nan)])
+  assert compare.broken([rule], [result(value=math.nan)])
 
 
 @pytest.mark.parametrize('text', ['right>=1', 'right/a=1', 'right/a>=x', ''])
@@ -83,25 +83,25 @@ def test_a_rule_about_nothing_is_a_mistake():
   with pytest.raises(errors.ConfigError, match="did you mean 'right/text_to"):
     compare.check_rules([rule], ['right/text_to_video'])
   with pytest.raises(errors.ConfigError, match='no figure of this job'):
-    compare.broken([rule], [_result()])
+    compare.broken([rule], [result()])
 
 
 @pytest.mark.parametrize(
   'before, after, worse',
   [
-    (_result(0.69), _result(0.6, 0.5, 0.7), False),
-    (_result(0.71), _result(0.6, 0.5, 0.7), True),
-    (_result(0.3), _result(0.6, 0.5, 0.7), False),
-    (_result(0.6), _result(math.nan, None, None), True),
-    (_result(0.61), _result(0.6, None, None), True),
+    (result(0.69), result(0.6, 0.5, 0.7), False),
+    (result(0.71), result(0.6, 0.5, 0.7), True),
+    (result(0.3), result(0.6, 0.5, 0.7), False),
+    (result(0.6), result(math.nan, None, None), True),
+    (result(0.61), result(0.6, None, None), True),
     (
-      _result(100, higher_is_better=False),
-      _result(120, 110, 130, higher_is_better=False),
+      result(100, higher_is_better=False),
+      result(120, 110, 130, higher_is_better=False),
       True,
     ),
     (
-      _result(115, higher_is_better=False),
-      _result(120, 110, 130, higher_is_better=False),
+      result(115, higher_is_better=False),
+      result(120, 110, 130, higher_is_better=False),
       False,
     ),
   ],
@@ -121,11 +121,11 @@ def test_worse_than_the_baseline(before, after, worse):
   ],
 )
 def test_what_cannot_be_compared(changes, message):
-  other = dataclasses.replace(_result(), **changes)
+  other = dataclasses.replace(result(), **changes)
   with pytest.raises(errors.ConfigError, match=message):
-    compare.changes([_result()], [other])
+    compare.changes([result()], [other])
 
 
 def test_the_last_result_of_a_baseline_counts():
-  (change,) = compare.changes([_result(0.9), _result(0.65)], [_result()])
+  (change,) = compare.changes([result(0.9), result(0.65)], [result()])
   assert not change.is_worse

@@ -18,6 +18,7 @@ import gin
 from videopoet_jax.core import errors
 from videopoet_jax.inference import sampling as sampling_lib
 
+ALL = 'all'
 RESIZINGS = ('none', 'bicubic')
 WINDOWS = ('first', 'central')
 _NAME = re.compile(r'[a-z0-9_]+')
@@ -34,7 +35,7 @@ class EvaluationTask:
     layout: name of the checkpoint's layout that generates.
     data: set of the conditions ('ucf101'), bound to a folder by
       `evaluate.data`; 'shapes' is drawn and needs none.
-    split: of that set.
+    split: of that set; 'all' joins its splits.
     samples: generated samples; their numbers are 0 .. samples - 1.
     subsets: by metric, (size, repeats): its value is the mean of that of so
       many subsets of consecutive samples, rather than that of all samples.
@@ -63,7 +64,7 @@ class EvaluationTask:
   layout: str = gin.REQUIRED
   metrics: tuple[str, ...] = gin.REQUIRED
   data: str = gin.REQUIRED
-  split: str = 'test'
+  split: str = ALL
   samples: int = gin.REQUIRED
   subsets: Mapping[str, tuple[int, int]] = dataclasses.field(
     default_factory=dict

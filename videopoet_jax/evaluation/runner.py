@@ -251,9 +251,7 @@ class TaskRun:
         interface.under(metric.name, found)
         for found in stream.blocks(first, first + size, block)
       )
-      sums.append(
-        intervals.add_up(metric, blocks, math.ceil(size / block))
-      )
+      sums.append(intervals.add_up(metric, blocks, math.ceil(size / block)))
     detail: Mapping[str, Any] = {}
     if hasattr(metric, 'summarize'):
       clock.lap('')

@@ -19,6 +19,7 @@ from videopoet_jax.core import storage
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import protocol as protocol_lib
 
 SHAPES = 'shapes'
 _CAPTION_FILE = '.txt'
@@ -131,9 +132,12 @@ class MediaSet:
     from videopoet_jax.data import records
 
     self.name = name
-    self._split = split
     self._records = records.open_records(directory)
-    self.size = self._records.size(split)
+    whole = split == protocol_lib.ALL
+    self._splits = self._records.splits if whole else (split,)
+    sizes = [self._records.size(part) for part in self._splits]
+    self._ends = np.cumsum(sizes)
+    self.size = int(self._ends[-1])
     metadata = self._records.metadata
     self.frame_rate = float(metadata.get('frame_rate', 8.0))
     self.sampling_rate = int(metadata.get('sampling_rate', 16_000))
@@ -143,13 +147,17 @@ class MediaSet:
     """Of the data set's description, number and bytes of the split's clips."""
     folder = storage.path(self._records.directory)
     info = (folder / 'dataset_info.json').read_text(encoding='utf-8')
-    return _digest(info, self._split)
+    return _digest(info, *self._splits)
 
   def read(self, indices: Sequence[int] | np.ndarray) -> MediaClips:
     """These clips, with all features that conditions are made of."""
     wanted = ('video', 'audio', 'caption', 'flow', 'depth')
     names = [name for name in wanted if name in self._records.features]
-    examples = self._records.arrays(self._split, indices, names)
+    examples = []
+    for index in indices:
+      part = int(np.searchsorted(self._ends, index, side='right'))
+      row = int(index) - (int(self._ends[part - 1]) if part else 0)
+      examples += self._records.arrays(self._splits[part], [row], names)
     captions = [_text(example.pop('caption', '')) for example in examples]
     found = {
       name: np.stack([example[name] for example in examples])

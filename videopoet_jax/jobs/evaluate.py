@@ -30,6 +30,7 @@ from videopoet_jax.core import storage
 from videopoet_jax.evaluation import compare
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import results as results_lib
+from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate_checkpoints
 from videopoet_jax.jobs import evaluate_devices
@@ -72,7 +73,7 @@ def evaluate(
   watch: str = '',
   watching: evaluate_watch.WatchConfig | None = None,
   data: Mapping[str, str] | None = None,
-  weights: Mapping[str, str] | None = None,
+  networks: paths_lib.NetworkPaths | None = None,
   batch_size: int = 64,
   mesh: mesh_lib.MeshConfig | None = None,
   rules: rules_lib.Rules = rules_lib.STANDARD,
@@ -94,7 +95,7 @@ def evaluate(
     watch: in place of checkpoints, folder of a run that goes on.
     watching: when watching ends.
     data: folders of the protocol's sets, by name.
-    weights: files of networks, by the network's name.
+    networks: where the weights of feature networks are.
     batch_size: samples generated at once on each host.
     mesh: this host's devices along each axis; copies of the model unless given.
     rules: logical to mesh axes.
@@ -145,7 +146,7 @@ def evaluate(
     protocol=protocol,
     out=storage.path(out),
     data=dict(data or {}),
-    weights=dict(weights or {}),
+    networks=networks or paths_lib.NetworkPaths(),
     devices=dataclasses.replace(devices, rules=rules),
     batch_size=batch_size,
     keep=keep_samples,
@@ -193,6 +194,7 @@ def _newest(results: Sequence[results_lib.Result]) -> list[results_lib.Result]:
 
 _configured = gin.external_configurable(evaluate, 'evaluate')
 gin.external_configurable(evaluate_watch.WatchConfig, 'WatchConfig')
+gin.external_configurable(paths_lib.NetworkPaths, 'NetworkPaths')
 
 
 def protocol_file(name: str) -> str:

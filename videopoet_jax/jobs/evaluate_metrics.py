@@ -1,6 +1,6 @@
 """From the names of metrics in a protocol to metrics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 import dataclasses
 import importlib
 from typing import Any
@@ -13,8 +13,10 @@ from videopoet_jax.evaluation import right
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sets as sets_lib
 from videopoet_jax.evaluation.metrics import interface
+from videopoet_jax.evaluation.networks import paths as paths_lib
 
 _METRICS = 'videopoet_jax.evaluation.metrics'
+_NETWORKS = 'videopoet_jax.evaluation.networks'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,29 @@ KINDS: Mapping[str, Kind] = {
   'si_sdr': Kind('sound', 'SISDR'),
   'mel_distance': Kind('sound', 'MelDistance'),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """How a feature network is opened.
+
+  Attributes:
+    module: below `evaluation.networks`.
+    function: that opens it.
+    path: field of `NetworkPaths` that names its weights; '' for one whose
+      weights come with a package.
+  """
+
+  module: str
+  function: str
+  path: str = ''
+
+
+NETWORKS: Mapping[str, Network] = {
+  'i3d_kinetics400': Network('torchscript', 'i3d', 'i3d'),
+  'c3d_ucf101': Network('torchscript', 'c3d', 'c3d'),
+  'clip_vit_b16': Network('clip', 'clip', 'clip'),
+}
 # Stand-ins are named after their network: 'frechet_efficientnet_lite0'.
 _STAND_IN = 'frechet_'
 
@@ -65,22 +90,20 @@ def names() -> tuple[str, ...]:
 def build(
   protocol: protocol_lib.Protocol,
   run: runner.TaskRun,
-  weights: Mapping[str, str],
+  paths: paths_lib.NetworkPaths,
 ) -> tuple[interface.Metric, ...]:
   """The metrics of a task.
 
   Args:
     protocol: says which network each is measured with.
     run: the task, with its generator and its conditions.
-    weights: files of networks, by the network's name.
+    paths: where the weights of networks are.
 
   Raises:
     ConfigError: there is no such metric or network, or its weights are not
       there; the message says which file and where to name it.
   """
-  return tuple(
-    _build(name, protocol, run, weights) for name in run.task.metrics
-  )
+  return tuple(_build(name, protocol, run, paths) for name in run.task.metrics)
 
 
 def check_names(protocol: protocol_lib.Protocol) -> None:
@@ -99,12 +122,12 @@ def _build(
   name: str,
   protocol: protocol_lib.Protocol,
   run: runner.TaskRun,
-  weights: Mapping[str, str],
+  paths: paths_lib.NetworkPaths,
 ) -> interface.Metric:
   if name == right.NAME:
     return _right(run)
   if name.startswith(_STAND_IN):
-    network = _network(name.removeprefix(_STAND_IN), weights)
+    network = _network(name.removeprefix(_STAND_IN), paths)
     kind = Kind('distances', 'Frechet')
     return kind.make(name=name, network=network)
   kind = KINDS[name]
@@ -115,15 +138,17 @@ def _build(
       f"metric {name!r} needs a network: bind Protocol.networks = {{'{name}': "
       'NAME}.'
     )
-  return kind.make(network=_network(protocol.networks[name], weights))
+  return kind.make(network=_network(protocol.networks[name], paths))
 
 
-def _network(name: str, weights: Mapping[str, str]) -> Any:
-  networks: Any = importlib.import_module(
-    'videopoet_jax.evaluation.networks.registry'
-  )
-  load: Callable[..., Any] = networks.load
-  return load(name, weights.get(name, ''))
+def _network(name: str, paths: paths_lib.NetworkPaths) -> Any:
+  if name not in NETWORKS:
+    hint = errors.near_names(name, NETWORKS)
+    raise errors.ConfigError(f'there is no feature network {name!r}{hint}.')
+  network = NETWORKS[name]
+  module = importlib.import_module(f'{_NETWORKS}.{network.module}')
+  make = getattr(module, network.function)
+  return make(getattr(paths, network.path)) if network.path else make()
 
 
 def _right(run: runner.TaskRun) -> interface.Metric:

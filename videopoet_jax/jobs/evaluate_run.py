@@ -26,6 +26,7 @@ from videopoet_jax.evaluation import results as results_lib
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sets as sets_lib
 from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import evaluate_checkpoints
 from videopoet_jax.jobs import evaluate_devices
@@ -45,7 +46,7 @@ class Job:
     protocol: the figures.
     out: folder of all results.
     data: folders of the protocol's sets, by name.
-    weights: files of networks, by the network's name.
+    networks: where the weights of feature networks are.
     devices: that generate.
     batch_size: samples generated at once on this host.
     keep: samples of a task that are kept; -1 all.
@@ -57,7 +58,7 @@ class Job:
   protocol: protocol_lib.Protocol
   out: pathlib.Path
   data: Mapping[str, str]
-  weights: Mapping[str, str]
+  networks: paths_lib.NetworkPaths
   devices: evaluate_devices.Devices
   batch_size: int = 64
   keep: int = 8
@@ -198,7 +199,7 @@ class Job:
       videos=self.videos,
       say=self.say if self.is_first else lambda line: None,
     )
-    metrics = evaluate_metrics.build(self.protocol, run, self.weights)
+    metrics = evaluate_metrics.build(self.protocol, run, self.networks)
     real = real_lib.RealSide(
       self.protocol,
       task,
