@@ -224,6 +224,35 @@ def test_subsets_are_averaged(model, tmp_path, monkeypatch):
   assert by_name[name].low < by_name[name].value < by_name[name].high
 
 
+def test_perplexity_needs_no_samples(model, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    sets, 'open_set', lambda _, split, folders: sets.ShapesSet(split, _SMALL)
+  )
+  task = tiny_protocol.task(
+    layout='future_prediction/17x16x16/condition=3',
+    metrics=('perplexity_visual',),
+    samples=6,
+  )
+  outcome = _evaluate(model, tmp_path, task, batch_size=6)
+  assert not list(tmp_path.rglob('samples'))
+  # What training calls the loss, of the same tokens.
+  generator = generator_lib.Generator.load(model)
+  layout = generator.layout(task.layout)
+  clips = held_out.draw(_SMALL, 6, task.split)
+  ids = generator.tokenizers.visual.encode(clips.video_BTHWC)
+  tokens, visible = generator.fill(layout, {'video_tokens': ids}, 6)
+  runs = generator.model.apply(
+    {'params': generator.params}, tokens, visible, layout
+  )
+  losses = [
+    np.asarray(result.loss_BT)
+    for run, result in runs.items()
+    if run.range.size > 1
+  ]
+  mean = np.concatenate(losses, axis=1).mean()
+  assert outcome.results[0].value == pytest.approx(np.exp(mean), rel=1e-5)
+
+
 _SMALL = shapes_config.ShapesConfig(height=16, width=16)
 
 

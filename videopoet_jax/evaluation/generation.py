@@ -10,7 +10,9 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.evaluation import measures
+from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.inference import likelihood
 from videopoet_jax.inference import sampling
 
 
@@ -119,6 +121,31 @@ def sample(
     sample_numbers=np.asarray(numbers),
   )
   return measures.Outputs(made.video_BTHWC, made.audio_BT)
+
+
+def likelihoods(
+  generator: generator_lib.Generator,
+  layout: layout_lib.SequenceLayout,
+  conditions: Mapping[str, Any] | Conditions,
+) -> dict[str, np.ndarray]:
+  """`nll_<modality>` and `tokens_<modality>` of clips, float64 and int64 (B,).
+
+  Args:
+    generator: a checkpoint opened.
+    layout: whose targets are predicted.
+    conditions: features of the clips, targets included.
+  """
+  names = conditions_lib.prefix_features(layout)
+  features = conditions_lib.encode(
+    layout,
+    {name: conditions[name] for name in names},
+    generator.tokenizers,
+    generator.space.text_slots,
+  )
+  for segment in layout.filled(types.Role.TARGET):
+    if segment.feature not in features:
+      features[segment.feature] = conditions[segment.feature]
+  return likelihood.negative_log_likelihoods(generator, layout, features)
 
 
 def condition_frames(

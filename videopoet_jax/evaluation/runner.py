@@ -185,19 +185,13 @@ class TaskRun:
     stream.begin(numbers)
     clips = self.clips_of(numbers)
     clock.lap('read')
-    outputs = generation.sample(
-      self.generator,
-      self.layout,
-      generation.Conditions(self.generator, clips, self.task.text_suffix),
-      numbers,
-      config=self.protocol.sampling_of(self.task.name),
-      batch_size=self.batch_size,
-      seed=self.protocol.task_seed(self.task.name),
-      negative_text=self.task.negative_text,
-    )
+    given = generation.Conditions(self.generator, clips, self.task.text_suffix)
+    outputs = self._sample(given, numbers)
     clock.lap('generate')
     found: dict[str, np.ndarray] = {}
     inputs = self._inputs(outputs, clips, numbers)
+    if self._needs('nll_'):
+      inputs |= generation.likelihoods(self.generator, self.layout, given)
     for metric in self.metrics:
       names = real_lib.own_needs(metric)
       part = {name: inputs[name] for name in names if name in inputs}
@@ -215,6 +209,31 @@ class TaskRun:
     )
     clock.lap('write')
     stream.finish(numbers, found, clock.seconds)
+
+  def _needs(self, prefix: str) -> bool:
+    """Whether any metric needs an input whose name begins so."""
+    return any(
+      name.startswith(prefix)
+      for metric in self.metrics
+      for name in metric.needs
+    )
+
+  def _sample(
+    self, given: generation.Conditions, numbers: np.ndarray
+  ) -> measures.Outputs:
+    """Generates, unless all that is asked is how likely true clips are."""
+    if not self._needs('generated'):
+      return measures.Outputs()
+    return generation.sample(
+      self.generator,
+      self.layout,
+      given,
+      numbers,
+      config=self.protocol.sampling_of(self.task.name),
+      batch_size=self.batch_size,
+      seed=self.protocol.task_seed(self.task.name),
+      negative_text=self.task.negative_text,
+    )
 
   def _inputs(
     self, outputs: measures.Outputs, clips: Any, numbers: np.ndarray

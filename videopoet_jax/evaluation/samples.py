@@ -33,7 +33,7 @@ def keep(
     sampling_rate: samples of sound a second.
     videos: whether to write mp4 (or wav) beside the arrays.
   """
-  for row, number in enumerate(numbers):
+  for row, number in enumerate(numbers if len(outputs) else ()):
     if 0 <= most <= number:
       continue
     video = outputs.video_BTHWC

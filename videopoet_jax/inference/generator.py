@@ -242,7 +242,7 @@ class Generator:
       name: np.repeat(ids, num_samples, axis=0)
       for name, ids in features.items()
     }
-    text = self._embeddings(layout, features)
+    text = self.take_embeddings(layout, features)
     tokens_BL, visible_BL = self.fill(layout, features, number)
     against = None
     if config.is_guided and negative_text and 'text' in features:
@@ -256,7 +256,7 @@ class Generator:
       for name in ('text', conditions_lib.TEXT_EMBEDDINGS):
         if name in negative:
           negative[name] = np.repeat(negative[name], number, axis=0)
-      against_text = self._embeddings(layout, negative)
+      against_text = self.take_embeddings(layout, negative)
       against = (*self.fill(layout, negative, number), against_text)
     if sample_numbers is None:
       sample_numbers = np.arange(number)
@@ -311,12 +311,16 @@ class Generator:
         )
     return tokens_BL, visible_BL
 
-  def _embeddings(
+  def take_embeddings(
     self,
     layout: layout_lib.SequenceLayout,
     features: dict[str, np.ndarray],
   ) -> np.ndarray | None:
-    """Takes the text embeddings out of the features, if the model has any."""
+    """Takes the text embeddings out of the features, if the model has any.
+
+    Raises:
+      CheckpointError: it takes some, and there are none.
+    """
     found = features.pop(conditions_lib.TEXT_EMBEDDINGS, None)
     takes_text = 'text' in conditions_lib.prefix_features(layout)
     if self.model.config.text != 'embeddings' or not takes_text:

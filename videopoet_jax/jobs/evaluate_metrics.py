@@ -41,6 +41,7 @@ class Kind:
     return getattr(module, self.name)(**self.settings, **given)
 
 
+_VISUAL, _AUDIO = {'modality': 'visual'}, {'modality': 'audio'}
 KINDS: Mapping[str, Kind] = {
   'fvd': Kind('distances', 'Frechet', True, {'name': 'fvd'}),
   'fid': Kind('distances', 'Frechet', True, {'name': 'fid'}),
@@ -54,6 +55,8 @@ KINDS: Mapping[str, Kind] = {
   'ssim': Kind('pixels', 'SSIM'),
   'si_sdr': Kind('sound', 'SISDR'),
   'mel_distance': Kind('sound', 'MelDistance'),
+  'perplexity_visual': Kind('tokens', 'Perplexity', False, _VISUAL),
+  'perplexity_audio': Kind('tokens', 'Perplexity', False, _AUDIO),
 }
 
 
