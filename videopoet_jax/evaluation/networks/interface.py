@@ -1,14 +1,11 @@
-"""What a feature network is, and how its weights are found."""
+"""What a feature network is."""
 
 from collections.abc import Sequence
 import hashlib
-import os
 import pathlib
 from typing import Any, Protocol
 
 import numpy as np
-
-from videopoet_jax.core import errors
 
 
 class FeatureNetwork(Protocol):
@@ -76,37 +73,6 @@ class TextImageNetwork(Protocol):
   def text(self, captions: Sequence[str]) -> np.ndarray:
     """Embeddings of captions, float32 (N, D), of any length."""
     ...
-
-
-def weights(
-  path: str | os.PathLike[str],
-  *,
-  what: str,
-  file_name: str,
-  source: str,
-  binding: str,
-) -> pathlib.Path:
-  """The weights' file or folder that a user named.
-
-  Args:
-    path: what the user gave; empty where nothing.
-    what: what it holds: "I3D's weights".
-    file_name: as published.
-    source: where people get it.
-    binding: the gin binding that names it.
-
-  Raises:
-    ConfigError: nothing is given or nothing is there.
-  """
-  found = pathlib.Path(path).expanduser() if os.fspath(path) else None
-  if found is not None and found.exists():
-    return found
-  problem = f'{found} does not exist' if found else 'no path is given'
-  raise errors.ConfigError(
-    f'{what}: {problem}. The file is {file_name}, from {source}; it is not '
-    f'part of this package. Download it and bind {binding} = '
-    "'/path/to/it'."
-  )
 
 
 def fingerprint(path: pathlib.Path, *settings: Any) -> str:

@@ -1,0 +1,27 @@
+"""Lets torchvision be imported beside a PyTorch it was not built with.
+
+The package index has torchvision for CUDA only; beside PyTorch's CPU build its
+compiled operators are missing, and the import fails on declaring shapes for
+one. The models need none of them.
+"""
+
+import importlib.metadata
+import sys
+
+import torch
+
+_KEPT = []
+
+
+def declare() -> None:
+  """Declares the operator; to be called before torchvision is imported."""
+  try:
+    version = importlib.metadata.version('torchvision')
+  except importlib.metadata.PackageNotFoundError:
+    return
+  if '+cpu' in version or torch.version.cuda or 'torchvision' in sys.modules:
+    return
+  if not _KEPT:
+    library = torch.library.Library('torchvision', 'DEF')
+    library.define('nms(Tensor dets, Tensor scores, float threshold) -> Tensor')
+    _KEPT.append(library)
