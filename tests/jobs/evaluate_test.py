@@ -13,16 +13,18 @@ from tests.inference import folder as folder_lib
 from videopoet_jax.core import errors
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import measured
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import results
 from videopoet_jax.evaluation import scoreboard
 from videopoet_jax.evaluation import sets
 from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation.metrics import catalogue
+from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
 from videopoet_jax.jobs import evaluate_devices
-from videopoet_jax.jobs import evaluate_metrics
 from videopoet_jax.parallel import mesh as mesh_lib
 
 # Small enough that several fit a task, of no simple relation to a block of 4.
@@ -171,21 +173,34 @@ class Brightness:
     return video_BTHWC.mean((1, 2, 3)).astype(np.float32)
 
 
+_NETWORKS = {'networks': {'frechet_transnetv2': 'brightness'}}
+
+
+def _measure_by(network, patch):
+  """Puts a network in the place of the named one."""
+  make = catalogue.make
+
+  def replaced(name, paths, **settings):
+    if name == 'frechet_transnetv2':
+      return distances.Frechet(name, network)
+    return make(name, paths, **settings)
+
+  patch.setattr(catalogue, 'make', replaced)
+
+
 def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
   network = Brightness()
-  monkeypatch.setattr(evaluate_metrics, '_network', lambda *_: network)
-  task = tiny_protocol.task(metrics=('frechet_brightness',), real_samples=12)
+  _measure_by(network, monkeypatch)
+  task = tiny_protocol.task(metrics=('frechet_transnetv2',), real_samples=12)
   cache = str(tmp_path / 'real')
   out = [tmp_path / 'a', tmp_path / 'b']
-  _evaluate(model, out[0], task, cache=cache)
+  _evaluate(model, out[0], task, cache=cache, protocol=_NETWORKS)
   assert sum(network.seen) == 18 + 12
-  _evaluate(model, out[1], task, cache=cache, batch_size=5)
+  _evaluate(model, out[1], task, cache=cache, batch_size=5, protocol=_NETWORKS)
   assert sum(network.seen) == 18 + 12 + 18
   (first,), (second,) = _alike(out[0]), _alike(out[1])
   assert first == second and first['value'] > 0
   # By hand: the same clips, all at once.
-  from videopoet_jax.evaluation.metrics import distances
-
   metric = distances.Frechet('by_hand', Brightness())
   generated = np.concatenate(
     [
@@ -195,8 +210,6 @@ def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
       )
     ]
   )
-  from videopoet_jax.evaluation import measured
-
   clips = held_out.draw(shapes_config.ShapesConfig(), 12, 'validation')
   state = metric.add(
     metric.add(metric.empty(), metric.measure({'generated': generated})),
@@ -206,19 +219,30 @@ def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
 
 
 def _evaluate_all(model, out, task, cache):
-  _evaluate(model, out, task, cache=cache, keep_samples=-1)
+  _evaluate(model, out, task, cache=cache, keep_samples=-1, protocol=_NETWORKS)
   return out / 'checkpoints'
 
 
+def test_another_network_than_the_protocols_is_refused(model, tmp_path):
+  task = tiny_protocol.task()
+  protocol = {'networks': {'psnr': 'i3d_kinetics400'}}
+  with pytest.raises(errors.ConfigError, match="measured with 'i3d_kinetics"):
+    _evaluate(model, tmp_path, task, protocol=protocol)
+  task = tiny_protocol.task(metrics=('fvd',))
+  protocol = {'networks': {'fvd': 'i3d_kinetics400'}}
+  with pytest.raises(errors.ConfigError, match='--gin.NetworkPaths.i3d='):
+    _evaluate(model, tmp_path / 'b', task, protocol=protocol)
+
+
 def test_subsets_are_averaged(model, tmp_path, monkeypatch):
-  monkeypatch.setattr(evaluate_metrics, '_network', lambda *_: Brightness())
-  name = 'frechet_brightness'
+  _measure_by(Brightness(), monkeypatch)
+  name = 'frechet_transnetv2'
   task = tiny_protocol.task(
     metrics=(name, 'psnr'),
     subsets={name: (6, 3)},
     real_samples=8,
   )
-  _evaluate(model, tmp_path, task)
+  _evaluate(model, tmp_path, task, protocol=_NETWORKS)
   by_name = {result.metric: result for result in results.read(tmp_path)}
   assert by_name[name].samples == 18 and by_name['psnr'].samples == 18
   assert by_name[name].low < by_name[name].value < by_name[name].high

@@ -139,14 +139,15 @@ def evaluate(
   compare.check_rules(checked, known)
   if best:
     compare.check_rules([compare.rule(f'{best}>0')], known)
-  evaluate_metrics.check_names(protocol)
+  networks = networks or paths_lib.NetworkPaths()
+  evaluate_metrics.check(protocol, networks)
   found = evaluate_checkpoints.find_all(checkpoint, all_steps)
   devices = evaluate_devices.Devices.create(mesh)
   job = evaluate_run.Job(
     protocol=protocol,
     out=storage.path(out),
     data=dict(data or {}),
-    networks=networks or paths_lib.NetworkPaths(),
+    networks=networks,
     devices=dataclasses.replace(devices, rules=rules),
     batch_size=batch_size,
     keep=keep_samples,

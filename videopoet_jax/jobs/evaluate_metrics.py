@@ -1,93 +1,21 @@
 """From the names of metrics in a protocol to metrics."""
 
-from collections.abc import Mapping
-import dataclasses
-import importlib
 from typing import Any
 
 from videopoet_jax.core import errors
-from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import right
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sets as sets_lib
+from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.evaluation.networks import paths as paths_lib
 
-_METRICS = 'videopoet_jax.evaluation.metrics'
-_NETWORKS = 'videopoet_jax.evaluation.networks'
-
-
-@dataclasses.dataclass(frozen=True)
-class Kind:
-  """How a metric is made; modules are imported only for what is asked for.
-
-  Attributes:
-    module: below `evaluation.metrics`.
-    name: of the class.
-    network: whether it takes one.
-    settings: of the class.
-  """
-
-  module: str
-  name: str
-  network: bool = False
-  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-  def make(self, **given: Any) -> interface.Metric:
-    """The metric, with further settings."""
-    module = importlib.import_module(f'{_METRICS}.{self.module}')
-    return getattr(module, self.name)(**self.settings, **given)
-
-
-_VISUAL, _AUDIO = {'modality': 'visual'}, {'modality': 'audio'}
-KINDS: Mapping[str, Kind] = {
-  'fvd': Kind('distances', 'Frechet', True, {'name': 'fvd'}),
-  'fid': Kind('distances', 'Frechet', True, {'name': 'fid'}),
-  'fad': Kind('distances', 'Frechet', True, {'name': 'fad'}),
-  'kvd': Kind('distances', 'KernelDistance', True, {'name': 'kvd'}),
-  'kid': Kind('distances', 'KernelDistance', True, {'name': 'kid'}),
-  'is': Kind('inception_score', 'InceptionScore', True),
-  'clipsim': Kind('perceptual', 'CLIPSIM', True),
-  'lpips': Kind('perceptual', 'LPIPS', True),
-  'psnr': Kind('pixels', 'PSNR'),
-  'ssim': Kind('pixels', 'SSIM'),
-  'si_sdr': Kind('sound', 'SISDR'),
-  'mel_distance': Kind('sound', 'MelDistance'),
-  'perplexity_visual': Kind('tokens', 'Perplexity', False, _VISUAL),
-  'perplexity_audio': Kind('tokens', 'Perplexity', False, _AUDIO),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Network:
-  """How a feature network is opened.
-
-  Attributes:
-    module: below `evaluation.networks`.
-    function: that opens it.
-    path: field of `NetworkPaths` that names its weights; '' for one whose
-      weights come with a package.
-  """
-
-  module: str
-  function: str
-  path: str = ''
-
-
-NETWORKS: Mapping[str, Network] = {
-  'i3d_kinetics400': Network('torchscript', 'i3d', 'i3d'),
-  'c3d_ucf101': Network('torchscript', 'c3d', 'c3d'),
-  'clip_vit_b16': Network('clip', 'clip', 'clip'),
-}
-# Stand-ins are named after their network: 'frechet_efficientnet_lite0'.
-_STAND_IN = 'frechet_'
-
-
-def names() -> tuple[str, ...]:
-  """Names that a protocol may use."""
-  return (right.NAME, *KINDS, f'{_STAND_IN}NETWORK')
+# The scoreboard's row stands for the oracle's share, which it holds.
+NAMES = (right.NAME, *(name for name in catalogue.NAMES if name != 'oracle'))
+# Metrics that have to know how many samples of sound a second has.
+_OF_SOUND = ('fad', 'mel_distance', 'dnsmos')
 
 
 def build(
@@ -103,22 +31,30 @@ def build(
     paths: where the weights of networks are.
 
   Raises:
-    ConfigError: there is no such metric or network, or its weights are not
-      there; the message says which file and where to name it.
+    ConfigError: there is no such metric, its weights are not there, or its
+      network is not the protocol's.
   """
   return tuple(_build(name, protocol, run, paths) for name in run.task.metrics)
 
 
-def check_names(protocol: protocol_lib.Protocol) -> None:
-  """Raises ConfigError where a protocol names a metric that is none."""
+def check(
+  protocol: protocol_lib.Protocol, paths: paths_lib.NetworkPaths
+) -> None:
+  """Looks for all metrics and weights before anything is loaded.
+
+  Raises:
+    ConfigError: as `build`.
+  """
   for task in protocol.tasks:
     for name in task.metrics:
-      if name not in names() and not name.startswith(_STAND_IN):
-        hint = errors.near_names(name, names())
+      if name not in NAMES:
+        hint = errors.near_names(name, NAMES)
         raise errors.ConfigError(
           f'{task.name}/EvaluationTask.metrics: there is no metric '
           f'{name!r}{hint}.'
         )
+      if name != right.NAME:
+        _make(name, protocol, paths)
 
 
 def _build(
@@ -129,34 +65,32 @@ def _build(
 ) -> interface.Metric:
   if name == right.NAME:
     return _right(run)
-  if name.startswith(_STAND_IN):
-    network = _network(name.removeprefix(_STAND_IN), paths)
-    kind = Kind('distances', 'Frechet')
-    return kind.make(name=name, network=network)
-  kind = KINDS[name]
-  if not kind.network:
-    return kind.make()
-  if name not in protocol.networks:
+  settings: dict[str, Any] = {}
+  if name in _OF_SOUND:
+    settings['sampling_rate'] = run.generator.space.audio.sampling_rate
+  return _make(name, protocol, paths, **settings)
+
+
+def _make(
+  name: str,
+  protocol: protocol_lib.Protocol,
+  paths: paths_lib.NetworkPaths,
+  **settings: Any,
+) -> interface.Metric:
+  """A metric whose network is the protocol's."""
+  metric = catalogue.make(name, paths, **settings)
+  found = getattr(getattr(metric, 'network', None), 'name', '')
+  stated = protocol.networks.get(name, '')
+  if found != stated:
     raise errors.ConfigError(
-      f"metric {name!r} needs a network: bind Protocol.networks = {{'{name}': "
-      'NAME}.'
+      f'Protocol.networks says that {name!r} is measured with {stated!r}, and '
+      f"it is with {found!r}: bind Protocol.networks = {{'{name}': '{found}'}}."
     )
-  return kind.make(network=_network(protocol.networks[name], paths))
-
-
-def _network(name: str, paths: paths_lib.NetworkPaths) -> Any:
-  if name not in NETWORKS:
-    hint = errors.near_names(name, NETWORKS)
-    raise errors.ConfigError(f'there is no feature network {name!r}{hint}.')
-  network = NETWORKS[name]
-  module = importlib.import_module(f'{_NETWORKS}.{network.module}')
-  make = getattr(module, network.function)
-  return make(getattr(paths, network.path)) if network.path else make()
+  return metric
 
 
 def _right(run: runner.TaskRun) -> interface.Metric:
-  source = run.conditions
-  if not isinstance(source, sets_lib.ShapesSet) or run.task.subsets:
+  if not isinstance(run.conditions, sets_lib.ShapesSet) or run.task.subsets:
     raise errors.ConfigError(
       f'{run.task.name}: {right.NAME!r} is judged on shapes in motion, all '
       "samples together; set EvaluationTask.data = 'shapes' and no subsets."
@@ -166,8 +100,5 @@ def _right(run: runner.TaskRun) -> interface.Metric:
     hint = errors.near_names(layout.task, measures.TASKS)
     raise errors.ConfigError(f'no oracle judges {layout.task!r}{hint}.')
   return right.Right(
-    layout.task,
-    run.clips_of,
-    generation.condition_frames(layout, run.generator.space),
-    layout.name,
+    layout.task, run.clips_of, run.condition_frames, layout.name
   )
