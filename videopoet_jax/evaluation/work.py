@@ -55,11 +55,22 @@ def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
   write_whole(path, buffer.getvalue())
 
 
-def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray] | None:
-  """Reads what `write_arrays` wrote; None where it is missing or damaged."""
+def read_arrays(
+  path: pathlib.Path, prefixes: tuple[str, ...] = ('',)
+) -> dict[str, np.ndarray] | None:
+  """Reads what `write_arrays` wrote.
+
+  Args:
+    path: of the file.
+    prefixes: only arrays whose names begin with one of these are read.
+
+  Returns:
+    The arrays; None where the file is missing or damaged.
+  """
   try:
-    with path.open('rb') as file, np.load(io.BytesIO(file.read())) as found:
-      return {name: found[name] for name in found.files}
+    with path.open('rb') as file, np.load(file) as found:
+      names = [name for name in found.files if name.startswith(prefixes)]
+      return {name: found[name] for name in names}
   except (OSError, ValueError, EOFError, zipfile.BadZipFile):
     return None
 
@@ -170,7 +181,7 @@ class Stream:
     if not folder.is_dir():
       return
     for path in sorted(folder.glob('*.npz')):
-      found = read_arrays(path)
+      found = read_arrays(path, (_INDICES, f'{_SECONDS}/'))
       if found is None or _INDICES not in found:
         continue  # Damaged from outside: its samples are done again.
       self._pieces[path] = found[_INDICES]

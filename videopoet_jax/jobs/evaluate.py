@@ -55,7 +55,7 @@ class Outcome:
   """What an evaluation found.
 
   Attributes:
-    results: of the checkpoint evaluated last.
+    results: of the last checkpoint, the newest of a watched run.
     problems: a line for each rule that is broken and each figure that is
       worse than the baseline's.
   """
@@ -109,7 +109,7 @@ def evaluate(
       put beside these for human rating.
 
   Returns:
-    The figures of the checkpoint evaluated last, and what is wrong with them.
+    The figures of the last checkpoint, and what is wrong with them.
 
   Raises:
     UserError: something is not there or does not fit.
@@ -168,24 +168,32 @@ def evaluate(
     if job.is_first:
       keeper.note(checkpoint, last)
       pages.write()
+      for line in _worse(before, last):
+        job.say(f'worse than the baseline: {line}')
 
   if watch:
     config = watching or evaluate_watch.WatchConfig()
     evaluate_watch.watch(watch, one, job.is_done, config, say=job.say)
-    last = last or _newest(job.collect())
+    last = _newest(job.collect())
   else:
     for checkpoint_ in found:
       one(checkpoint_)
   problems = compare.broken(checked, last) if last else []
-  if before and last:
-    problems += [
-      str(change) for change in compare.changes(before, last) if change.is_worse
-    ]
-  return Outcome(tuple(last), tuple(problems))
+  return Outcome(tuple(last), (*problems, *_worse(before, last)))
 
 
 def _step(checkpoint: evaluate_checkpoints.Checkpoint) -> str:
   return '' if checkpoint.step is None else f'step {checkpoint.step}'
+
+
+def _worse(
+  before: Sequence[results_lib.Result], after: Sequence[results_lib.Result]
+) -> list[str]:
+  """A line for each figure that is worse than the baseline's."""
+  if not before or not after:
+    return []
+  found = compare.changes(before, after)
+  return [str(change) for change in found if change.is_worse]
 
 
 def _newest(results: Sequence[results_lib.Result]) -> list[results_lib.Result]:
