@@ -31,6 +31,12 @@ def _given(tmp_path_factory):
   return flags, _alike(folder / 'whole')
 
 
+@pytest.fixture(autouse=True)
+def _quick_starts(monkeypatch):
+  """Children keep what they compile, however quick it was."""
+  monkeypatch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+
+
 def _start(flags, out, batch_size):
   command = ['videopoet_jax.jobs.evaluate', *flags, '--out', str(out)]
   return processes.start([*command, '--batch_size', str(batch_size)])
