@@ -27,14 +27,11 @@ def _given(tmp_path_factory):
   folder_lib.write(folder / 'lm')
   protocol = tiny_protocol.write(folder / 'tiny.gin', _MORE)
   flags = ['--protocol', protocol, '--checkpoint', str(folder / 'lm')]
-  processes.finish(_start(flags, folder / 'whole', 8))
-  return flags, _alike(folder / 'whole')
-
-
-@pytest.fixture(autouse=True)
-def _quick_starts(monkeypatch):
-  """Children keep what they compile, however quick it was."""
-  monkeypatch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+  with pytest.MonkeyPatch.context() as patch:
+    # Children keep what they compile, however quick it was.
+    patch.setenv('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+    processes.finish(_start(flags, folder / 'whole', 8))
+    yield flags, _alike(folder / 'whole')
 
 
 def _start(flags, out, batch_size):

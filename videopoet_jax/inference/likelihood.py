@@ -65,7 +65,7 @@ def negative_log_likelihoods(
     model=generator.model,
     layout=layout,
   )
-  found = {}
+  found: dict[str, np.ndarray] = {}
   for run in layout.target_runs:
     name = run.range.modality.value
     if run.range.size == 1:

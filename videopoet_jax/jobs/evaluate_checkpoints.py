@@ -88,7 +88,10 @@ def find_all(
   found = []
   for directory in directories:
     steps = manager.complete_steps(home(directory)) if all_steps else []
-    found += [find(directory, step) for step in steps or [None]]
+    if steps:
+      found += [find(directory, step) for step in steps]
+    else:
+      found.append(find(directory))
   return found
 
 
