@@ -16,9 +16,6 @@ pytestmark = pytest.mark.parity
 torch = pytest.importorskip('torch', reason='needs torch (parity extra)')
 
 from tests.evaluation.networks import published  # noqa: E402
-from tests.parity import torchvision_operators  # noqa: E402
-
-torchvision_operators.declare()
 
 
 def _torchvision():

@@ -1,8 +1,8 @@
 """Lets torchvision be imported beside a PyTorch it was not built with.
 
 The package index has torchvision for CUDA only; beside PyTorch's CPU build its
-compiled operators are missing, and the import fails on declaring shapes for
-one. The models need none of them.
+compiled operators are missing, and the import fails on describing two of them.
+The models need none.
 """
 
 import importlib.metadata
@@ -14,7 +14,7 @@ _KEPT = []
 
 
 def declare() -> None:
-  """Declares the operator; to be called before torchvision is imported."""
+  """Declares these operators; to be called before torchvision is imported."""
   try:
     version = importlib.metadata.version('torchvision')
   except importlib.metadata.PackageNotFoundError:
@@ -23,5 +23,6 @@ def declare() -> None:
     return
   if not _KEPT:
     library = torch.library.Library('torchvision', 'DEF')
-    library.define('nms(Tensor dets, Tensor scores, float threshold) -> Tensor')
+    for name in ('nms', 'qnms'):
+      library.define(f'{name}(Tensor dets, Tensor scores, float iou) -> Tensor')
     _KEPT.append(library)

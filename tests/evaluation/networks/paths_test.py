@@ -1,45 +1,54 @@
-"""Weights that are not there: one message that says what to get."""
+"""Networks by name, and weights that are not there: one message."""
+
+import dataclasses
 
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.evaluation.metrics import catalogue
+from videopoet_jax.evaluation.networks import catalogue
 from videopoet_jax.evaluation.networks import interface
 from videopoet_jax.evaluation.networks import paths
 
 
 @pytest.mark.parametrize(
-  ('metric', 'field', 'file'),
+  ('network', 'field', 'file'),
   [
-    ('fvd', 'i3d', 'i3d_torchscript.pt'),
-    ('kvd', 'i3d', 'i3d_torchscript.pt'),
-    ('fid', 'inception_v3', 'weights-inception-2015-12-05-6726825d.pth'),
-    ('is', 'c3d', 'c3d_ucf101.pt'),
-    ('clipsim', 'clip', 'openai/clip-vit-base-patch16'),
-    ('fad', 'vggish', 'vggish-10086976.pth'),
-    ('lpips', 'lpips_backbone', 'vgg16-397923af.pth'),
+    ('i3d_kinetics400', 'i3d', 'i3d_torchscript.pt'),
+    ('c3d_ucf101', 'c3d', 'c3d_ucf101.pt'),
+    (
+      'inception_v3',
+      'inception_v3',
+      'weights-inception-2015-12-05-6726825d.pth',
+    ),
+    ('clip_vit_b16', 'clip', 'openai/clip-vit-base-patch16'),
+    ('vggish', 'vggish', 'vggish-10086976.pth'),
+    ('lpips_vgg', 'lpips_backbone', 'vgg16-397923af.pth'),
+    ('lpips_alex', 'lpips_backbone', 'alexnet-owt-7be5be79.pth'),
   ],
 )
-def test_missing_weights(metric, field, file, tmp_path):
+def test_missing_weights(network, field, file, tmp_path):
   with pytest.raises(errors.ConfigError, match='no path is given') as error:
-    catalogue.make(metric)
+    catalogue.load(network)
   assert file in str(error.value)
-  assert f'NetworkPaths.{field}' in str(error.value)
+  assert f'--gin.NetworkPaths.{field}=' in str(error.value)
   nowhere = paths.NetworkPaths(**{field: str(tmp_path / 'no.pt')})
   with pytest.raises(errors.ConfigError, match=r'no\.pt does not exist'):
-    catalogue.make(metric, nowhere)
+    catalogue.load(network, nowhere)
 
 
-def test_unknown_metrics_and_settings():
-  with pytest.raises(errors.ConfigError, match="did you mean 'psnr'"):
-    catalogue.make('psnrr')
-  with pytest.raises(errors.ConfigError, match='windw'):
-    catalogue.make('ssim', windw=7)
+def test_unknown_networks():
+  with pytest.raises(errors.ConfigError, match="did you mean 'vggish'"):
+    catalogue.load('vgish')
 
 
-def test_metrics_are_called_as_they_were_asked_for():
-  for name in ('psnr', 'ssim', 'si_sdr', 'perplexity_audio', 'dnsmos'):
-    assert catalogue.make(name).name == name
+def test_networks_are_called_as_they_were_asked_for(tmp_path):
+  path = tmp_path / 'weights'
+  path.write_text('')
+  fields = [field.name for field in dataclasses.fields(paths.NetworkPaths)]
+  everything = paths.NetworkPaths(**dict.fromkeys(fields, str(path)))
+  for name in catalogue.NAMES:
+    assert catalogue.load(name, everything).name == name
+  assert catalogue.load('vggish', everything, 8000).sampling_rate == 8000
 
 
 def test_fingerprints_of_folders(tmp_path):

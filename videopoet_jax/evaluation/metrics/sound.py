@@ -28,9 +28,9 @@ class SISDR(sums.SampleMean):
 
   Attributes:
     zero_mean: take the mean out of both first.
-    limit_db: ratios are kept within plus and minus that; a perfect sound, and
-      silence where there is silence, count as the limit, any sound where there
-      is silence as its negative.
+    limit_db: ratios are kept within plus and minus that. A perfect sound, and
+      silence where there is silence, count as the limit; silence instead of
+      sound, and sound instead of silence, as its negative.
     name: how results name it.
   """
 
@@ -53,9 +53,10 @@ class SISDR(sums.SampleMean):
     scale = float(generated_T @ real_T) / power if power else 0.0
     signal = scale * real_T
     noise = float(np.sum((generated_T - signal) ** 2))
+    kept = float(signal @ signal)
     if not noise:
-      return self.limit_db
-    ratio = float(signal @ signal) / noise
+      return self.limit_db if kept or not power else -self.limit_db
+    ratio = kept / noise
     if not ratio:
       return -self.limit_db
     decibels = 10 * math.log10(ratio)

@@ -56,4 +56,4 @@ class Perplexity(sums.SampleMean):
 
   def compute(self, state: interface.State) -> float:
     nats = sums.mean(state)
-    return math.exp(nats) if nats < 700 else math.inf
+    return math.inf if nats > 700 else math.exp(nats)

@@ -49,7 +49,7 @@ class CLIP:
 
   folder: pathlib.Path
   chunk: int = 16
-  name: str = 'clip'
+  name: str = 'clip_vit_b16'
 
   @functools.cached_property
   def fingerprint(self) -> str:

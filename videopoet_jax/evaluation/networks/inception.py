@@ -44,7 +44,7 @@ class InceptionV3:
 
   path: pathlib.Path
   chunk: int = 16
-  name: str = 'inception_v3_fid'
+  name: str = 'inception_v3'
   width: int = 2048
   takes: str = 'frames'
   stand_in: bool = False

@@ -50,7 +50,7 @@ def lpips(backbone: str, heads: str = '', net: str = 'vgg') -> 'LPIPSNetwork':
   """
   if net not in _NETS:
     raise errors.ConfigError(
-      f'NetworkPaths.lpips_net is {net!r}{errors.near_names(net, _NETS)}.'
+      f'there is no LPIPS on {net!r}{errors.near_names(net, _NETS)}.'
     )
   found = paths.weights(
     backbone,

@@ -20,11 +20,10 @@ class NetworkPaths:
     inception_v3: `weights-inception-2015-12-05-6726825d.pth`.
     clip: a folder with CLIP ViT-B/16 as transformers saves it.
     vggish: `vggish-10086976.pth`.
-    lpips_backbone: `vgg16-397923af.pth`, or `alexnet-owt-7be5be79.pth` with
-      `lpips_net = 'alex'`.
+    lpips_backbone: torchvision's `vgg16-397923af.pth` for 'lpips_vgg',
+      `alexnet-owt-7be5be79.pth` for 'lpips_alex'.
     lpips_heads: `vgg.pth` or `alex.pth` of LPIPS v0.1; those that come with
       torchmetrics where left empty.
-    lpips_net: 'vgg' or 'alex'.
   """
 
   i3d: str = ''
@@ -34,7 +33,6 @@ class NetworkPaths:
   vggish: str = ''
   lpips_backbone: str = ''
   lpips_heads: str = ''
-  lpips_net: str = 'vgg'
 
 
 def weights(
@@ -58,5 +56,5 @@ def weights(
   raise errors.ConfigError(
     f'{what}: {problem}. They are published as {published}, and are not part '
     f'of this package; download them and give '
-    f'--gin.NetworkPaths.{field}=\'"/path/to/it"\'.'
+    f'--gin.NetworkPaths.{field}="\'/path/to/it\'".'
   )

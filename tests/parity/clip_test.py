@@ -5,13 +5,14 @@ from PIL import Image
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.evaluation.metrics import catalogue
+from videopoet_jax.evaluation.metrics import perceptual
 from videopoet_jax.evaluation.networks import clip
-from videopoet_jax.evaluation.networks import paths
 
-torch = pytest.importorskip('torch', reason='needs torch (eval extra)')
+pytestmark = pytest.mark.parity
+
+torch = pytest.importorskip('torch', reason='needs torch (parity extra)')
 transformers = pytest.importorskip(
-  'transformers', reason='needs transformers (eval extra)'
+  'transformers', reason='needs transformers (parity extra)'
 )
 pil_processing = pytest.importorskip(
   'transformers.models.clip.image_processing_pil_clip',
@@ -65,7 +66,7 @@ def test_equals_transformers(folder, shape):
 
 def test_clipsim(folder):
   video = published.videos(3, 2)
-  metric = catalogue.make('clipsim', paths.NetworkPaths(clip=str(folder)))
+  metric = perceptual.CLIPSIM(clip.clip(folder))
   batch = {'generated': video, 'text': np.array(_CAPTIONS)}
   values = metric.measure(batch)['value']
   flat = _theirs(folder, video.reshape(-1, 24, 24, 3))
