@@ -19,8 +19,8 @@ from videopoet_jax.evaluation import results
 from videopoet_jax.evaluation import scoreboard
 from videopoet_jax.evaluation import sets
 from videopoet_jax.evaluation import work
-from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.metrics import distances
+from videopoet_jax.evaluation.networks import catalogue
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
@@ -173,19 +173,9 @@ class Brightness:
     return video_BTHWC.mean((1, 2, 3)).astype(np.float32)
 
 
-_NETWORKS = {'networks': {'frechet_transnetv2': 'brightness'}}
-
-
 def _measure_by(network, patch):
   """Puts a network in the place of the named one."""
-  make = catalogue.make
-
-  def replaced(name, paths, **settings):
-    if name == 'frechet_transnetv2':
-      return distances.Frechet(name, network)
-    return make(name, paths, **settings)
-
-  patch.setattr(catalogue, 'make', replaced)
+  patch.setattr(catalogue, 'load', lambda *_: network)
 
 
 def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
@@ -194,9 +184,9 @@ def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
   task = tiny_protocol.task(metrics=('frechet_transnetv2',), real_samples=12)
   cache = str(tmp_path / 'real')
   out = [tmp_path / 'a', tmp_path / 'b']
-  _evaluate(model, out[0], task, cache=cache, protocol=_NETWORKS)
+  _evaluate(model, out[0], task, cache=cache)
   assert sum(network.seen) == 18 + 12
-  _evaluate(model, out[1], task, cache=cache, batch_size=5, protocol=_NETWORKS)
+  _evaluate(model, out[1], task, cache=cache, batch_size=5)
   assert sum(network.seen) == 18 + 12 + 18
   (first,), (second,) = _alike(out[0]), _alike(out[1])
   assert first == second and first['value'] > 0
@@ -219,19 +209,22 @@ def test_real_side_is_measured_once(model, tmp_path, monkeypatch):
 
 
 def _evaluate_all(model, out, task, cache):
-  _evaluate(model, out, task, cache=cache, keep_samples=-1, protocol=_NETWORKS)
+  _evaluate(model, out, task, cache=cache, keep_samples=-1)
   return out / 'checkpoints'
 
 
-def test_another_network_than_the_protocols_is_refused(model, tmp_path):
-  task = tiny_protocol.task()
-  protocol = {'networks': {'psnr': 'i3d_kinetics400'}}
-  with pytest.raises(errors.ConfigError, match="measured with 'i3d_kinetics"):
-    _evaluate(model, tmp_path, task, protocol=protocol)
+@pytest.mark.parametrize(
+  'networks, message',
+  [
+    ({}, "'fvd' is measured with ''; it promises i3d_kinetics400"),
+    ({'fvd': 'transnetv2'}, "with 'transnetv2'; it promises i3d"),
+    ({'fvd': 'i3d_kinetics400'}, '--gin.NetworkPaths.i3d='),
+  ],
+)
+def test_networks_that_are_not_the_protocols(networks, message, tmp_path):
   task = tiny_protocol.task(metrics=('fvd',))
-  protocol = {'networks': {'fvd': 'i3d_kinetics400'}}
-  with pytest.raises(errors.ConfigError, match='--gin.NetworkPaths.i3d='):
-    _evaluate(model, tmp_path / 'b', task, protocol=protocol)
+  with pytest.raises(errors.ConfigError, match=message):
+    _evaluate('nowhere', tmp_path, task, protocol={'networks': networks})
 
 
 def test_subsets_are_averaged(model, tmp_path, monkeypatch):
@@ -242,7 +235,7 @@ def test_subsets_are_averaged(model, tmp_path, monkeypatch):
     subsets={name: (6, 3)},
     real_samples=8,
   )
-  _evaluate(model, tmp_path, task, protocol=_NETWORKS)
+  _evaluate(model, tmp_path, task)
   by_name = {result.metric: result for result in results.read(tmp_path)}
   assert by_name[name].samples == 18 and by_name['psnr'].samples == 18
   assert by_name[name].low < by_name[name].value < by_name[name].high

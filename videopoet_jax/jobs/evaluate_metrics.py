@@ -1,5 +1,8 @@
 """From the names of metrics in a protocol to metrics."""
 
+from collections.abc import Mapping
+import dataclasses
+import importlib
 from typing import Any
 
 from videopoet_jax.core import errors
@@ -8,14 +11,88 @@ from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import right
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sets as sets_lib
-from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.metrics import interface
+from videopoet_jax.evaluation.networks import catalogue
 from videopoet_jax.evaluation.networks import paths as paths_lib
 
-# The scoreboard's row stands for the oracle's share, which it holds.
-NAMES = (right.NAME, *(name for name in catalogue.NAMES if name != 'oracle'))
-# Metrics that have to know how many samples of sound a second has.
-_OF_SOUND = ('fad', 'mel_distance', 'dnsmos')
+_METRICS = 'videopoet_jax.evaluation.metrics'
+_RATE = 16_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """How a metric is made; modules are imported only for what is asked for.
+
+  Attributes:
+    module: below `evaluation.metrics`.
+    name: of the class.
+    network: whether it takes one, stated in `Protocol.networks`.
+    hears: whether it has to know how many samples of sound a second has.
+    settings: of the class.
+  """
+
+  module: str
+  name: str
+  network: bool = False
+  hears: bool = False
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def make(self, **given: Any) -> interface.Metric:
+    """The metric, with further settings."""
+    module = importlib.import_module(f'{_METRICS}.{self.module}')
+    return getattr(module, self.name)(**self.settings, **given)
+
+
+def _distance(name: str, kind: str = 'Frechet') -> Kind:
+  return Kind('distances', kind, True, settings={'name': name})
+
+
+def _perplexity(modality: str) -> Kind:
+  return Kind('tokens', 'Perplexity', settings={'modality': modality})
+
+
+KINDS: Mapping[str, Kind] = {
+  'fvd': _distance('fvd'),
+  'fid': _distance('fid'),
+  'fad': _distance('fad'),
+  'kvd': _distance('kvd', 'KernelDistance'),
+  'kid': _distance('kid', 'KernelDistance'),
+  'is': Kind('inception_score', 'InceptionScore', True),
+  'clipsim': Kind('perceptual', 'CLIPSIM', True),
+  'lpips': Kind('perceptual', 'LPIPS', True),
+  'dnsmos': Kind('quality', 'Quality', True, settings={'column': 2}),
+  'psnr': Kind('pixels', 'PSNR'),
+  'ssim': Kind('pixels', 'SSIM'),
+  'si_sdr': Kind('sound', 'SISDR'),
+  'mel_distance': Kind('sound', 'MelDistance', hears=True),
+  'perplexity_visual': _perplexity('visual'),
+  'perplexity_audio': _perplexity('audio'),
+}
+# The network that a name promises: a protocol that states another is refused.
+PROMISED: Mapping[str, tuple[str, ...]] = {
+  'fvd': ('i3d_kinetics400',),
+  'kvd': ('i3d_kinetics400',),
+  'fid': ('inception_v3',),
+  'kid': ('inception_v3',),
+  'fad': ('vggish',),
+  'is': ('c3d_ucf101',),
+  'clipsim': ('clip_vit_b16',),
+  'lpips': ('lpips_vgg', 'lpips_alex'),
+  'dnsmos': ('dnsmos',),
+}
+# With a stand-in the metric is named after it: 'frechet_transnetv2'.
+_STAND_INS = {'frechet_': 'Frechet', 'kernel_': 'KernelDistance'}
+
+
+def _kind(name: str) -> tuple[Kind, str] | None:
+  """How a metric is made, and a stand-in's network; None if there is none."""
+  if name in KINDS:
+    return KINDS[name], ''
+  for prefix, kind in _STAND_INS.items():
+    network = name.removeprefix(prefix)
+    if network != name and network in catalogue.NAMES:
+      return _distance(name, kind), network
+  return None
 
 
 def build(
@@ -47,14 +124,8 @@ def check(
   """
   for task in protocol.tasks:
     for name in task.metrics:
-      if name not in NAMES:
-        hint = errors.near_names(name, NAMES)
-        raise errors.ConfigError(
-          f'{task.name}/EvaluationTask.metrics: there is no metric '
-          f'{name!r}{hint}.'
-        )
       if name != right.NAME:
-        _make(name, protocol, paths)
+        _make(name, protocol, paths, _RATE)
 
 
 def _build(
@@ -65,28 +136,40 @@ def _build(
 ) -> interface.Metric:
   if name == right.NAME:
     return _right(run)
-  settings: dict[str, Any] = {}
-  if name in _OF_SOUND:
-    settings['sampling_rate'] = run.generator.space.audio.sampling_rate
-  return _make(name, protocol, paths, **settings)
+  rate = run.generator.space.audio.sampling_rate
+  return _make(name, protocol, paths, rate)
 
 
 def _make(
   name: str,
   protocol: protocol_lib.Protocol,
   paths: paths_lib.NetworkPaths,
-  **settings: Any,
+  sampling_rate: int,
 ) -> interface.Metric:
-  """A metric whose network is the protocol's."""
-  metric = catalogue.make(name, paths, **settings)
-  found = getattr(getattr(metric, 'network', None), 'name', '')
-  stated = protocol.networks.get(name, '')
-  if found != stated:
+  found = _kind(name)
+  if found is None:
+    known = [right.NAME, *KINDS]
+    known += [p + n for p in _STAND_INS for n in catalogue.NAMES]
     raise errors.ConfigError(
-      f'Protocol.networks says that {name!r} is measured with {stated!r}, and '
-      f"it is with {found!r}: bind Protocol.networks = {{'{name}': '{found}'}}."
+      f'EvaluationTask.metrics: there is no metric {name!r}'
+      f'{errors.near_names(name, known)}.'
     )
-  return metric
+  kind, stand_in = found
+  given: dict[str, Any] = {}
+  if kind.hears:
+    given['sampling_rate'] = sampling_rate
+  if kind.network:
+    stated = stand_in or protocol.networks.get(name, '')
+    promised = PROMISED.get(name, (stated,))
+    if stated not in promised:
+      raise errors.ConfigError(
+        f'Protocol.networks says that {name!r} is measured with {stated!r}; '
+        f'it promises {" or ".join(promised)}. Bind Protocol.networks = '
+        f"{{'{name}': '{promised[0]}'}}, or name the metric after a stand-in "
+        "('frechet_transnetv2')."
+      )
+    given['network'] = catalogue.load(stated, paths, sampling_rate)
+  return kind.make(**given)
 
 
 def _right(run: runner.TaskRun) -> interface.Metric:
