@@ -3,9 +3,9 @@
 A metric of single samples is computed again of samples drawn with
 replacement. Of other metrics (distances of sets) only states of blocks are
 kept, so groups of consecutive blocks are drawn, and the draws' standard
-deviation makes the interval. Where a protocol repeats a
-value, the repeats are drawn. Draws are a function of the protocol's id, the
-task and the metric, so an interval is the same in every run.
+deviation makes the interval. Where a protocol repeats a value, the repeats are
+drawn. Draws are a function of the protocol's id, the task and the metric, so an
+interval is the same in every run.
 """
 
 from collections.abc import Iterable, Sequence
