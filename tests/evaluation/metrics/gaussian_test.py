@@ -88,6 +88,16 @@ def test_fewer_samples_than_dimensions():
   assert _distance(one, other) == pytest.approx(25 + 2 + 18, rel=1e-12)
 
 
+def test_dead_and_repeated_features_add_nothing():
+  # Units that never fire, or twice the same, make both covariances singular.
+  one, other = _features(300, 20, 1), _features(300, 20, 2)
+  expected = _distance(one, other)
+  dead = [np.pad(features, ((0, 0), (0, 6))) for features in (one, other)]
+  assert _distance(*dead) == pytest.approx(expected, rel=1e-9)
+  twice = [np.repeat(features, 2, axis=1) for features in (one, other)]
+  assert _distance(*twice) == pytest.approx(2 * expected, rel=1e-9)
+
+
 def test_a_set_is_at_no_distance_from_itself():
   for count in (5, 400):
     features = _features(count, 64, 8)

@@ -14,6 +14,7 @@ from videopoet_jax.evaluation.networks import paths
   ('network', 'field', 'file'),
   [
     ('i3d_kinetics400', 'i3d', 'i3d_torchscript.pt'),
+    ('i3d_pretrained_400', 'i3d_state', 'i3d_pretrained_400.pt'),
     ('c3d_ucf101', 'c3d', 'c3d_ucf101.pt'),
     (
       'inception_v3',

@@ -31,6 +31,7 @@ class _Entry:
 _LPIPS = ('lpips_backbone', 'lpips_heads')
 _ENTRIES: Mapping[str, _Entry] = {
   'i3d_kinetics400': _Entry('torchscript', 'i3d', ('i3d',)),
+  'i3d_pretrained_400': _Entry('i3d', 'i3d_state', ('i3d_state',)),
   'c3d_ucf101': _Entry('torchscript', 'c3d', ('c3d',)),
   'inception_v3': _Entry('inception', 'inception_v3', ('inception_v3',)),
   'clip_vit_b16': _Entry('clip', 'clip', ('clip',)),

@@ -16,6 +16,8 @@ class NetworkPaths:
 
   Attributes:
     i3d: `i3d_torchscript.pt`, I3D on Kinetics-400 as TorchScript.
+    i3d_state: `i3d_pretrained_400.pt`, the same as a state dict, to run in
+      JAX.
     c3d: `c3d_ucf101.pt`, C3D on UCF-101 as TorchScript.
     inception_v3: `weights-inception-2015-12-05-6726825d.pth`.
     clip: a folder with CLIP ViT-B/16 as transformers saves it.
@@ -27,6 +29,7 @@ class NetworkPaths:
   """
 
   i3d: str = ''
+  i3d_state: str = ''
   c3d: str = ''
   inception_v3: str = ''
   clip: str = ''

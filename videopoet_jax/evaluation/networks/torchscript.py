@@ -38,7 +38,7 @@ def i3d(path: str) -> 'VideoScript':
 def c3d(path: str) -> 'VideoScript':
   """C3D on UCF-101: probabilities of 101 classes, the Inception Score's.
 
-  The file converts TGAN2's Chainer model, resizing and mean included.
+  The file converts TGAN2's Chainer model and takes levels as they are.
   """
   found = paths.weights(
     path,
