@@ -70,8 +70,8 @@ KINDS: Mapping[str, Kind] = {
 }
 # The network that a name promises: a protocol that states another is refused.
 PROMISED: Mapping[str, tuple[str, ...]] = {
-  'fvd': ('i3d_kinetics400',),
-  'kvd': ('i3d_kinetics400',),
+  'fvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
+  'kvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
   'fid': ('inception_v3',),
   'kid': ('inception_v3',),
   'fad': ('vggish',),
