@@ -77,6 +77,7 @@ def test_folder_is_a_checkpoint_for_generation(finished):
   assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
 
 
+@pytest.mark.usefixtures('clean_registries')
 def test_evaluate_finds_the_same_rows(finished, tmp_path):
   out, _ = finished
   tasks = measures.TASKS[:2]  # A task's place is part of its seed.
