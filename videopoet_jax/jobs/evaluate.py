@@ -139,6 +139,8 @@ def evaluate(
   compare.check_rules(checked, known)
   if best:
     compare.check_rules([compare.rule(f'{best}>0')], known)
+  # What is missing is said before a model is read.
+  evaluate_run.open_sets(protocol, data or {})
   networks = networks or paths_lib.NetworkPaths()
   evaluate_metrics.check(protocol, networks)
   found = evaluate_checkpoints.find_all(checkpoint, all_steps)
@@ -154,7 +156,6 @@ def evaluate(
     videos=videos,
     cache=cache,
   )
-  job.open_sets()
   job.prepare()
   keeper = evaluate_watch.BestKeeper(job.out, best, job.say)
   pages = evaluate_pages.Pages(job, before, versus)

@@ -79,18 +79,6 @@ class Job:
     """Of one checkpoint's evaluation."""
     return self.out / CHECKPOINTS / checkpoint.key
 
-  def open_sets(self) -> dict[tuple[str, str], sets_lib.Set]:
-    """Every set of the protocol; DataError where one is not there."""
-    wanted = {(task.data, task.split) for task in self.protocol.tasks}
-    wanted |= {(task.real_name, task.real_part) for task in self._with_real()}
-    return {
-      (name, split): sets_lib.open_set(name, split, self.data)
-      for name, split in sorted(wanted)
-    }
-
-  def _with_real(self) -> list[protocol_lib.EvaluationTask]:
-    return [task for task in self.protocol.tasks if task.real]
-
   def prepare(self) -> None:
     """Makes the folder, or checks that it is of this protocol.
 
@@ -145,7 +133,7 @@ class Job:
     folder: pathlib.Path,
     left: list[protocol_lib.EvaluationTask],
   ) -> None:
-    sets = self.open_sets()
+    sets = open_sets(self.protocol, self.data)
     generator = generator_lib.Generator.load(
       checkpoint.folder, step=checkpoint.step
     )
@@ -270,3 +258,25 @@ class Job:
       for name, value in (work.read_json(path) or {})['seconds'].items():
         total[name] = total.get(name, 0.0) + float(value)
     return total
+
+
+def open_sets(
+  protocol: protocol_lib.Protocol, folders: Mapping[str, str]
+) -> dict[tuple[str, str], sets_lib.Set]:
+  """Every set of a protocol, by name and split.
+
+  Args:
+    protocol: that names them.
+    folders: where they are, by name.
+
+  Raises:
+    DataError: one is not there.
+  """
+  wanted = {(task.data, task.split) for task in protocol.tasks}
+  wanted |= {
+    (task.real_name, task.real_part) for task in protocol.tasks if task.real
+  }
+  return {
+    (name, split): sets_lib.open_set(name, split, folders)
+    for name, split in sorted(wanted)
+  }
