@@ -21,6 +21,7 @@ from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import transformer
 from videopoet_jax.models.prefix_lm import model as model_lib
+from videopoet_jax.parallel import compiler
 
 
 class State(NamedTuple):
@@ -215,7 +216,7 @@ def _temperatures(
   return temperature_L
 
 
-@functools.partial(jax.jit, static_argnames=('model', 'layout', 'config'))
+@functools.partial(compiler.jit, static_argnames=('model', 'layout', 'config'))
 def compiled_loop(
   params: Any,
   tokens_BL: jax.Array,
