@@ -34,9 +34,9 @@ def test_every_step_gets_on_and_the_last_one_ends(name, steps, numbers):
   counts_SB = mask_schedule.still_masked(name, steps, np.array(numbers))
   before_B = np.array(numbers)
   for step, left_B in enumerate(counts_SB):
-    is_last = step == steps - 1
     # At least one is filled in, but for the one left for the last step.
-    assert np.all((left_B < before_B) | (left_B == min(1, not is_last)))
+    last_B = np.minimum(before_B, 0 if step == steps - 1 else 1)
+    assert np.all((left_B < before_B) | (left_B == last_B))
     assert np.all(left_B <= before_B) and np.all(left_B >= 0)
     before_B = left_B
   assert not np.any(before_B)

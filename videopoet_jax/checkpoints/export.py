@@ -125,7 +125,9 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
 
 
 def export_params(
-  source: str | os.PathLike[str], directory: str | os.PathLike[str]
+  source: str | os.PathLike[str],
+  directory: str | os.PathLike[str],
+  step: int | None = None,
 ) -> pathlib.Path:
   """Writes a run's parameters for inference into a folder of their own.
 
@@ -134,6 +136,7 @@ def export_params(
   Args:
     source: a run's folder.
     directory: the folder to write.
+    step: the step to take; the newest unless given.
 
   Returns:
     `directory`.
@@ -142,7 +145,7 @@ def export_params(
     CheckpointError: the one cannot be read, or the other not written.
   """
   source, directory = storage.path(source), storage.path(directory)
-  description, params = load_params(source)
+  description, params = load_params(source, step=step)
   try:
     directory.mkdir(parents=True, exist_ok=True)
     # The description comes last: without it the folder counts as unfinished.

@@ -71,9 +71,7 @@ class Generation:
 
     def run() -> compile_lib.Program:
       with mesh_lib.use(mesh, rules):
-        jitted = jax.jit(
-          self.function, compiler_options=compiler.options(mesh)
-        )
+        jitted = jax.jit(self.function, compiler_options=compiler.options(mesh))
         return compile_lib.compile_lowered(jitted.lower(params, *inputs))
 
     return run
