@@ -22,17 +22,18 @@ _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 
 # Layers as (channels, kernel, stride, padding) or a pooling's (kernel, stride);
-# features are taken before each pooling where `taps` says so.
+# features are taken at each tap.
+_TAP: tuple[int, ...] = ()
 _VGG = (
-  *((64, 3, 1, 1), (64, 3, 1, 1), 'tap', (2, 2)),
-  *((128, 3, 1, 1), (128, 3, 1, 1), 'tap', (2, 2)),
-  *((256, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1), 'tap', (2, 2)),
-  *((512, 3, 1, 1), (512, 3, 1, 1), (512, 3, 1, 1), 'tap', (2, 2)),
-  *((512, 3, 1, 1), (512, 3, 1, 1), (512, 3, 1, 1), 'tap'),
+  *((64, 3, 1, 1), (64, 3, 1, 1), _TAP, (2, 2)),
+  *((128, 3, 1, 1), (128, 3, 1, 1), _TAP, (2, 2)),
+  *((256, 3, 1, 1), (256, 3, 1, 1), (256, 3, 1, 1), _TAP, (2, 2)),
+  *((512, 3, 1, 1), (512, 3, 1, 1), (512, 3, 1, 1), _TAP, (2, 2)),
+  *((512, 3, 1, 1), (512, 3, 1, 1), (512, 3, 1, 1), _TAP),
 )
 _ALEX = (
-  *((64, 11, 4, 2), 'tap', (3, 2), (192, 5, 1, 2), 'tap', (3, 2)),
-  *((384, 3, 1, 1), 'tap', (256, 3, 1, 1), 'tap', (256, 3, 1, 1), 'tap'),
+  *((64, 11, 4, 2), _TAP, (3, 2), (192, 5, 1, 2), _TAP, (3, 2)),
+  *((384, 3, 1, 1), _TAP, (256, 3, 1, 1), _TAP, (256, 3, 1, 1), _TAP),
 )
 _NETS = {
   'vgg': (_VGG, 'vgg16-397923af.pth', 16),
@@ -116,7 +117,7 @@ class LPIPSNetwork:
     layers: list[Any] = []
     taps, widths, channels = [], [], 3
     for step in _NETS[self.net][0]:
-      if step == 'tap':
+      if step == _TAP:
         taps.append(len(layers) - 1)
         widths.append(channels)
       elif len(step) == 2:
