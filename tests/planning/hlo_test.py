@@ -167,3 +167,17 @@ def test_flops_of_a_batched_product_in_a_tpus_words():
     '}\n'
   )
   assert _all_flops(text) == 2 * 4 * 8 * 32 * 16
+
+
+def test_an_estimate_that_the_compiler_does_not_give_is_none():
+  text = (
+    'HloModule m\n\n'
+    'ENTRY %main.1 (p: f32[4]) -> f32[4] {\n'
+    '  %p = f32[4]{0} parameter(0)\n'
+    '  %a = f32[4]{0} add(%p, %p), backend_config={"estimated_cycles":"7"}\n'
+    '  ROOT %g = f32[4]{0} negate(%a), '
+    f'backend_config={{"estimated_cycles":"{2**63 - 1}"}}\n'
+    '}\n'
+  )
+  instructions = hlo.parse(text).computations['main.1'].instructions
+  assert [i.cycles for i in instructions] == [0, 7, 0]

@@ -5,14 +5,9 @@ import os
 import pathlib
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
-from videopoet_jax.checkpoints import quiet
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -105,16 +100,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
   """
   path = storage.absolute(path)
   try:
-    with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
-      metadata = checkpointer.metadata(path)
-      shapes = getattr(metadata, 'item_metadata', metadata)
-      shapes = getattr(shapes, 'tree', shapes)
-      restore_args = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
-      )
-      return checkpointer.restore(
-        path, args=ocp.args.PyTreeRestore(restore_args=restore_args)
-      )
+    return tree_lib.read_numpy(path)
   # Orbax and TensorStore raise what they like for damaged files.
   except Exception as error:
     reason = (str(error).splitlines() or [''])[0][:200]
@@ -125,7 +111,9 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
 
 
 def export_params(
-  source: str | os.PathLike[str], directory: str | os.PathLike[str]
+  source: str | os.PathLike[str],
+  directory: str | os.PathLike[str],
+  step: int | None = None,
 ) -> pathlib.Path:
   """Writes a run's parameters for inference into a folder of their own.
 
@@ -134,6 +122,7 @@ def export_params(
   Args:
     source: a run's folder.
     directory: the folder to write.
+    step: the step to take; the newest unless given.
 
   Returns:
     `directory`.
@@ -142,7 +131,7 @@ def export_params(
     CheckpointError: the one cannot be read, or the other not written.
   """
   source, directory = storage.path(source), storage.path(directory)
-  description, params = load_params(source)
+  description, params = load_params(source, step=step)
   try:
     directory.mkdir(parents=True, exist_ok=True)
     # The description comes last: without it the folder counts as unfinished.

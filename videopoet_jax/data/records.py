@@ -149,6 +149,16 @@ class Records:
       self.schema(names).deserialize_example, num_parallel_calls=2
     )
 
+  def arrays(
+    self, split: str, indices: Sequence[int] | np.ndarray, names: Sequence[str]
+  ) -> list[dict[str, Any]]:
+    """Some features of some records, parsed, in the order of the indices."""
+    schema = self.schema(names)
+    return [
+      dict(schema.deserialize_example_np(record))
+      for record in self.read(split, indices)
+    ]
+
   def select(
     self,
     split: str,

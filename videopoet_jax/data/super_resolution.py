@@ -203,9 +203,7 @@ class UnitReader:
     highs, lows = [], []
     for row, (top, left) in enumerate(zip(*starts)):
       lows.append(
-        low[
-          row, :frames, top : top + low_size[0], left : left + low_size[1]
-        ]
+        low[row, :frames, top : top + low_size[0], left : left + low_size[1]]
       )
       top, left = top * cells[0], left * cells[1]
       highs.append(

@@ -1,5 +1,6 @@
 """The clips that a scoreboard is made of: conditions and truth together."""
 
+from collections.abc import Sequence
 import dataclasses
 
 import numpy as np
@@ -84,7 +85,16 @@ def draw(
   Returns:
     The clips.
   """
-  clips = [render.clip(config, split, index) for index in range(count)]
+  return draw_at(config, range(count), split)
+
+
+def draw_at(
+  config: shapes_config.ShapesConfig,
+  indices: Sequence[int] | np.ndarray,
+  split: str = splits.TEST_HELD_OUT,
+) -> Clips:
+  """As `draw`, any clips of a split, in the order of their indices given."""
+  clips = [render.clip(config, split, int(index)) for index in indices]
   size = (config.frames, config.height, config.width)
   return Clips(
     config=config,

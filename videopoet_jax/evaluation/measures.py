@@ -40,6 +40,14 @@ class Outputs:
         return len(array)
     return 0
 
+  def take(self, index: int) -> 'Outputs':
+    """One sample, a batch of one."""
+
+    def row(array: np.ndarray | None) -> np.ndarray | None:
+      return None if array is None else array[index : index + 1]
+
+    return Outputs(row(self.video_BTHWC), row(self.audio_BT))
+
 
 @dataclasses.dataclass(frozen=True)
 class Readings:

@@ -8,6 +8,7 @@ from matplotlib import colormaps
 import numpy as np
 from PIL import Image
 
+_SHORTEST = 96  # pixels of a clip's shorter side on a page, at least.
 _WINDOW = 512
 _HOP = 128
 _FLOOR_DB = -70.0
@@ -17,17 +18,22 @@ def _uri(kind: str, data: bytes) -> str:
   return f'data:{kind};base64,{base64.b64encode(data).decode("ascii")}'
 
 
-def animation(video_THW3: np.ndarray, frame_rate: float, scale: int = 3) -> str:
-  """A clip as a lossless animated WebP; one frame makes a still picture.
+def animation(video_THW3: np.ndarray, frame_rate: float, scale: int = 0) -> str:
+  """A clip as an animated WebP; one frame makes a still picture.
+
+  Small clips are kept to the bit; larger ones would make a page too large.
 
   Args:
     video_THW3: uint8 frames.
     frame_rate: frames a second.
-    scale: every pixel becomes a square of this side.
+    scale: every pixel becomes a square of this side; 0 makes small clips large
+      enough to be looked at.
 
   Returns:
     A data URI.
   """
+  shortest = min(video_THW3.shape[1:3])
+  scale = scale or max(1, _SHORTEST // shortest)
   pictures = [
     Image.fromarray(np.ascontiguousarray(frame)).resize(
       (frame.shape[1] * scale, frame.shape[0] * scale), Image.Resampling.NEAREST
@@ -42,7 +48,8 @@ def animation(video_THW3: np.ndarray, frame_rate: float, scale: int = 3) -> str:
     append_images=pictures[1:],
     duration=round(1000 / frame_rate),
     loop=0,
-    lossless=True,
+    lossless=shortest < _SHORTEST,
+    quality=80,
     method=2,
   )
   return _uri('image/webp', buffer.getvalue())

@@ -11,6 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.evaluation import media
 
 _TEMPLATE = 'report.html.jinja'
@@ -114,6 +115,35 @@ def write(
   Raises:
     DataError: the file cannot be written.
   """
+
+  def shown(example: Example) -> dict[str, Any]:
+    return example_values(example, frame_rate, sampling_rate)
+
+  render(
+    path,
+    _TEMPLATE,
+    metrics=metrics,
+    titles=TITLES,
+    examples={
+      task: [shown(example) for example in some]
+      for task, some in examples.items()
+    },
+    reconstructions=[shown(example) for example in reconstructions],
+    plots=[plot_values(plot) for plot in plots],
+  )
+
+
+def render(path: str | os.PathLike[str], template: str, **values: Any) -> None:
+  """Writes a page of one of the templates beside this file.
+
+  Args:
+    path: of the HTML file.
+    template: its name.
+    **values: that it uses.
+
+  Raises:
+    DataError: the file cannot be written.
+  """
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
     autoescape=True,
@@ -123,22 +153,9 @@ def write(
   )
   environment.filters['duration'] = duration
   environment.filters['percent'] = lambda share: f'{100 * share:.1f} %'
-
-  def shown(example: Example) -> dict[str, Any]:
-    return _example(example, frame_rate, sampling_rate)
-
-  page = environment.get_template(_TEMPLATE).render(
-    metrics=metrics,
-    titles=TITLES,
-    examples={
-      task: [shown(example) for example in some]
-      for task, some in examples.items()
-    },
-    reconstructions=[shown(example) for example in reconstructions],
-    plots=[_plot(plot) for plot in plots],
-  )
+  page = environment.get_template(template).render(**values)
   try:
-    pathlib.Path(path).write_text(page, encoding='utf-8')
+    storage.path(path).write_text(page, encoding='utf-8')
   except OSError as error:
     raise errors.DataError(
       f'cannot write the report {path}: {error.strerror}; give a folder that '
@@ -156,9 +173,10 @@ def duration(seconds: float) -> str:
   return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
 
 
-def _example(
+def example_values(
   example: Example, frame_rate: float, sampling_rate: int
 ) -> dict[str, Any]:
+  """What the templates show of an example: texts and data URIs."""
   signals = []
   for signal in example.signals:
     shown: dict[str, Any] = {'label': signal.label}
@@ -171,7 +189,8 @@ def _example(
   return {'signals': signals, 'text': example.text, 'passed': example.passed}
 
 
-def _plot(plot: Plot) -> dict[str, str]:
+def plot_values(plot: Plot) -> dict[str, str]:
+  """What the templates show of a plot: its title and picture."""
   figure = matplotlib.figure.Figure(figsize=(4.6, 2.9))
   axes = figure.add_subplot()
   for index, curve in enumerate(plot.curves):

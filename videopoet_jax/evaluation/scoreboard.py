@@ -13,7 +13,6 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.data.shapes import attributes
-from videopoet_jax.data.shapes import oracle
 from videopoet_jax.data.shapes import splits
 from videopoet_jax.evaluation import baselines
 from videopoet_jax.evaluation import held_out
@@ -21,6 +20,14 @@ from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import statistics
 
 MAX_TOTAL_VARIATION = 0.15
+RIGHT = 'right'
+_PART, _LABEL = 'part/', 'label/'
+# In the order of `splits.triples`.
+ATTRIBUTES = {
+  'kind': attributes.KINDS,
+  'colour': attributes.COLOURS,
+  'direction': attributes.DIRECTIONS,
+}
 _ROW_KEYS = ('value', 'chance', 'samples', 'low', 'high')
 _SECTIONS = {
   'tokenizer': ('psnr_db', 'codebook_usage', 'oracle_kept'),
@@ -54,56 +61,106 @@ def score(
   Raises:
     DataError: there is not one sample for each clip.
   """
+  judged = judge(task, outputs, clips)
+  row = summarize(task, judged, chances(task, clips, condition_frames))
+  return row, judged[RIGHT]
+
+
+def judge(
+  task: str, outputs: measures.Outputs, clips: held_out.Clips
+) -> dict[str, np.ndarray]:
+  """What a row is made of, sample by sample.
+
+  Args:
+    task: one of `measures.TASKS`.
+    outputs: a sample for each clip, in their order.
+    clips: conditions and truth.
+
+  Returns:
+    Arrays with one entry a sample: `right` bool; `part/<name>` int8, 1 where
+    the attribute is right, -1 where it is not asked; for 'unconditional' also
+    `label/<name>` int64, what is shown.
+
+  Raises:
+    DataError: there is not one sample for each clip.
+  """
   if len(outputs) != len(clips):
     raise errors.DataError(
       f'{task}: {len(outputs)} samples for {len(clips)} conditions; generate '
       'one for each.'
     )
   readings = measures.read(outputs, clips.config)
-  passed_B = measures.judge(task, readings, clips)
+  judged = {RIGHT: measures.judge(task, readings, clips)}
+  for name, values in parts(task, readings, clips).items():
+    judged[f'{_PART}{name}'] = values
+  if task == 'unconditional':
+    for name in ATTRIBUTES:
+      judged[f'{_LABEL}{name}'] = np.array(
+        [getattr(seen, name) for seen in readings.seen], np.int64
+      )
+  return judged
+
+
+def summarize(
+  task: str, judged: Mapping[str, np.ndarray], ways: Mapping[str, float]
+) -> dict[str, Any]:
+  """The row of a task.
+
+  Args:
+    task: one of `measures.TASKS`.
+    judged: of `judge`, over all samples.
+    ways: of `chances`.
+  """
+  right_B = judged[RIGHT]
   row: dict[str, Any] = {}
   failed_spread = False
   if task == 'unconditional':
-    row['spread'] = spread(readings.seen)
+    row['spread'] = spread(judged)
     failed_spread = max(row['spread'].values()) > MAX_TOTAL_VARIATION
-    row['valid_share'] = float(passed_B.mean())
-  successes = 0 if failed_spread else int(passed_B.sum())
-  low, high = statistics.wilson(successes, len(clips))
-  ways = chances(task, clips, condition_frames)
-  row |= {
-    'value': successes / len(clips),
+    row['valid_share'] = float(right_B.mean())
+  successes = 0 if failed_spread else int(right_B.sum())
+  low, high = statistics.wilson(successes, len(right_B))
+  shares = {}
+  for name, values in judged.items():
+    if name.startswith(_PART) and (values >= 0).any():
+      shares[name.removeprefix(_PART)] = float(
+        np.mean(values[values >= 0] == 1)
+      )
+  return row | {
+    'value': successes / len(right_B),
     'chance': max(ways.values()),
-    'samples': len(clips),
+    'samples': len(right_B),
     'low': low,
     'high': high,
-    'chances': ways,
-    'parts': parts(task, readings, clips),
+    'chances': dict(ways),
+    'parts': shares,
   }
-  return row, passed_B
 
 
-def spread(readings: tuple[oracle.Reading, ...]) -> dict[str, float]:
+def spread(judged: Mapping[str, np.ndarray]) -> dict[str, float]:
   """Total variation of what was drawn from what training shows.
 
   Args:
-    readings: of unconditional samples; those that are not sound are left out.
+    judged: of unconditional samples; those that are not sound are left out.
 
   Returns:
     A distance each for kind, colour and direction.
   """
-  sound = [r for r in readings if r.valid and r.steady]
+  sound_B = judged[RIGHT].astype(bool)
+  return spread_of(
+    {name: judged[f'{_LABEL}{name}'][sound_B] for name in ATTRIBUTES}
+  )
+
+
+def spread_of(labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+  """The same, of the labels of sound samples by attribute, int (N,)."""
   triples = np.array(splits.triples(splits.TRAIN))
   distances = {}
-  for axis, (name, names) in enumerate(
-    (
-      ('kind', attributes.KINDS),
-      ('colour', attributes.COLOURS),
-      ('direction', attributes.DIRECTIONS),
-    )
-  ):
+  for axis, (name, names) in enumerate(ATTRIBUTES.items()):
     counts = np.bincount(triples[:, axis], minlength=len(names))
-    labels = np.array([getattr(r, name) for r in sound], int)
-    distances[name] = statistics.total_variation(labels, counts / counts.sum())
+    distances[name] = statistics.total_variation(
+      labels[name], counts / counts.sum()
+    )
   return distances
 
 
@@ -130,35 +187,39 @@ def chances(
 
 def parts(
   task: str, readings: measures.Readings, clips: held_out.Clips
-) -> dict[str, float]:
-  """Shares right of each attribute alone: where a row loses its points.
+) -> dict[str, np.ndarray]:
+  """Whether each attribute alone is right: where a row loses its points.
 
   Against the truth of each clip, whether its task asks for the attribute or
   not. `valid` and `steady` are the oracle's words for soundness.
+
+  Returns:
+    int8 (B,) each: 1 right, 0 wrong, -1 not asked.
   """
-  shares: dict[str, list[bool]] = {}
+  asked: dict[str, list[int]] = {}
   for seen, shape in zip(readings.seen, clips.shapes):
-    shares.setdefault('valid', []).append(seen.valid)
-    names = ['kind', 'colour']
-    if seen.direction >= 0:  # An image has none.
-      shares.setdefault('steady', []).append(seen.steady)
-      names += ['direction', 'speed']
-    if task == 'unconditional':
-      continue  # There is no truth.
-    for name in names:
-      right = getattr(seen, name) == getattr(shape, name)
-      shares.setdefault(name, []).append(right)
+    moves = seen.direction >= 0  # An image does not.
+    right = {'valid': int(seen.valid)}
+    right['steady'] = int(seen.steady) if moves else -1
+    for name in ('kind', 'colour', 'direction', 'speed'):
+      is_asked = task != 'unconditional' and (
+        moves or name in ('kind', 'colour')
+      )  # There is no truth without a condition.
+      equal = getattr(seen, name) == getattr(shape, name)
+      right[name] = int(equal) if is_asked else -1
+    for name, value in right.items():
+      asked.setdefault(name, []).append(value)
   rate = clips.config.frame_rate
   for heard, shape in zip(readings.heard, clips.shapes):
     times = tuple(t / rate for t, _ in shape.legs(clips.config.frames)[1:])
-    for name, right in (
+    for name, value in (
       ('sound_valid', heard.valid),
       ('pitch', heard.kind == shape.kind),
       ('glide', heard.direction == shape.direction),
       ('clicks', heard.clicks_match(times, measures.CLICK_SECONDS)),
     ):
-      shares.setdefault(name, []).append(right)
-  return {name: float(np.mean(right)) for name, right in shares.items()}
+      asked.setdefault(name, []).append(int(value))
+  return {name: np.array(values, np.int8) for name, values in asked.items()}
 
 
 def tokenizer_scores(

@@ -5,6 +5,7 @@ only the ids that the layout admits can be drawn, and a position that admits
 one id is filled without drawing.
 """
 
+from collections.abc import Callable
 import functools
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import transformer
 from videopoet_jax.models.prefix_lm import model as model_lib
+from videopoet_jax.parallel import compiler
 
 
 class State(NamedTuple):
@@ -214,7 +216,7 @@ def _temperatures(
   return temperature_L
 
 
-@functools.partial(jax.jit, static_argnames=('model', 'layout', 'config'))
+@functools.partial(compiler.jit, static_argnames=('model', 'layout', 'config'))
 def compiled_loop(
   params: Any,
   tokens_BL: jax.Array,
@@ -288,8 +290,10 @@ def generate(
   config: sampling.SamplingConfig = sampling.DEFAULT,
   seed: int = 0,
   first_sample: int = 0,
+  sample_numbers: np.ndarray | None = None,
   text_embeddings_BSE: np.ndarray | None = None,
   against: tuple[np.ndarray, np.ndarray, np.ndarray | None] | None = None,
+  place: Callable[[Any], Any] | None = None,
 ) -> np.ndarray:
   """Fills the target positions of a batch of sequences.
 
@@ -302,9 +306,11 @@ def generate(
     config: how ids are drawn.
     seed: of the draws; sample i of a seed is the same in any batch.
     first_sample: number of the first row's sample.
+    sample_numbers: int (B,), every row's in its place.
     text_embeddings_BSE: float32, where the model takes them.
     against: tokens, visibility and text embeddings of the guided batch's other
       half: the negative prompt. None hides the text.
+    place: puts an array of rows on the devices; None leaves it to JAX.
 
   Returns:
     int32 (B, L), every position filled as the layout admits.
@@ -325,14 +331,17 @@ def generate(
     if text is not None:
       text = np.concatenate([text, against[2]])
   key = jax.random.key(seed)
-  numbers = jnp.arange(first_sample, first_sample + number)
+  if sample_numbers is None:
+    sample_numbers = np.arange(first_sample, first_sample + number)
+  numbers = jnp.asarray(sample_numbers, jnp.int32)
   keys_B = jax.vmap(lambda index: jax.random.fold_in(key, index))(numbers)
+  put = place or (lambda array: array)
   filled = compiled_loop(
     params,
-    tokens,
-    visible,
-    text,
-    keys_B,
+    put(tokens),
+    put(visible),
+    None if text is None else put(text),
+    put(keys_B),
     jnp.float32(config.guidance),
     model=model,
     layout=layout,

@@ -1,6 +1,6 @@
 """A checkpoint folder opened for generation: conditions in, signals out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import os
 from typing import Any
@@ -69,6 +69,7 @@ class Generator:
     layout_names: layouts that the model was trained on.
     tokenizers: of its signals.
     visual_fingerprint: of the tokenizer whose visual ids it makes.
+    place: puts an array of rows on several devices; None uses one.
   """
 
   model: model_lib.PrefixLM
@@ -77,6 +78,7 @@ class Generator:
   layout_names: tuple[str, ...]
   tokenizers: conditions_lib.Tokenizers
   visual_fingerprint: str = ''
+  place: Callable[[Any], Any] | None = None
 
   @classmethod
   def load(
@@ -84,6 +86,7 @@ class Generator:
     directory: str | os.PathLike[str],
     embed_text: conditions_lib.EmbedText | None = None,
     text_encoder: str | os.PathLike[str] = '',
+    step: int | None = None,
   ) -> 'Generator':
     """Opens a checkpoint folder; nothing else is needed.
 
@@ -93,6 +96,7 @@ class Generator:
         checkpoint's own text encoder; see `conditions.Tokenizers`.
       text_encoder: for such models, folder of the text encoder if it is not
         beside the checkpoint.
+      step: of a run's folder; the newest unless given.
 
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
@@ -101,7 +105,9 @@ class Generator:
     # A demo's folder holds the model in a folder of its own.
     if (directory / description.KIND / 'checkpoint.json').is_file():
       directory = directory / description.KIND
-    described, params = export.load_params(directory, description.KIND)
+    described, params = export.load_params(
+      directory, description.KIND, step=step
+    )
     config, space, names = description.read(described)
     found: dict[str, Any] = {
       role: interface.load(directory / folder, folder)
@@ -176,6 +182,7 @@ class Generator:
     negative_text: str = '',
     batch_size: int = 64,
     decode_signals: bool = True,
+    sample_numbers: np.ndarray | None = None,
   ) -> Generated:
     """Generates samples of one layout.
 
@@ -189,6 +196,8 @@ class Generator:
         text at all.
       batch_size: most sequences of one compiled call.
       decode_signals: whether ids are turned into pixels and sound.
+      sample_numbers: int, one a sample: what its draws depend on beside the
+        seed; 0, 1, 2 ... unless given.
 
     Raises:
       LayoutError: the layout is not known, or shapes do not fit it.
@@ -203,7 +212,7 @@ class Generator:
       name: np.repeat(ids, num_samples, axis=0)
       for name, ids in features.items()
     }
-    text = self._embeddings(layout, features)
+    text = self.take_embeddings(layout, features)
     tokens_BL, visible_BL = self.fill(layout, features, number)
     against = None
     if config.is_guided and negative_text and 'text' in features:
@@ -217,8 +226,10 @@ class Generator:
       for name in ('text', conditions_lib.TEXT_EMBEDDINGS):
         if name in negative:
           negative[name] = np.repeat(negative[name], number, axis=0)
-      against_text = self._embeddings(layout, negative)
+      against_text = self.take_embeddings(layout, negative)
       against = (*self.fill(layout, negative, number), against_text)
+    if sample_numbers is None:
+      sample_numbers = np.arange(number)
     filled = []
     size = min(batch_size, number)
     for start in range(0, number, size):
@@ -237,9 +248,10 @@ class Generator:
           visible_BL[rows],
           config=config,
           seed=seed,
-          first_sample=start,
+          sample_numbers=sample_numbers[rows],
           text_embeddings_BSE=take(text),
           against=None if against is None else tuple(map(take, against)),
+          place=self.place,
         )
       )
     return self.decode(layout, np.concatenate(filled)[:number], decode_signals)
@@ -269,12 +281,16 @@ class Generator:
         )
     return tokens_BL, visible_BL
 
-  def _embeddings(
+  def take_embeddings(
     self,
     layout: layout_lib.SequenceLayout,
     features: dict[str, np.ndarray],
   ) -> np.ndarray | None:
-    """Takes the text embeddings out of the features, if the model has any."""
+    """Takes the text embeddings out of the features, if the model has any.
+
+    Raises:
+      CheckpointError: it takes some, and there are none.
+    """
     found = features.pop(conditions_lib.TEXT_EMBEDDINGS, None)
     takes_text = 'text' in conditions_lib.prefix_features(layout)
     if self.model.config.text != 'embeddings' or not takes_text:

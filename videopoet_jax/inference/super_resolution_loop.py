@@ -16,6 +16,7 @@ import numpy as np
 
 from videopoet_jax.inference import mask_schedule
 from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.parallel import compiler
 
 _FIRST, _SECOND, _CONFIDENCE = range(3)  # What a step's key is folded with.
 
@@ -274,7 +275,7 @@ def decode(
   return state.ids_BTHW
 
 
-compiled = jax.jit(decode, static_argnames=('model', 'passes', 'greedy'))
+compiled = compiler.jit(decode, static_argnames=('model', 'passes', 'greedy'))
 
 
 def fill(

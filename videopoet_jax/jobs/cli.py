@@ -32,6 +32,7 @@ JOBS = {
     'score_upscaling',
     'score super-resolution against bicubic and the truth',
   ),
+  'evaluate': ('evaluate', 'measure checkpoints by a frozen protocol'),
   'plan': ('plan', 'compile a train step for TPU pods, without a TPU'),
   'bench': ('bench', 'measure training, decoding, tokenizers and data'),
   'demo': ('demo', 'run the whole chain on shapes in motion'),

@@ -9,6 +9,7 @@ import gin
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
 from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import protocol
 from videopoet_jax.inference import sampling as sampling_lib
 
 MIN_SAMPLES = 16
@@ -91,18 +92,7 @@ class DemoProfile:
 
   def sampling_of(self, task: str) -> sampling_lib.SamplingConfig:
     """How the ids of a task are drawn."""
-    fields = {
-      **self.sampling.get('default', {}),
-      **self.sampling.get(task, {}),
-    }
-    known = [f.name for f in dataclasses.fields(sampling_lib.SamplingConfig)]
-    for name in fields:
-      if name not in known:
-        hint = errors.near_names(name, known)
-        raise errors.ConfigError(
-          f'DemoProfile.sampling: there is no setting {name!r}{hint}.'
-        )
-    return sampling_lib.SamplingConfig(**fields)
+    return protocol.sampling_of(self.sampling, task, 'DemoProfile.sampling')
 
   def layout_name(self, task: str, clip: tuple[int, int, int]) -> str:
     """Name of the layout of a task that is scored."""

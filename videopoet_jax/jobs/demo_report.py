@@ -5,18 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import examples as examples_lib
+from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import overview
 from videopoet_jax.evaluation import report
+from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.jobs import demo_generate
 from videopoet_jax.jobs import demo_stages
 from videopoet_jax.training import metrics as metrics_lib
 
 # Sound takes most of the page: fewer examples of it.
 _SOUND_EXAMPLES = 4
-_WITH_TEXT = ('text_to_video', 'text_to_image', 'image_to_video', 'stylization')
 _MAX_POINTS = 300
 
 
@@ -31,7 +31,7 @@ class Report:
     """
     self._run = run
     self._clips = run.clips(max(16, run.profile.examples))
-    self._frames = self._condition_frames()
+    self._given = self._conditions()
     with np.load(run.path(demo_stages.PASSED)) as passed:
       self._passed = {task: passed[task] for task in passed}
     self._examples = {task: self._of_task(task) for task in measures.TASKS}
@@ -56,58 +56,32 @@ class Report:
     """Writes the moving picture of every task."""
     overview.write(path, self._examples, self._run.shapes.frame_rate)
 
-  def _condition_frames(self) -> dict[str, int]:
+  def _conditions(self) -> dict[str, examples_lib.Given]:
+    """What each task's samples were given."""
     generator = generator_lib.Generator.load(self._run.folder)
-    names = {
-      task: self._run.profile.layout_name(task, self._run.clip)
-      for task in measures.TASKS
-    }
-    return {
-      task: demo_generate.condition_frames(
-        generator.space.layout(name), generator.space
+    found = {}
+    for task in measures.TASKS:
+      name = self._run.profile.layout_name(task, self._run.clip)
+      layout = generator.space.layout(name)
+      found[task] = examples_lib.Given(
+        conditions_lib.prefix_features(layout),
+        generation.condition_frames(layout, generator.space),
+        self._run.shapes.frame_rate,
+        self._run.shapes.sampling_rate,
       )
-      for task, name in names.items()
-    }
+    return found
 
   def _of_task(self, task: str) -> list[report.Example]:
-    outputs = self._run.outputs(task)
-    wanted = self._run.profile.examples
-    truth = measures.truth_of(task, self._clips)
-    if outputs.audio_BT is not None or task == 'audio_to_video':
+    outputs, given = self._run.outputs(task), self._given[task]
+    wanted = min(self._run.profile.examples, len(outputs))
+    if outputs.audio_BT is not None or 'audio_tokens' in given.features:
       wanted = min(wanted, _SOUND_EXAMPLES)
-    examples = []
-    for index in range(min(wanted, len(outputs))):
-      signals = self._conditions(task, index)
-      signals.append(_signal('generated', outputs, index))
-      if task != 'unconditional':
-        signals.append(_signal('truth', truth, index))
-      examples.append(
-        report.Example(
-          tuple(signals),
-          self._clips.captions[index] if task in _WITH_TEXT else '',
-          bool(self._passed[task][index]),
-        )
-      )
-    return examples
-
-  def _conditions(self, task: str, index: int) -> list[report.Signal]:
-    """What the model was given besides text."""
-    clips: held_out.Clips = self._clips
-    video, sound = clips.video_BTHWC[index], clips.audio_BT[index]
-    if task in ('inpainting', 'outpainting'):
-      return [report.Signal('condition', clips.masked_BTHWC(task)[index])]
-    if task == 'stylization':
-      return [report.Signal('flow and depth', clips.structure_BTHWC[index])]
-    if task == 'audio_to_video':
-      return [report.Signal('condition', None, sound)]
-    frames = self._frames[task]
-    if not frames:
-      return []
-    shown = sound[
-      : round(frames / clips.config.frame_rate * clips.config.sampling_rate)
-    ]
-    heard = shown if task == 'audio_video_continuation' else None
-    return [report.Signal('condition', video[:frames], heard)]
+    return examples_lib.examples(
+      given,
+      self._clips,
+      [{'generated': outputs.take(index)} for index in range(wanted)],
+      [bool(right) for right in self._passed[task]],
+    )
 
   def _tokenizers(self) -> list[report.Example]:
     with np.load(self._run.path(demo_stages.RECONSTRUCTIONS)) as arrays:
@@ -165,15 +139,6 @@ class Report:
       )
     )
     return [plot for plot in plots if plot.curves]
-
-
-def _signal(label: str, outputs: measures.Outputs, index: int) -> report.Signal:
-  video, sound = outputs.video_BTHWC, outputs.audio_BT
-  return report.Signal(
-    label,
-    None if video is None else video[index],
-    None if sound is None else sound[index],
-  )
 
 
 def _curve(label: str, records: list[Any], name: str) -> report.Curve:

@@ -12,12 +12,12 @@ import numpy as np
 
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import scoreboard
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import chain
-from videopoet_jax.jobs import demo_generate
 from videopoet_jax.jobs import demo_profile
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
@@ -268,7 +268,7 @@ class Demo:
     profile = self.profile
     generator = generator_lib.Generator.load(self.folder)
     most = max(profile.samples, profile.unconditional_samples)
-    conditions = demo_generate.Conditions(generator, self.clips(most))
+    conditions = generation.Conditions(generator, self.clips(most))
     for number, task in enumerate(measures.TASKS):
       path = self.path(f'{SAMPLES}/{task}.npz')
       if path.exists():
@@ -276,11 +276,11 @@ class Demo:
       layout = generator.space.layout(profile.layout_name(task, self.clip))
       count = profile.count(task)
       self.say(f'  {layout.name}: {count} samples')
-      outputs = demo_generate.sample(
+      outputs = generation.sample(
         generator,
         layout,
         conditions,
-        count,
+        np.arange(count),
         config=profile.sampling_of(task),
         batch_size=min(profile.batch_size, count),
         seed=self.seed * len(measures.TASKS) + number,
@@ -309,7 +309,7 @@ class Demo:
         task,
         self.outputs(task),
         clips.take(np.arange(profile.count(task))),
-        demo_generate.condition_frames(layout, generator.space),
+        generation.condition_frames(layout, generator.space),
       )
       rows[task]['layout'] = layout.name
     _save(self.path(PASSED), **passed)

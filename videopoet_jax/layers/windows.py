@@ -42,21 +42,23 @@ def coarse(window: Window, scale: int) -> Window:
   return window[0], window[1] // scale, window[2] // scale
 
 
-def check(name: str, window: Window, grid: Window) -> None:
+def check(name: str, window: Window, grid: Window, scale: int = 1) -> None:
   """Checks that a window, fitted to a grid, tiles it.
 
   Args:
     name: of the window, for the message.
     window: cells.
     grid: cells.
+    scale: what rows and columns of a window must be multiples of, to have a
+      counterpart in the coarser grid.
 
   Raises:
     LayoutError: it does not; the message says which sizes would.
   """
   window = fitted(window, grid)
-  for axis, part, size in zip(_AXES, window, grid):
+  for axis, part, size, least in zip(_AXES, window, grid, (1, scale, scale)):
     if size % part:
-      fitting = [str(n) for n in range(1, size + 1) if size % n == 0]
+      fitting = [str(n) for n in range(least, size + 1, least) if size % n == 0]
       raise errors.LayoutError(
         f'{name}={window} does not divide a latent grid of {grid}: {size} '
         f'{axis} are no multiple of {part}. Use a clip of '

@@ -5,6 +5,8 @@ products get a small part of the fast memory, and collectives run on the core
 that computes, where nothing can cover them. docs/planning.md has the figures.
 """
 
+from collections.abc import Callable
+import functools
 import os
 from typing import Any
 
@@ -36,6 +38,30 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def jit(function: Callable[..., Any], **arguments: Any) -> Callable[..., Any]:
+  """`jax.jit` with the options of the devices at hand.
+
+  They are asked for by the first call, since a module is imported before the
+  devices may be looked at.
+
+  Args:
+    function: to be compiled; not to be called from compiled code on a TPU,
+      which takes options for the whole alone.
+    **arguments: of `jax.jit`.
+  """
+
+  @functools.cache
+  def compiled() -> Callable[..., Any]:
+    found = _of_kind(jax.devices()[0].device_kind)
+    return jax.jit(function, compiler_options=found, **arguments)
+
+  @functools.wraps(function)
+  def call(*args: Any, **kwargs: Any) -> Any:
+    return compiled()(*args, **kwargs)
+
+  return call
+
+
 def options(mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
   """Options for `jax.jit(compiler_options=...)`.
 
@@ -46,7 +72,11 @@ def options(mesh: jax.sharding.Mesh) -> dict[str, Any] | None:
     By name, those that suit the chips and that the user has not set by
     `LIBTPU_INIT_ARGS`; None for chips that need none.
   """
-  found = _OPTIONS.get(mesh.devices.flat[0].device_kind, {})
+  return _of_kind(mesh.devices.flat[0].device_kind)
+
+
+def _of_kind(device_kind: str) -> dict[str, Any] | None:
+  found = _OPTIONS.get(device_kind, {})
   given = os.environ.get(VARIABLE, '')
   kept = {name: value for name, value in found.items() if name not in given}
   return kept or None

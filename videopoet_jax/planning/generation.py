@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 
+from videopoet_jax.parallel import compiler
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.planning import compile as compile_lib
@@ -70,8 +71,8 @@ class Generation:
 
     def run() -> compile_lib.Program:
       with mesh_lib.use(mesh, rules):
-        lowered = jax.jit(self.function).lower(params, *inputs)
-        return compile_lib.compile_lowered(lowered)
+        jitted = jax.jit(self.function, compiler_options=compiler.options(mesh))
+        return compile_lib.compile_lowered(jitted.lower(params, *inputs))
 
     return run
 

@@ -38,6 +38,7 @@ _BRANCHES = re.compile(r'\b(?:branch|called)_computations=\{([^}]*)\}')
 _TRIPS = re.compile(r'"known_trip_count":\{"n":"(\d+)"')
 _WHOLE = re.compile(r'-?\d+')
 _CYCLES = re.compile(r'"estimated_cycles":"(\d+)"')
+_NO_ESTIMATE = 2**63 - 1
 _TARGET = re.compile(r'custom_call_target="([^"]*)"')
 _OP_NAME = re.compile(r'op_name="([^"]*)"')
 _IOTA = re.compile(
@@ -132,9 +133,13 @@ class Instruction:
 
   @property
   def cycles(self) -> int:
-    """The compiler's own estimate of this operation; 0 if it gives none."""
+    """The compiler's own estimate of this operation; 0 if it gives none.
+
+    Gathers that it hands to the sparse cores have the largest number there is.
+    """
     match = _CYCLES.search(self.text)
-    return int(match[1]) if match else 0
+    cycles = int(match[1]) if match else 0
+    return cycles if cycles < _NO_ESTIMATE else 0
 
   @property
   def target(self) -> str:

@@ -92,6 +92,8 @@ class TokenizerBundle:
     self.params = params
     self.batch_size = batch_size
     self._fingerprint = ''
+    # Puts a batch on the devices; whoever spreads it over several says how.
+    self.place: Callable[[Any], Any] = lambda batch: batch
     self._encode = jax.jit(self.encode_batch)
     self._decode = jax.jit(self.decode_batch)
 
@@ -123,13 +125,16 @@ class TokenizerBundle:
     """Encodes any number of signals, a compiled batch at a time."""
     signal = np.asarray(signal)
     return self._in_batches(
-      lambda part: self._encode(self.params, self.prepare(part)), signal
+      lambda part: self._encode(self.params, self.place(self.prepare(part))),
+      signal,
     )
 
   def decode(self, ids: Any) -> np.ndarray:
     """Decodes any number of grids of ids, a compiled batch at a time."""
     ids = np.asarray(ids, np.int32)
-    return self._in_batches(lambda part: self._decode(self.params, part), ids)
+    return self._in_batches(
+      lambda part: self._decode(self.params, self.place(part)), ids
+    )
 
   def _in_batches(
     self, function: Callable[[np.ndarray], jax.Array], examples: np.ndarray

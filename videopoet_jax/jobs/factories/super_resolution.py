@@ -84,7 +84,9 @@ def super_resolution(
   info = tokens_lib.check_pairs(tokens)
   assert info.visual is not None and info.low is not None
   names = tuple(units) or _standard_units(info, tokens)
-  folders, fingerprints = _tokenizers(info, tokens, visual_tokenizer, low_tokenizer)
+  folders, fingerprints = _tokenizers(
+    info, tokens, visual_tokenizer, low_tokenizer
+  )
   config, origin, read_text = _text(config, info, tokens, text)
   if config.text == 'embeddings':
     if text_encoder:
@@ -130,9 +132,7 @@ def super_resolution(
   return parts.Parts(trainable, batches, validation, folders, notes)
 
 
-def _standard_units(
-  info: tokens_lib.TokenInfo, tokens: str
-) -> tuple[str, ...]:
+def _standard_units(info: tokens_lib.TokenInfo, tokens: str) -> tuple[str, ...]:
   """The clips' own size, and one frame of it."""
   if info.clip is None:
     raise errors.ConfigError(
@@ -200,9 +200,7 @@ def _text(
     name = preprocessors.EMBEDDINGS
   else:
     tokenizer = language.open_text(text)
-    config = dataclasses.replace(
-      config, text_vocab_size=tokenizer.vocab_size
-    )
+    config = dataclasses.replace(config, text_vocab_size=tokenizer.vocab_size)
     origin = {'text_tokenizer': tokenizer.fingerprint}
     name = text
   return config, origin, data_lib.Text(name, config.text_slots)

@@ -1,0 +1,139 @@
+"""Frozen protocols: whatever is changed gives another id."""
+
+import dataclasses
+import json
+
+import pytest
+
+from tests.evaluation import tiny_protocol
+from videopoet_jax.core import config
+from videopoet_jax.core import errors
+from videopoet_jax.core import paths
+from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import protocol
+from videopoet_jax.jobs import demo_profile
+from videopoet_jax.jobs import evaluate  # noqa: F401 (registers)
+
+_TASK_CHANGES = {
+  'name': 'other',
+  'layout': 'text_to_video/17x32x32',
+  'metrics': ('ssim',),
+  'data': 'ucf101',
+  'split': 'test',
+  'samples': 19,
+  'subsets': {'psnr': (4, 2)},
+  'per_condition': 2,
+  'order_seed': 0,
+  'real': 'ucf101',
+  'real_split': 'train',
+  'real_samples': 9,
+  'real_order_seed': 0,
+  'frames': 12,
+  'first_frame': 1,
+  'real_window': 'central',
+  'size': (32, 32),
+  'resizing': 'none',
+  'text_suffix': '!',
+  'negative_text': 'blur',
+}
+_CHANGES = {
+  'name': 'other',
+  'version': 2,
+  'seed': 1,
+  'sampling': {'one': {'temperature': 0.5}},
+  'networks': {'fvd': 'i3d_kinetics400'},
+  'block': 8,
+}
+
+
+def test_every_field_of_a_task_is_frozen():
+  fields = {f.name for f in dataclasses.fields(protocol.EvaluationTask)}
+  assert fields == set(_TASK_CHANGES)
+  ids = {tiny_protocol.make().id}
+  for name, value in _TASK_CHANGES.items():
+    changed = {name: value}
+    if name == 'resizing':
+      changed['size'] = ()
+    ids.add(tiny_protocol.make(tiny_protocol.task(**changed)).id)
+  assert len(ids) == 1 + len(_TASK_CHANGES)
+
+
+def test_every_field_of_a_protocol_is_frozen():
+  fields = {f.name for f in dataclasses.fields(protocol.Protocol)}
+  assert fields == {*_CHANGES, 'tasks', 'source'}
+  ids = {tiny_protocol.make().id}
+  ids |= {tiny_protocol.make(**{k: v}).id for k, v in _CHANGES.items()}
+  assert len(ids) == 1 + len(_CHANGES)
+  assert tiny_protocol.make(source='a book').id in ids  # Words only.
+
+
+def _shipped():
+  return [
+    file
+    for file in paths.gin_files()
+    if file.startswith('gin/protocols/') and not file.endswith('_sampling.gin')
+  ]
+
+
+@pytest.mark.usefixtures('clean_registries')
+def test_ids_of_shipped_protocols_are_golden(repository):
+  golden = json.loads((repository / 'tests/golden/protocols.json').read_text())
+  found = {}
+  for file in _shipped():
+    config.parse([file])
+    found[file] = config.call(protocol.Protocol).id
+  assert found == golden, 'a frozen protocol changed: raise its version'
+
+
+@pytest.mark.usefixtures('clean_registries')
+def test_scoreboard_protocol_is_the_demos():
+  profile = demo_profile.load('demo')
+  config.parse(['gin/protocols/shapes_scoreboard.gin'])
+  found = config.call(protocol.Protocol)
+  assert tuple(task.name for task in found.tasks) == measures.TASKS
+  for number, task in enumerate(found.tasks):
+    assert task.samples == profile.count(task.name)
+    assert task.layout == profile.layout_name(task.name, (17, 32, 32))
+    assert found.sampling_of(task.name) == profile.sampling_of(task.name)
+    assert found.task_seed(task.name) == number
+
+
+@pytest.mark.usefixtures('clean_registries')
+def test_a_binding_changes_the_id():
+  file = 'gin/protocols/k600.gin'
+  config.parse([file])
+  before = config.call(protocol.Protocol).id
+  config.parse([file], ['future_prediction/EvaluationTask.samples = 8'])
+  changed = config.call(protocol.Protocol)
+  assert changed.tasks[0].samples == 8 and changed.id != before
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'metrics': 'psnr'}, r"metrics is the string 'psnr'"),
+    ({'samples': 0}, 'samples is 0; expected at least 1'),
+    ({'resizing': 'none'}, 'say how to get there'),
+    ({'real_window': 'last'}, 'first or central'),
+    ({'subsets': {'psnr': (10, 2)}}, 'does not fit 18 samples'),
+    ({'name': 'a b'}, 'a-z, 0-9 and _ only'),
+  ],
+)
+def test_impossible_tasks_are_refused(changes, message):
+  with pytest.raises(errors.ConfigError, match=message):
+    tiny_protocol.task(**changes)
+
+
+def test_impossible_protocols_are_refused():
+  with pytest.raises(errors.ConfigError, match="no setting 'heat'"):
+    tiny_protocol.make(sampling={'one': {'heat': 1}})
+  with pytest.raises(errors.ConfigError, match="no task 'three'"):
+    tiny_protocol.make(sampling={'three': {}})
+  with pytest.raises(errors.ConfigError, match='every name once'):
+    tiny_protocol.make(tiny_protocol.task(), tiny_protocol.task())
+
+
+def test_other_protocols_refuse_to_be_compared():
+  protocol.check_same(['a-v1-1', 'a-v1-1'])
+  with pytest.raises(errors.ConfigError, match='a-v1-1, a-v1-2'):
+    protocol.check_same(['a-v1-1', 'a-v1-2'])

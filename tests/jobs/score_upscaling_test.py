@@ -1,0 +1,147 @@
+"""`videopoet score_upscaling`: a cascade beside bicubic and the truth."""
+
+import dataclasses
+import json
+
+from flax import linen as nn
+import jax
+import numpy as np
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.data.shapes import builder
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.inference import conditions
+from videopoet_jax.inference import super_resolution as upscaler_lib
+from videopoet_jax.jobs import score_upscaling
+from videopoet_jax.models.super_resolution import config as config_lib
+from videopoet_jax.models.super_resolution import description
+from videopoet_jax.models.super_resolution import model as model_lib
+from videopoet_jax.tokenizers import text as text_lib
+from videopoet_jax.tokenizers.magvit2 import bundle
+from videopoet_jax.tokenizers.magvit2 import config as visual_config
+
+VISUAL = visual_config.VisualTokenizerConfig(
+  architecture='patch',
+  num_bits=4,
+  patch_hidden_dim=8,
+  patch_dim=8,
+  latent_dim=8,
+  output_hidden_dim=8,
+)
+CONFIG = config_lib.SuperResolutionConfig(
+  num_blocks=1,
+  width=16,
+  num_heads=2,
+  head_dim=8,
+  mlp_dim=16,
+  windows=((1, 4, 2), (1, 2, 4), (2, 2, 2)),
+  text_vocab_size=259,
+  text_slots=4,
+)
+
+
+@pytest.fixture(scope='module')
+def media(tmp_path_factory):
+  """Three clips of 5 x 64 x 64."""
+  return builder.build(
+    str(tmp_path_factory.mktemp('media')),
+    builder.ShapesBuilderConfig(
+      name='tiny',
+      shapes=shapes_config.ShapesConfig(frames=5, height=64, width=64),
+      train=0,
+      validation=3,
+      test_held_out=0,
+      processes=1,
+    ),
+  )
+
+
+@pytest.fixture(scope='module')
+def stages():
+  """Two untrained stages, 16 to 32 to 64 pixels, with one tokenizer."""
+  params = jax.jit(lambda key: nn.unbox(bundle.init_params(VISUAL, key)))(
+    jax.random.key(0)
+  )
+  tokenizer = bundle.VisualTokenizer(VISUAL, params)
+  model = model_lib.SuperResolution(CONFIG, 16)
+  weights = jax.jit(
+    lambda key: nn.unbox(model.init(key, method='declare')['params'])
+  )(jax.random.key(1))
+  marks = {'visual': tokenizer.fingerprint, 'low': tokenizer.fingerprint}
+  found = {}
+  for name, size in (('one', 32), ('two', 64)):
+    found[name] = upscaler_lib.Upscaler(
+      name,
+      model,
+      weights,
+      description.Description(
+        CONFIG,
+        specs.VisualSpec(16),
+        specs.VisualSpec(16),
+        (f'super_resolution/5x{size}x{size}',),
+        marks,
+      ),
+      tokenizer,
+      tokenizer,
+      conditions.Tokenizers(text=text_lib.ByteTokenizer()),
+    )
+  return found
+
+
+def _score(media, stages, monkeypatch, out, **options):
+  monkeypatch.setattr(upscaler_lib.Upscaler, 'load', stages.get)
+  return score_upscaling.score(
+    checkpoint=('one', 'two'),
+    media=media,
+    out=str(out),
+    steps=(1, 2),
+    say=lambda line: None,
+    **options,
+  )
+
+
+def test_a_cascade_is_scored_beside_bicubic_and_the_truth(
+  media, stages, monkeypatch, tmp_path
+):
+  found = _score(media, stages, monkeypatch, tmp_path)
+  assert list(found) == ['truth', 'tokenizer', 'bicubic', '1 steps', '2 steps']
+  truth = found['truth']
+  assert truth['kept'] == 1 and truth['edge_error'] == 0
+  for name in ('tokenizer', '1 steps', '2 steps'):
+    assert found[name]['edge_error'] > 0 and found[name]['psnr'] < 30
+    assert found[name]['kept'] == 0  # Untrained.
+  report = json.loads((tmp_path / score_upscaling.REPORT).read_text())
+  assert report['figures'] == found and report['clips'] == 3
+  assert (tmp_path / score_upscaling.PICTURE).stat().st_size > 0
+
+
+def test_conditions_are_disturbed_as_asked(media, stages):
+  truth = score_upscaling.read_truth(media, 'validation', 2, 1)
+  assert truth.config.height == 64 and len(truth.captions[0]) > 5
+
+  def make(**options):
+    return score_upscaling.make_condition(
+      truth,
+      stages['one'],
+      4,
+      **{'with_text': True, 'grey': False, 'noise': 0.0, 'seed': 0, **options},
+    )
+
+  plain, noisy = make(), make(noise=0.5)
+  assert plain.ids_BTHW.shape == (2, 2, 2, 2) and plain.text == truth.captions
+  assert 0 < np.mean(plain.ids_BTHW != noisy.ids_BTHW) < 1
+  assert make(with_text=False).text is None
+  assert make(grey=True).pixels_BTHWC.shape == plain.pixels_BTHWC.shape
+
+
+def test_stages_that_do_not_follow_each_other_are_refused(
+  media, stages, monkeypatch, tmp_path
+):
+  other = dataclasses.replace(
+    stages['two'].described, fingerprints={'visual': 'x', 'low': 'y'}
+  )
+  odd = {**stages, 'two': dataclasses.replace(stages['two'], described=other)}
+  with pytest.raises(errors.CheckpointError, match='two takes ids .* y, one'):
+    _score(media, odd, monkeypatch, tmp_path)

@@ -1,0 +1,65 @@
+"""From clips to what is measured of them: which frames, at which size."""
+
+import numpy as np
+from PIL import Image
+
+from videopoet_jax.core import errors
+from videopoet_jax.evaluation import protocol as protocol_lib
+
+
+def generated(
+  video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
+) -> np.ndarray:
+  """The measured part of generated clips, uint8 video_BTHWC."""
+  first = task.first_frame
+  return resize(_cut(video_BTHWC, first, task, 'generated'), task)
+
+
+def real(
+  video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
+) -> np.ndarray:
+  """The measured part of real clips, uint8 video_BTHWC."""
+  first = task.first_frame
+  if task.real_window == 'central' and task.frames:
+    first = max(0, (video_BTHWC.shape[1] - task.frames) // 2)
+  return resize(_cut(video_BTHWC, first, task, 'real'), task)
+
+
+def _cut(
+  video_BTHWC: np.ndarray,
+  first: int,
+  task: protocol_lib.EvaluationTask,
+  what: str,
+) -> np.ndarray:
+  there = video_BTHWC.shape[1]
+  frames = task.frames or there - first
+  if frames < 1 or first + frames > there:
+    raise errors.DataError(
+      f'{task.name}: the protocol measures {task.frames or "all"} frames from '
+      f'frame {first} of {what} clips, which have {there}; give longer ones '
+      '(`videopoet prepare --num_frames`).'
+    )
+  return video_BTHWC[:, first : first + frames]
+
+
+def resize(
+  video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
+) -> np.ndarray:
+  """Brings frames to the protocol's size.
+
+  'bicubic' is Pillow's (a = -0.5, antialiased where it makes smaller), on
+  uint8 pixels, frame by frame.
+  """
+  if not task.size or tuple(video_BTHWC.shape[2:4]) == task.size:
+    return video_BTHWC
+  height, width = task.size
+  frames = video_BTHWC.reshape(-1, *video_BTHWC.shape[2:])
+  resized = np.stack(
+    [
+      np.asarray(
+        Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC)
+      )
+      for frame in frames
+    ]
+  )
+  return resized.reshape(*video_BTHWC.shape[:2], height, width, 3)

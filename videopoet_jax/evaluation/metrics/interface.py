@@ -1,0 +1,155 @@
+"""What a metric is: a measure per sample, a sum, and a value of the sum.
+
+Samples have a global index. A job measures them in batches of any size, on any
+device, in any order, and keeps one *state* for each block of consecutive
+indices, a constant of the protocol (64, say) and not the batch size. The value
+is that of all blocks' states merged in the order of their indices. So it
+depends on the samples and the block alone, bit for bit as far as the feature
+network gives equal features.
+
+A block's state is a flat dictionary of arrays, to be kept as one `.npz` file.
+For an interval by bootstrap, draw blocks with replacement and compute the
+merged state; metrics of single samples (`PER_SAMPLE` in what they measure) can
+be drawn sample by sample.
+
+The inputs that a metric may need, all with the leading axis B:
+
+  `index`: int64 (B,), the samples' global indices.
+  `generated`, `real`: uint8 video_BTHWC.
+  `generated_audio`, `real_audio`: int16, or float in [-1, 1], audio_BT.
+  `text`: captions, str (B,).
+  `nll_<modality>`, `tokens_<modality>`: float64 and int64 (B,), a sample's
+    summed negative log likelihood in nats, and of how many tokens.
+"""
+
+from collections.abc import Mapping, Sequence
+import hashlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from videopoet_jax.core import errors
+
+Arrays = Mapping[str, np.ndarray]
+State = dict[str, np.ndarray]
+
+# What a metric of single samples measures: float64 (B,).
+PER_SAMPLE = 'value'
+
+
+class Metric(Protocol):
+  """One figure of a set of samples.
+
+  Attributes:
+    name: how results name it: 'fvd', 'psnr'.
+    higher_is_better: whether a larger value is the better one.
+    needs: names of the inputs, as in the table above.
+    fingerprint: what the value depends on besides samples: settings, and the
+      weights of a network. Results of other fingerprints are not comparable.
+  """
+
+  name: str
+  higher_is_better: bool
+  needs: tuple[str, ...]
+
+  @property
+  def fingerprint(self) -> str: ...
+
+  def measure(self, batch: Arrays) -> Arrays:
+    """Measures each sample, by a network where there is one.
+
+    A metric of two sets takes a batch of either side alone: real samples can
+    be measured once for many checkpoints.
+
+    Args:
+      batch: the inputs needed, of B samples.
+
+    Returns:
+      Arrays with leading axis B, independent of the other samples in the batch:
+      `value`, or features and the like.
+
+    Raises:
+      DataError: an input lacks or has an impossible shape.
+    """
+    ...
+
+  def empty(self) -> State:
+    """The state of no samples."""
+    ...
+
+  def add(self, state: State, measured: Arrays) -> State:
+    """The state with more samples, in order of their index.
+
+    Called once with all samples of a block, so that the block's state does not
+    depend, to the last bit, on how many were measured at a time.
+
+    Args:
+      state: of earlier samples, or `empty()`; it is left as it is.
+      measured: what `measure` gave, of all samples of the block.
+    """
+    ...
+
+  def merge(self, states: Sequence[State]) -> State:
+    """One state of several blocks, in the order given.
+
+    Blocks may be merged as they come: the merged state of the first ones can
+    stand for them, with equal bits in the end.
+    """
+    ...
+
+  def compute(self, state: State) -> float:
+    """The value; `nan` where the samples are too few to have one."""
+    ...
+
+
+def need(batch: Arrays, name: str, metric: str) -> np.ndarray:
+  """An input of a metric.
+
+  Raises:
+    DataError: it is not there.
+  """
+  if name not in batch:
+    raise errors.DataError(
+      f'{metric} needs {name!r} and was given {sorted(batch)}; give a data set '
+      'that has it, or leave the metric out of the protocol.'
+    )
+  return batch[name]
+
+
+def pair(
+  batch: Arrays, metric: str, suffix: str = ''
+) -> tuple[np.ndarray, ...]:
+  """The generated and the real inputs, of equal shapes.
+
+  Raises:
+    DataError: one lacks, or the shapes differ.
+  """
+  generated = need(batch, f'generated{suffix}', metric)
+  real = need(batch, f'real{suffix}', metric)
+  if generated.shape != real.shape:
+    raise errors.DataError(
+      f'{metric} compares samples one by one, and generated{suffix} of shape '
+      f'{generated.shape} is not like real{suffix} of shape {real.shape}; let '
+      'the protocol cut and resize both alike.'
+    )
+  return generated, real
+
+
+def fingerprint_of(*parts: Any) -> str:
+  """16 hexadecimal digits of what these look like printed."""
+  return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def under(prefix: str, state: Mapping[str, np.ndarray]) -> State:
+  """The part of a state, or of measures, whose keys begin with `prefix/`."""
+  start = f'{prefix}/'
+  return {
+    key.removeprefix(start): value
+    for key, value in state.items()
+    if key.startswith(start)
+  }
+
+
+def put_under(prefix: str, state: Mapping[str, np.ndarray]) -> State:
+  """The inverse of `under`."""
+  return {f'{prefix}/{key}': value for key, value in state.items()}

@@ -1,0 +1,107 @@
+"""What networks in PyTorch share: the import, weights' files, fixed chunks."""
+
+from collections.abc import Callable
+import importlib
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import errors
+
+
+def imported(module: str, package: str = 'torch', extra: str = 'eval') -> Any:
+  """A module of an optional package.
+
+  Raises:
+    ConfigError: it is not installed, or does not fit what is.
+  """
+  try:
+    return importlib.import_module(module)
+  except ImportError as error:
+    raise errors.ConfigError(
+      f'this network needs {package}, which is not installed ({error}): '
+      f"pip install 'videopoet_jax[{extra}]'."
+    ) from error
+  except RuntimeError as error:
+    # torchvision beside a PyTorch it was not built with.
+    raise errors.ConfigError(
+      f'{package} cannot be used here ({error}); install builds of PyTorch and '
+      'torchvision that belong together.'
+    ) from error
+
+
+def device() -> str:
+  """Where networks run: the first GPU, else the CPU."""
+  return 'cuda' if imported('torch').cuda.is_available() else 'cpu'
+
+
+def state_dict(path: pathlib.Path) -> dict[str, Any]:
+  """The tensors of a `.pth` file; nothing else in it is run.
+
+  Raises:
+    ConfigError: it is no such file.
+  """
+  torch = imported('torch')
+  try:
+    tensors = torch.load(path, map_location='cpu', weights_only=True)
+  except Exception as error:  # Of many kinds, by what the file is instead.
+    reason = str(error).splitlines()[0]
+    raise errors.ConfigError(
+      f'{path} is no state dict of PyTorch ({reason}); give the file as it is '
+      'published.'
+    ) from error
+  if not isinstance(tensors, dict):
+    raise errors.ConfigError(
+      f'{path} holds a {type(tensors).__name__}, no state dict; give the file '
+      'as it is published.'
+    )
+  return tensors
+
+
+def fill(module: Any, tensors: dict[str, Any], path: pathlib.Path) -> Any:
+  """Puts weights into a module, frozen and ready to use.
+
+  Raises:
+    ConfigError: names or shapes do not fit.
+  """
+  try:
+    module.load_state_dict(tensors)
+  except RuntimeError as error:
+    lines = [line.strip() for line in str(error).splitlines()[1:3]]
+    raise errors.ConfigError(
+      f'{path} holds the weights of another network: {" ".join(lines)[:300]}'
+    ) from error
+  return module.eval().requires_grad_(False).to(device())
+
+
+def in_chunks(
+  function: Callable[..., Any], arrays: tuple[np.ndarray, ...], size: int
+) -> np.ndarray:
+  """Calls a network on chunks of one size.
+
+  Libraries choose their algorithms by shape, and round differently. So every
+  call has the same shape, the last one filled up with repetitions, and a
+  sample's features do not depend on how many came with it.
+
+  Args:
+    function: takes tensors of `size` samples each and gives one of as many.
+    arrays: of one length, at least 1.
+    size: samples a chunk.
+
+  Returns:
+    float32 outputs, as many as there are samples.
+  """
+  torch = imported('torch')
+  count = len(arrays[0])
+  outputs = []
+  with torch.inference_mode():
+    for start in range(0, count, size):
+      index = np.minimum(np.arange(start, start + size), count - 1)
+      chunk = [
+        torch.from_numpy(np.ascontiguousarray(array[index])).to(device())
+        for array in arrays
+      ]
+      output = function(*chunk).float().cpu().numpy()
+      outputs.append(output[: count - start])
+  return np.concatenate(outputs)

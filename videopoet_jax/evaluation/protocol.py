@@ -1,0 +1,278 @@
+"""Frozen protocols: all that a figure depends on, under one name.
+
+A protocol is a gin file in `gin/protocols/` that binds a `Protocol` and its
+`EvaluationTask`s. Its id holds a hash of every field, so that whatever is
+changed, in the file or with `--gin.NAME=VALUE`, gives another id; paths, batch
+sizes and devices are no fields, since no figure may depend on them.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import hashlib
+import json
+import re
+from typing import Any
+
+import gin
+
+from videopoet_jax.core import errors
+from videopoet_jax.inference import sampling as sampling_lib
+
+ALL = 'all'
+RESIZINGS = ('none', 'bicubic')
+WINDOWS = ('first', 'central')
+_NAME = re.compile(r'[a-z0-9_]+')
+_HASH_DIGITS = 8
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class EvaluationTask:
+  """One row of a protocol: what is generated, and what it is compared with.
+
+  Attributes:
+    name: of the row in results; unique in its protocol.
+    layout: name of the checkpoint's layout that generates.
+    data: set of the conditions ('ucf101'), bound to a folder by
+      `evaluate.data`; 'shapes' is drawn and needs none.
+    split: of that set; 'all' joins its splits.
+    samples: generated samples; their numbers are 0 .. samples - 1.
+    subsets: by metric, (size, repeats): its value is the mean of that of so
+      many subsets of consecutive samples, rather than that of all samples.
+    per_condition: samples of one condition, next to each other.
+    order_seed: conditions are taken in an order permuted with it; -1 takes
+      them in the order of the set.
+    metrics: names of metrics, see docs/metrics.md.
+    real: set that sets of samples are compared with; '' takes `data`.
+    real_split: of that set; '' takes `split`.
+    real_samples: clips of it that a value is compared with; 0 takes the
+      conditions of the samples themselves.
+    real_order_seed: as `order_seed`, of the real set, drawn anew for every
+      subset.
+    frames: frames that are measured; 0 all that are generated.
+    first_frame: first of them, in the generated clip: 5 leaves out the frames
+      that a continuation was given.
+    real_window: where `frames` are taken from the real clip: 'first' takes
+      the same frames as in the generated one, 'central' those in the middle.
+    size: (height, width) that is measured; () leaves the clips as they are.
+    resizing: how they get there, 'bicubic' or 'none'.
+    text_suffix: put behind every caption.
+    negative_text: with guidance, what to move away from.
+  """
+
+  name: str = gin.REQUIRED
+  layout: str = gin.REQUIRED
+  metrics: tuple[str, ...] = gin.REQUIRED
+  data: str = gin.REQUIRED
+  split: str = ALL
+  samples: int = gin.REQUIRED
+  subsets: Mapping[str, tuple[int, int]] = dataclasses.field(
+    default_factory=dict
+  )
+  per_condition: int = 1
+  order_seed: int = -1
+  real: str = ''
+  real_split: str = ''
+  real_samples: int = 0
+  real_order_seed: int = -1
+  frames: int = 0
+  first_frame: int = 0
+  real_window: str = 'first'
+  size: tuple[int, ...] = ()
+  resizing: str = 'none'
+  text_suffix: str = ''
+  negative_text: str = ''
+
+  def __post_init__(self) -> None:
+    """Raises errors.ConfigError where a value makes no sense."""
+    where = f'{self.name}/EvaluationTask'
+    if isinstance(self.metrics, str):
+      raise errors.ConfigError(
+        f'{where}.metrics is the string {self.metrics!r}; expected a list of '
+        f'names: [{self.metrics!r}].'
+      )
+    object.__setattr__(self, 'metrics', tuple(self.metrics))
+    object.__setattr__(self, 'size', tuple(self.size))
+    checks = (
+      ('name', bool(_NAME.fullmatch(self.name)), 'a-z, 0-9 and _ only'),
+      ('metrics', len(self.metrics) > 0, 'at least one name'),
+      ('samples', self.samples >= 1, 'at least 1'),
+      ('per_condition', self.per_condition >= 1, 'at least 1'),
+      ('real_samples', self.real_samples >= 0, 'at least 0'),
+      ('frames', self.frames >= 0, 'at least 0'),
+      ('first_frame', self.first_frame >= 0, 'at least 0'),
+      ('real_window', self.real_window in WINDOWS, ' or '.join(WINDOWS)),
+      ('resizing', self.resizing in RESIZINGS, ' or '.join(RESIZINGS)),
+      ('size', len(self.size) in (0, 2), '(height, width), or () for none'),
+    )
+    for name, good, wish in checks:
+      if not good:
+        raise errors.ConfigError(
+          f'{where}.{name} is {getattr(self, name)!r}; expected {wish}.'
+        )
+    for metric, (size, repeats) in self.subsets.items():
+      if metric not in self.metrics or not (
+        1 <= size and 1 <= repeats and size * repeats <= self.samples
+      ):
+        raise errors.ConfigError(
+          f'{where}.subsets: {metric!r}: ({size}, {repeats}) does not fit '
+          f'{self.samples} samples and metrics {list(self.metrics)}; expected '
+          'METRIC: (SIZE, REPEATS) with SIZE x REPEATS within the samples.'
+        )
+    if self.size and self.resizing == 'none':
+      raise errors.ConfigError(
+        f"{where}.size is {self.size} and resizing 'none'; say how to get "
+        f"there: {where}.resizing = 'bicubic'."
+      )
+
+  def subset(self, metric: str) -> tuple[int, int]:
+    """Samples of one value of a metric, and how many values."""
+    size, repeats = self.subsets.get(metric, (self.samples, 1))
+    return size, repeats
+
+  @property
+  def real_name(self) -> str:
+    return self.real or self.data
+
+  @property
+  def real_part(self) -> str:
+    return self.real_split or self.split
+
+
+@gin.configurable
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+  """A protocol.
+
+  Attributes:
+    name: in ids.
+    version: raised when the protocol is changed on purpose.
+    tasks: the rows, in order; a task's place is part of its seed.
+    source: where the protocol is stated, for readers.
+    seed: of all draws.
+    sampling: by task name, fields of `inference.sampling.SamplingConfig`;
+      'default' is for the tasks without their own.
+    networks: by metric, the name of the network that it must be measured with.
+    block: samples whose statistics are added up before blocks are merged in
+      order: a constant, so that no sum depends on a batch size.
+  """
+
+  name: str = gin.REQUIRED
+  version: int = 1
+  tasks: tuple[EvaluationTask, ...] = gin.REQUIRED
+  source: str = ''
+  seed: int = 0
+  sampling: Mapping[str, Mapping[str, Any]] = dataclasses.field(
+    default_factory=dict
+  )
+  networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  block: int = 64
+
+  def __post_init__(self) -> None:
+    """Raises errors.ConfigError where a value makes no sense."""
+    object.__setattr__(self, 'tasks', tuple(self.tasks))
+    if not _NAME.fullmatch(self.name):
+      raise errors.ConfigError(
+        f'Protocol.name is {self.name!r}; expected a-z, 0-9 and _ only.'
+      )
+    names = [task.name for task in self.tasks]
+    if not names or len(set(names)) < len(names):
+      raise errors.ConfigError(
+        f'Protocol.tasks are named {names}; expected at least one, and every '
+        'name once.'
+      )
+    if self.block < 1 or self.seed < 0 or self.version < 1:
+      raise errors.ConfigError(
+        f'Protocol.block is {self.block}, seed {self.seed} and version '
+        f'{self.version}; expected at least 1, 0 and 1.'
+      )
+    for name in self.sampling:
+      if name not in (*names, 'default'):
+        hint = errors.near_names(name, names)
+        raise errors.ConfigError(
+          f'Protocol.sampling: there is no task {name!r}{hint}.'
+        )
+    for name in names:
+      sampling_of(self.sampling, name, 'Protocol.sampling')
+
+  @property
+  def id(self) -> str:
+    """Name, version and a hash of every field: `k600-v1-1a2b3c4d`.
+
+    Fields at their default are left out, so that a field added later changes
+    no id of old; hence a default never changes its meaning. `source` is words.
+    """
+    fields = _changed(self) | {'tasks': [_changed(task) for task in self.tasks]}
+    fields.pop('source', None)
+    frozen = json.dumps(fields, sort_keys=True)
+    digest = hashlib.sha256(frozen.encode()).hexdigest()[:_HASH_DIGITS]
+    return f'{self.name}-v{self.version}-{digest}'
+
+  def task(self, name: str) -> EvaluationTask:
+    """The task of a name; ConfigError if there is none."""
+    for task in self.tasks:
+      if task.name == name:
+        return task
+    hint = errors.near_names(name, [t.name for t in self.tasks])
+    raise errors.ConfigError(f'{self.id} has no task {name!r}{hint}.')
+
+  def task_seed(self, name: str) -> int:
+    """Seed of a task's draws; tasks differ in it."""
+    place = [t.name for t in self.tasks].index(name)
+    return self.seed * len(self.tasks) + place
+
+  def sampling_of(self, name: str) -> sampling_lib.SamplingConfig:
+    """How the ids of a task are drawn."""
+    return sampling_of(self.sampling, name, 'Protocol.sampling')
+
+  def describe(self) -> dict[str, Any]:
+    """Every field and the id, as JSON values."""
+    fields = dataclasses.asdict(self)
+    return json.loads(json.dumps({'id': self.id, **fields}))
+
+
+def sampling_of(
+  sampling: Mapping[str, Mapping[str, Any]], task: str, binding: str
+) -> sampling_lib.SamplingConfig:
+  """The settings of one task of a table of settings.
+
+  Args:
+    sampling: fields of `SamplingConfig` by task; 'default' holds for all.
+    task: which.
+    binding: name of the table in gin, for messages.
+
+  Raises:
+    ConfigError: there is no such field, or a value is impossible.
+  """
+  fields = {**sampling.get('default', {}), **sampling.get(task, {})}
+  known = [f.name for f in dataclasses.fields(sampling_lib.SamplingConfig)]
+  for name in fields:
+    if name not in known:
+      hint = errors.near_names(name, known)
+      raise errors.ConfigError(
+        f'{binding}: there is no setting {name!r}{hint}.'
+      )
+  return sampling_lib.SamplingConfig(**fields)
+
+
+def _changed(config: Any) -> dict[str, Any]:
+  """Fields of a dataclass that are not at their default."""
+  found = {}
+  for field in dataclasses.fields(config):
+    default = field.default
+    if field.default_factory is not dataclasses.MISSING:
+      default = field.default_factory()
+    value = getattr(config, field.name)
+    if value != default:
+      found[field.name] = value
+  return found
+
+
+def check_same(ids: Sequence[str], what: str = 'results') -> None:
+  """Raises ConfigError unless all protocol ids are one."""
+  found = sorted(set(ids))
+  if len(found) > 1:
+    raise errors.ConfigError(
+      f'these {what} are of different protocols ({", ".join(found)}) and '
+      'cannot be compared: evaluate both by one protocol.'
+    )

@@ -1,0 +1,330 @@
+"""Evaluates one task of a protocol: generates, measures, adds up.
+
+Each host takes blocks of the samples' numbers; what a batch yields is on disk
+before the next one begins (`work.py`); when all hosts are through, process 0
+adds up the measures in order of the numbers (`intervals.py`).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import functools
+import math
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import generation
+from videopoet_jax.evaluation import intervals
+from videopoet_jax.evaluation import measured as measured_lib
+from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import real as real_lib
+from videopoet_jax.evaluation import samples as samples_lib
+from videopoet_jax.evaluation import sets as sets_lib
+from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation.metrics import interface
+from videopoet_jax.inference import conditions as conditions_lib
+from videopoet_jax.inference import generator as generator_lib
+
+DONE = 'done.json'
+VALUES = 'values.npz'
+
+
+@dataclasses.dataclass(frozen=True)
+class Hosts:
+  """This process among those of the job.
+
+  Attributes:
+    index: of this process.
+    count: of processes.
+    barrier: waits for all; takes a name.
+  """
+
+  index: int = 0
+  count: int = 1
+  barrier: Callable[[str], None] = lambda name: None
+
+  def share(self, numbers: np.ndarray, block: int) -> np.ndarray:
+    """The samples that this host does: every `count`th block."""
+    return numbers[(numbers // block) % self.count == self.index]
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+  """One figure of a task.
+
+  Attributes:
+    metric: its name.
+    estimate: value and interval.
+    samples: generated samples it is of.
+    higher_is_better: the metric's sense.
+    fingerprint: of the metric.
+    detail: what else the metric says.
+  """
+
+  metric: str
+  estimate: intervals.Estimate
+  samples: int
+  higher_is_better: bool
+  fingerprint: str
+  detail: Mapping[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRun:
+  """One task of one checkpoint.
+
+  Attributes:
+    protocol: of the task.
+    task: which.
+    generator: the checkpoint opened.
+    metrics: to measure.
+    conditions: set that samples are conditioned on.
+    real: what sets of samples are compared with.
+    folder: of this task of this checkpoint.
+    journal: of this host.
+    hosts: that share the work.
+    batch_size: samples generated at once on this host.
+    keep: how many samples are kept to be looked at; -1 all.
+    videos: whether they are kept as mp4, too.
+    say: takes lines for the screen.
+  """
+
+  protocol: protocol_lib.Protocol
+  task: protocol_lib.EvaluationTask
+  generator: generator_lib.Generator
+  metrics: Sequence[interface.Metric]
+  conditions: sets_lib.Set
+  real: real_lib.RealSide
+  folder: pathlib.Path
+  journal: work.Journal
+  hosts: Hosts = Hosts()
+  batch_size: int = 64
+  keep: int = 8
+  videos: bool = False
+  say: Callable[[str], None] = print
+
+  @functools.cached_property
+  def layout(self) -> layout_lib.SequenceLayout:
+    return self.generator.layout(self.task.layout)
+
+  @property
+  def layout_features(self) -> tuple[str, ...]:
+    """Features that the samples are conditioned on."""
+    return conditions_lib.prefix_features(self.layout)
+
+  @property
+  def condition_frames(self) -> int:
+    """Frames of the video that the samples continue; 0 if they do not."""
+    return generation.condition_frames(self.layout, self.generator.space)
+
+  def clips_of(self, numbers: np.ndarray) -> Any:
+    """Conditions of samples, by the samples' numbers."""
+    return self.conditions.read(self._places(numbers))
+
+  def _places(self, numbers: np.ndarray) -> np.ndarray:
+    return sets_lib.places(
+      np.asarray(numbers) // self.task.per_condition,
+      self.conditions.size,
+      self.task.order_seed,
+    )
+
+  def run(self) -> tuple[list[Figure], dict[str, float]]:
+    """Does what is not done yet.
+
+    Returns:
+      The figures and the seconds of each kind of work, those of earlier runs
+      included; figures on process 0 alone.
+
+    Raises:
+      UserError: the checkpoint, a set or a metric does not fit.
+    """
+    self._places(np.array([self.task.samples - 1]))  # Is the set large enough?
+    stream = work.Stream(
+      self.folder,
+      f'{self.folder.parent.name}/{self.task.name}',
+      self.task.samples,
+      self.journal,
+      self.hosts.index,
+    )
+    # Everybody looks before anybody writes: shares are cut out of one list.
+    self.hosts.barrier('evaluation looked')
+    missing = self.hosts.share(stream.missing(), self.protocol.block)
+    if len(missing):
+      self.say(
+        f'  {self.task.name}: {len(missing)} of {self.task.samples} samples of '
+        f'{self.layout.name}'
+      )
+    for start in range(0, len(missing), self.batch_size):
+      self._batch(stream, missing[start : start + self.batch_size])
+    real_seconds = self.real.measure(self.hosts)
+    self.hosts.barrier('evaluation measured')
+    if self.hosts.index:
+      return [], {}
+    stream.refresh()
+    started = time.monotonic()
+    clock = _Clock()
+    figures = [self._figure(metric, stream, clock) for metric in self.metrics]
+    seconds = dict(stream.seconds)
+    seconds['real'] = real_seconds
+    seconds['chance'] = clock.seconds.get('chance', 0.0)
+    seconds['sum'] = time.monotonic() - started - seconds['chance']
+    return figures, seconds
+
+  def finish(self) -> None:
+    """Removes what is needed no more, once the figures are written."""
+    if self.hosts.index == 0:
+      storage.remove_folder(self.folder / work.PIECES)
+
+  def _batch(self, stream: work.Stream, numbers: np.ndarray) -> None:
+    clock = _Clock()
+    stream.begin(numbers)
+    clips = self.clips_of(numbers)
+    clock.lap('read')
+    given = generation.Conditions(self.generator, clips, self.task.text_suffix)
+    outputs = self._sample(given, numbers)
+    clock.lap('generate')
+    found: dict[str, np.ndarray] = {}
+    inputs = self._inputs(outputs, clips, numbers)
+    if self._needs('nll_'):
+      inputs |= generation.likelihoods(self.generator, self.layout, given)
+    for metric in self.metrics:
+      names = real_lib.own_needs(metric)
+      part = {name: inputs[name] for name in names if name in inputs}
+      for name, values in metric.measure(part).items():
+        found[f'{metric.name}/{name}'] = np.asarray(values)
+    clock.lap('measure')
+    samples_lib.keep(
+      self.folder,
+      outputs,
+      numbers,
+      self.keep,
+      frame_rate=self.generator.space.visual.frame_rate,
+      sampling_rate=self.generator.space.audio.sampling_rate,
+      videos=self.videos,
+    )
+    clock.lap('write')
+    stream.finish(numbers, found, clock.seconds)
+
+  def _needs(self, prefix: str) -> bool:
+    """Whether any metric needs an input whose name begins so."""
+    return any(
+      name.startswith(prefix)
+      for metric in self.metrics
+      for name in metric.needs
+    )
+
+  def _sample(
+    self, given: generation.Conditions, numbers: np.ndarray
+  ) -> measures.Outputs:
+    """Generates, unless all that is asked is how likely true clips are."""
+    if not self._needs('generated'):
+      return measures.Outputs()
+    return generation.sample(
+      self.generator,
+      self.layout,
+      given,
+      numbers,
+      config=self.protocol.sampling_of(self.task.name),
+      batch_size=self.batch_size,
+      seed=self.protocol.task_seed(self.task.name),
+      negative_text=self.task.negative_text,
+    )
+
+  def _inputs(
+    self, outputs: measures.Outputs, clips: Any, numbers: np.ndarray
+  ) -> dict[str, np.ndarray]:
+    """What metrics may need, of those that are asked for."""
+    needed = {
+      name for metric in self.metrics for name in real_lib.own_needs(metric)
+    }
+    found: dict[str, np.ndarray] = {'index': np.asarray(numbers)}
+    if outputs.video_BTHWC is not None:
+      found['generated'] = measured_lib.generated(
+        outputs.video_BTHWC, self.task
+      )
+    if outputs.audio_BT is not None:
+      found['generated_audio'] = outputs.audio_BT
+    if 'text' in needed:
+      found['text'] = np.array(clips.captions)
+    if 'real' in needed:
+      found['real'] = measured_lib.real(clips.video_BTHWC, self.task)
+    if 'real_audio' in needed:
+      found['real_audio'] = clips.audio_BT
+    return found
+
+  def _figure(
+    self, metric: interface.Metric, stream: work.Stream, clock: '_Clock'
+  ) -> Figure:
+    """Adds up one metric."""
+    task, block = self.task, self.protocol.block
+    size, repeats = task.subset(metric.name)
+    sums = []
+    for repeat in range(repeats):
+      first = repeat * size
+      blocks = (
+        interface.under(metric.name, found)
+        for found in stream.blocks(first, first + size, block)
+      )
+      sums.append(intervals.add_up(metric, blocks, math.ceil(size / block)))
+    detail: Mapping[str, Any] = {}
+    if hasattr(metric, 'summarize'):
+      clock.lap('')
+      estimate, detail = metric.summarize(sums[0].state)
+      clock.lap('chance')
+    else:
+      compared = self.real.sums(metric)
+      estimate = intervals.estimate(
+        metric,
+        list(zip(sums, compared, strict=True)),
+        (self.protocol.id, task.name, metric.name),
+      )
+    self._keep_values(metric, sums)
+    return Figure(
+      metric.name,
+      estimate,
+      size * repeats,
+      metric.higher_is_better,
+      metric.fingerprint,
+      detail,
+    )
+
+  def _keep_values(
+    self, metric: interface.Metric, sums: Sequence[intervals.Sums]
+  ) -> None:
+    """Keeps each sample's value, for whoever wants to look at single ones."""
+    kept = [one.samples for one in sums]
+    if hasattr(metric, 'summarize'):
+      kept = [one.state for one in sums]
+    if not kept[0]:
+      return
+    path = self.folder / VALUES
+    found = work.read_arrays(path) or {}
+    for key in kept[0]:
+      joined = np.concatenate([values[key] for values in kept])
+      found[f'{metric.name}/{key}'] = joined
+    work.write_arrays(path, found)
+
+
+class _Clock:
+  """Seconds of one kind of work after the other."""
+
+  def __init__(self) -> None:
+    self._last = time.monotonic()
+    self.seconds: dict[str, float] = {}
+
+  def lap(self, name: str) -> None:
+    """The time since the last lap went into `name`."""
+    now = time.monotonic()
+    self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+    self._last = now
+
+
+def overhead(seconds: Mapping[str, float]) -> float:
+  """Share of the time that neither a model nor a network had: sums, files."""
+  own = seconds.get('sum', 0.0) + seconds.get('write', 0.0)
+  return own / max(sum(seconds.values()), 1e-9)

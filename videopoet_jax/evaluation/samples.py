@@ -1,0 +1,83 @@
+"""Samples that an evaluation keeps, to be looked at and rated."""
+
+import pathlib
+
+import numpy as np
+
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import measures
+from videopoet_jax.evaluation import work
+from videopoet_jax.inference import media
+
+FOLDER = 'samples'
+
+
+def keep(
+  folder: pathlib.Path,
+  outputs: measures.Outputs,
+  numbers: np.ndarray,
+  most: int,
+  *,
+  frame_rate: float,
+  sampling_rate: int,
+  videos: bool = False,
+) -> None:
+  """Writes those of a batch that are to be kept, one file each.
+
+  Args:
+    folder: of the task.
+    outputs: the batch.
+    numbers: of the samples.
+    most: samples with smaller numbers are kept; -1 keeps all.
+    frame_rate: frames a second.
+    sampling_rate: samples of sound a second.
+    videos: whether to write mp4 (or wav) beside the arrays.
+  """
+  for row, number in enumerate(numbers if len(outputs) else ()):
+    if 0 <= most <= number:
+      continue
+    video = outputs.video_BTHWC
+    audio = outputs.audio_BT
+    arrays = {}
+    if video is not None:
+      arrays['video'] = video[row]
+    if audio is not None:
+      arrays['audio'] = audio[row]
+    path = folder / FOLDER / f'{int(number):06d}.npz'
+    work.write_arrays(path, arrays)
+    if videos and not storage.is_remote(folder):
+      _write_file(path, arrays, frame_rate, sampling_rate)
+
+
+def _write_file(
+  path: pathlib.Path,
+  arrays: dict[str, np.ndarray],
+  frame_rate: float,
+  sampling_rate: int,
+) -> None:
+  """An mp4 or wav that appears whole."""
+  video, audio = arrays.get('video'), arrays.get('audio')
+  suffix = '.wav' if video is None else '.mp4'
+  # The encoder knows the kind by the ending.
+  partial = path.with_name(f'{path.stem}.partial{suffix}')
+  if video is None and audio is not None:
+    media.write_wav(partial, audio, sampling_rate)
+  elif video is not None:
+    media.write_mp4(partial, video, frame_rate, audio, sampling_rate)
+  partial.replace(path.with_suffix(suffix))
+
+
+def read(folder: pathlib.Path, most: int) -> dict[int, measures.Outputs]:
+  """The first samples kept of a task, by number, a batch of one each."""
+  found = {}
+  paths = sorted((folder / FOLDER).glob('*.npz'))
+  for path in paths[:most]:
+    arrays = work.read_arrays(path)
+    if arrays is None:
+      continue
+    video, audio = arrays.get('video'), arrays.get('audio')
+    found[int(path.stem)] = measures.Outputs(
+      None if video is None else video[None],
+      None if audio is None else audio[None],
+    )
+  return found
