@@ -188,7 +188,7 @@ def test_a_step_that_exhausts_memory_is_reported_not_raised(said, wanted):
     def compile(self):
       raise jax.errors.JaxRuntimeError(f'RESOURCE_EXHAUSTED: {said}')
 
-  program = compile_lib._compile(Lowered())
+  program = compile_lib.compile_lowered(Lowered())
   assert program.memory is None
   assert program.needed == int(wanted * 2**30)
 
