@@ -156,7 +156,7 @@ def _heavy_modules_after(statement: str) -> set[str]:
 
 
 # Those of the command's jobs that have no use for a data set.
-_LIGHT_JOBS = {'layouts', 'generate', 'plan'} & {
+_LIGHT_JOBS = {'layouts', 'generate', 'evaluate', 'plan'} & {
   module for module, _ in cli.JOBS.values()
 }
 

@@ -31,13 +31,20 @@ def test_starts_cover_and_overlap(size, tile, overlap, scale):
 
 
 def test_tiles_of_a_grid_and_of_its_condition():
-  covered = np.zeros((12, 20), int)
-  for tile in tiles.over((12, 20), (8, 8), 0.25, 2):
+  covered, kept = np.zeros((12, 20), int), np.zeros((12, 20), bool)
+  for index, tile in enumerate(tiles.over((12, 20), (8, 8), 0.5, 2)):
     covered[tile.high] += 1
     assert covered[tile.high].shape == (8, 8)
     low = np.zeros((6, 10))[tile.low]
     assert low.shape == (4, 4)
+    # Each is given something, and makes something.
+    assert (index == 0 or kept[tile.high].any()) and not kept[tile.high].all()
+    # Of four cells that neighbours share two are made again.
+    if tile.column < 12:
+      assert tile.kept[1].stop == tile.column + 6
+    kept[tile.kept] = True
   assert covered.min() == 1 and covered.max() == 4
+  assert kept.all()
 
 
 def test_tiles_that_never_get_on_are_refused():

@@ -119,27 +119,3 @@ def test_bad_settings_and_batches_are_refused():
     _trainable().init(
       jax.random.key(0), {'video': np.zeros((1, 4, 16, 16, 3), np.uint8)}
     )
-
-
-def test_a_decoder_trained_alone_leaves_the_encoder():
-  trainable = _trainable(decoder_only=True, gradient_weight=2.0)
-  grads = jax.grad(
-    lambda params: trainable.loss(
-      params, _batch(), jax.random.key(1), jnp.int32(0), 'clip'
-    )[0]
-  )(_params())
-  largest = {
-    part: max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(tree))
-    for part, tree in grads.items()
-  }
-  assert largest['encoder'] == 0 and largest['decoder'] > 0
-  total, metrics = _loss(trainable, 0)
-  parts = [metrics[name] for name in ('mse', 'l1', 'gradient')]
-  np.testing.assert_allclose(total, sum(parts), rtol=1e-6)
-
-
-def test_edges_cost_what_neighbours_differ_in():
-  # An error of 1 in the first column: one step across, of seven; none down.
-  error = jnp.zeros((1, 1, 8, 8, 3)).at[:, :, :, 0].set(1.0)
-  found = visual_tokenizer._gradient_error(error)
-  np.testing.assert_allclose(found, 1 / 7, rtol=1e-6)

@@ -5,14 +5,9 @@ import os
 import pathlib
 from typing import Any
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
-from videopoet_jax.checkpoints import quiet
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -105,16 +100,7 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
   """
   path = storage.absolute(path)
   try:
-    with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
-      metadata = checkpointer.metadata(path)
-      shapes = getattr(metadata, 'item_metadata', metadata)
-      shapes = getattr(shapes, 'tree', shapes)
-      restore_args = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
-      )
-      return checkpointer.restore(
-        path, args=ocp.args.PyTreeRestore(restore_args=restore_args)
-      )
+    return tree_lib.read_numpy(path)
   # Orbax and TensorStore raise what they like for damaged files.
   except Exception as error:
     reason = (str(error).splitlines() or [''])[0][:200]

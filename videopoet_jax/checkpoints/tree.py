@@ -4,8 +4,11 @@ import os
 import tempfile
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
+from videopoet_jax.checkpoints import quiet
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
@@ -34,13 +37,32 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
     ) from error
 
 
+def read_numpy(path: str | os.PathLike[str]) -> Any:
+  """Reads a saved tree as numpy arrays, whatever it was saved from.
+
+  Neither the devices nor the processes need be those that saved it. Raises what
+  Orbax and TensorStore raise.
+  """
+  path = storage.absolute(path)
+  with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
+    metadata = checkpointer.metadata(path)
+    shapes = getattr(metadata, 'item_metadata', metadata)
+    shapes = getattr(shapes, 'tree', shapes)
+    restore_args = jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+    )
+    return checkpointer.restore(
+      path, args=ocp.args.PyTreeRestore(restore_args=restore_args)
+    )
+
+
 def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
   """Reads a pytree of arrays.
 
   Args:
     path: folder that `save_tree` wrote.
     target: the same tree with arrays or `jax.ShapeDtypeStruct` leaves, whose
-      shardings the arrays take; None reads nested dicts as they were saved.
+      shardings the arrays take; None reads nested dicts of numpy arrays.
 
   Returns:
     The tree.
@@ -55,9 +77,9 @@ def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
       ' a finished checkpoint.'
     )
   try:
+    if target is None:
+      return read_numpy(path)
     with ocp.StandardCheckpointer() as checkpointer:
-      if target is None:
-        return checkpointer.restore(path)
       return checkpointer.restore(path, target)
   except (OSError, ValueError, KeyError) as error:
     first_line = (str(error).splitlines() or [''])[0]

@@ -72,7 +72,7 @@ def write_comparison(
   *,
   clips: int = 4,
   frame: int = 8,
-  side: int = 192,
+  side: int = 256,
 ) -> None:
   """A PNG with a row a clip and a column a way of making it larger.
 
@@ -81,7 +81,7 @@ def write_comparison(
     columns: uint8 (B, T, H, W, 3) by name, in order; H and W may differ.
     clips: rows.
     frame: which frame of each clip.
-    side: pixels of the longer side of a picture; pixels are repeated.
+    side: pixels of a picture's height and width; pixels are repeated.
   """
   rows = []
   for clip in range(clips):
@@ -89,8 +89,8 @@ def write_comparison(
     for video_BTHWC in columns.values():
       video_THWC = video_BTHWC[clip]
       still = video_THWC[min(frame, len(video_THWC) - 1)]
-      scale = max(1, side // max(still.shape[:2]))
-      large = still.repeat(scale, axis=0).repeat(scale, axis=1)
+      picture = Image.fromarray(np.ascontiguousarray(still))
+      large = np.asarray(picture.resize((side, side), Image.Resampling.NEAREST))
       edge = ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0))
       pictures.append(np.pad(large, edge, constant_values=255))
     rows.append(np.concatenate(pictures, axis=1))

@@ -313,7 +313,7 @@ class Upscaler:
           )
         )
       ids_BTHW[here] = np.concatenate(made)[:number]
-      known_BTHW[here] = True
+      known_BTHW[(slice(None), slice(None), *part.kept)] = True
     video = self.decode(ids_BTHW) if decode_signals else None
     return Upscaled(ids_BTHW, video)
 

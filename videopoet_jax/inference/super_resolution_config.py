@@ -50,7 +50,8 @@ class UpscaleConfig:
     text_guidance: weight of the text (4 and 8 in the paper's stages).
     low_guidance: weight of the low-resolution ids (1 and 2 there).
     overlap: where a clip is larger than the model was trained on, the least
-      share of a tile that lies over its neighbour, along height and width.
+      share of a tile that lies over its neighbour, along height and width;
+      half of it is kept, the half at the tile's edge is made again.
   """
 
   num_steps: int = 24
@@ -59,7 +60,7 @@ class UpscaleConfig:
   confidence_temperature: float = 4.5
   text_guidance: float = 1.0
   low_guidance: float = 1.0
-  overlap: float = 0.25
+  overlap: float = 0.5
 
   def __post_init__(self) -> None:
     mask_schedule.check(self.schedule)

@@ -1,8 +1,8 @@
 """Tiles of the trained size over a clip that is larger.
 
-A tile is decided with the ids that its neighbours have already made kept in
-place, so where two tiles overlap there is one set of ids, and each tile goes on
-from what stands there.
+Where two tiles overlap, the half next to the first one's edge, where it knew
+least of what is around, is made again by the second. The other half is kept:
+the second tile is given its ids and goes on from them.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,8 @@ class Tile:
     height: rows.
     width: columns.
     scale: of the result over the condition; divides all of these.
+    margin: rows at the bottom and columns on the right that a later tile makes
+      again; 0 at the edges of the grid.
   """
 
   row: int
@@ -29,6 +31,7 @@ class Tile:
   height: int
   width: int
   scale: int
+  margin: tuple[int, int] = (0, 0)
 
   @property
   def high(self) -> tuple[slice, slice]:
@@ -36,6 +39,14 @@ class Tile:
     return (
       slice(self.row, self.row + self.height),
       slice(self.column, self.column + self.width),
+    )
+
+  @property
+  def kept(self) -> tuple[slice, slice]:
+    """Rows and columns of ids that no later tile changes."""
+    return (
+      slice(self.row, self.row + self.height - self.margin[0]),
+      slice(self.column, self.column + self.width - self.margin[1]),
     )
 
   @property
@@ -91,5 +102,7 @@ def over(
   # Rounded up to whole cells of the condition.
   shared = [math.ceil(share * side / scale) * scale for side in tile]
   for row in starts(size[0], height, shared[0], scale):
+    below = shared[0] // 2 if row + height < size[0] else 0
     for column in starts(size[1], width, shared[1], scale):
-      yield Tile(row, column, height, width, scale)
+      right = shared[1] // 2 if column + width < size[1] else 0
+      yield Tile(row, column, height, width, scale, (below, right))

@@ -18,7 +18,6 @@ import sys
 import time
 from typing import Any
 
-import jax
 import numpy as np
 
 from videopoet_jax.core import errors
@@ -28,7 +27,6 @@ from videopoet_jax.inference import sampling
 from videopoet_jax.inference import super_resolution as upscaler_lib
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.jobs import cli
-from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 
 REPORT = 'upscaling.json'
@@ -132,32 +130,6 @@ def make_condition(
   return Condition(shown, ids_BTHW, truth.captions if with_text else None)
 
 
-def with_decoder(
-  stage: upscaler_lib.Upscaler, folder: str
-) -> upscaler_lib.Upscaler:
-  """A stage that decodes with another tokenizer of the same encoder.
-
-  Raises:
-    CheckpointError: its encoder is another one.
-  """
-  tokenizer = interface.load(folder, upscaler_lib.VISUAL_FOLDER)
-  pairs = [
-    jax.tree.leaves_with_path(bundle.params['encoder'])
-    for bundle in (stage.visual, tokenizer)
-  ]
-  same = len(pairs[0]) == len(pairs[1]) and all(
-    ours == theirs and np.allclose(a, b, rtol=1e-4, atol=1e-6)
-    for (ours, a), (theirs, b) in zip(*pairs)
-  )
-  if not same:
-    raise errors.CheckpointError(
-      f'the encoder of {folder} is not the one that {stage.name} was trained '
-      'with; give a tokenizer trained from it with '
-      'VisualTokenizerRecipe.decoder_only = True.'
-    )
-  return dataclasses.replace(stage, visual=tokenizer)
-
-
 def upscale(
   stages: Sequence[upscaler_lib.Upscaler],
   condition: Condition,
@@ -248,7 +220,6 @@ def score(
   text: bool = True,
   grey: bool = False,
   noise: float = 0.0,
-  decoder: str = '',
   autoregressive: str = '',
   autoregressive_temperature: float = 1.0,
   seed: int = 0,
@@ -269,9 +240,6 @@ def score(
     text: whether captions are given.
     grey: whether the condition's colour is taken out.
     noise: share of the condition's ids drawn anew.
-    decoder: folder of a tokenizer with the encoder of the last stage's result
-      and a decoder trained further (`VisualTokenizerRecipe.decoder_only`), to
-      decode with.
     autoregressive: checkpoint of a language model to compare with.
     autoregressive_temperature: of its draws.
     seed: of the draws.
@@ -289,8 +257,6 @@ def score(
 
   stages = [upscaler_lib.Upscaler.load(folder) for folder in checkpoint]
   truth = read_truth(media, split, clips, reduce)
-  if decoder:
-    stages[-1] = with_decoder(stages[-1], decoder)
   scale = math.prod(stage.scale for stage in stages)
   condition = make_condition(
     truth, stages[0], scale, with_text=text, grey=grey, noise=noise, seed=seed
@@ -371,7 +337,6 @@ def _parser() -> argparse.ArgumentParser:
   add('--no_text', action='store_true', help='give no captions')
   add('--grey', action='store_true', help='take colour out of the condition')
   add('--noise', type=float, default=0.0, help='share of its ids drawn anew')
-  add('--decoder', default='', help='tokenizer with a better decoder')
   add('--autoregressive', default='', help='language model to compare with')
   add('--autoregressive_temperature', type=float, default=1.0)
   add('--seed', type=int, default=0)
