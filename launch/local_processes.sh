@@ -43,8 +43,16 @@ while [ ${#processes[@]} -gt 0 ]; do
   ended=
   result=0
   wait -n -p ended "${processes[@]}" || result=$?
-  # A signal interrupts the wait; the processes then end by themselves.
-  [ -n "${ended:-}" ] || continue
+  if [ -z "${ended:-}" ]; then
+    # A signal interrupted the wait, or one had ended before the wait began.
+    for process in "${processes[@]}"; do
+      kill -0 "$process" 2>/dev/null && continue
+      ended=$process result=0
+      wait "$process" || result=$?
+      break
+    done
+    [ -n "$ended" ] || continue
+  fi
   left=()
   for process in "${processes[@]}"; do
     [ "$process" = "$ended" ] || left+=("$process")
