@@ -38,6 +38,13 @@ class LayoutError(UserError):
   """A layout's name or sizes are impossible, or ids do not fit a layout."""
 
 
+def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
+  """Raises ConfigError unless a setting, `Config.field`, has a known value."""
+  known = tuple(known)
+  if value not in known:
+    raise ConfigError(f'{setting} is {value!r}{near_names(value, known)}.')
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
   """A hint to put behind a wrong name.
 

@@ -2,17 +2,15 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from tests.models import drawn
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import model as model_lib
-from videopoet_jax.parallel import rules
 
 SPACE = tasks.LayoutSpace(
   vocabulary_lib.Vocabulary(
@@ -47,17 +45,7 @@ def build(
 ) -> tuple[model_lib.PrefixLM, Any]:
   """A model and random parameters, drawn without compiling an initializer."""
   model = model_lib.PrefixLM(settings, SPACE.vocabulary)
-  shapes = jax.eval_shape(
-    lambda key: model.init(key, method='declare'), jax.random.key(0)
-  )
-  generator = np.random.default_rng(seed)
-  params = jax.tree.map(
-    lambda leaf: jnp.asarray(
-      generator.normal(size=leaf.shape) * 0.5, leaf.dtype
-    ),
-    rules.unbox(shapes['params']),
-  )
-  return model, params
+  return model, drawn.params(model, 0.5, seed)
 
 
 def tokens(

@@ -2,13 +2,11 @@
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from tests.models import drawn
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import model as model_lib
-from videopoet_jax.parallel import rules
 
 CODES, LOW_CODES = 64, 16
 TEXT_SIZE, SLOTS = 20, 3
@@ -47,17 +45,7 @@ def build(
 ) -> tuple[model_lib.SuperResolution, Any]:
   """A model and random parameters, drawn without compiling an initializer."""
   model = model_lib.SuperResolution(settings, CODES, LOW_CODES)
-  shapes = jax.eval_shape(
-    lambda key: model.init(key, method='declare'), jax.random.key(0)
-  )
-  generator = np.random.default_rng(seed)
-  params = jax.tree.map(
-    lambda leaf: jnp.asarray(
-      generator.normal(size=leaf.shape) * 0.4, leaf.dtype
-    ),
-    rules.unbox(shapes['params']),
-  )
-  return model, params
+  return model, drawn.params(model, 0.4, seed)
 
 
 def inputs(

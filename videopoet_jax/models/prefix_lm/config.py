@@ -147,11 +147,8 @@ class PrefixLMConfig:
       f'PrefixLMConfig.{name} is {getattr(self, name)!r}: {why}.'
     )
 
-  def _choose(self, name: str, value: Any, known: tuple[str, ...]) -> None:
-    if value not in known:
-      raise errors.ConfigError(
-        f'PrefixLMConfig.{name} is {value!r}{errors.near_names(value, known)}.'
-      )
+  def _choose(self, name: str, value: str, known: tuple[str, ...]) -> None:
+    errors.check_choice(f'PrefixLMConfig.{name}', value, known)
 
   def check(
     self,

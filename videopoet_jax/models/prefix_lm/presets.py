@@ -6,10 +6,9 @@ stated starting point: T5's relative position buckets, a SiLU-gated MLP, and no
 normalization of queries and keys.
 """
 
-import dataclasses
 from typing import Any
 
-from videopoet_jax.core import errors
+from videopoet_jax.models import named
 from videopoet_jax.models.prefix_lm import config as config_lib
 
 _LARGE: dict[str, Any] = {
@@ -81,16 +80,7 @@ def preset(name: str = 'tiny', **changes: Any) -> config_lib.PrefixLMConfig:
   Raises:
     ConfigError: the name or a field is not known.
   """
-  if name not in NAMES:
-    hint = errors.near_names(name, NAMES)
-    raise errors.ConfigError(f'no model preset {name!r}{hint}.')
-  fields = [
-    field.name for field in dataclasses.fields(config_lib.PrefixLMConfig)
-  ]
-  for field in changes:
-    if field not in fields:
-      hint = errors.near_names(field, fields)
-      raise errors.ConfigError(f'PrefixLMConfig has no field {field!r}{hint}.')
+  named.check(config_lib.PrefixLMConfig, 'model', name, NAMES, changes)
   base = name.removesuffix('_ul2')
   variant = _UL2 if base != name else {}
   return config_lib.PrefixLMConfig(**{**_PRESETS[base], **variant, **changes})

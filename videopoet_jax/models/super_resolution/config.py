@@ -109,12 +109,8 @@ class SuperResolutionConfig:
     given = tuple(tuple(window) for window in self.windows)
     object.__setattr__(self, 'windows', given)
     for name, known in _CHOICES.items():
-      value = getattr(self, name)
-      if value not in known:
-        hint = errors.near_names(value, known)
-        raise errors.ConfigError(
-          f'SuperResolutionConfig.{name} is {value!r}{hint}.'
-        )
+      setting = f'SuperResolutionConfig.{name}'
+      errors.check_choice(setting, getattr(self, name), known)
     for name in _SIZES:
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')

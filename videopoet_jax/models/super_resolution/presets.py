@@ -5,10 +5,9 @@ and a second of 500M for (5, 112, 64), and gives their windows; the other sizes
 are ours.
 """
 
-import dataclasses
 from typing import Any
 
-from videopoet_jax.core import errors
+from videopoet_jax.models import named
 from videopoet_jax.models.super_resolution import config as config_lib
 
 _LARGE: dict[str, Any] = {
@@ -70,16 +69,7 @@ def preset(
   Raises:
     ConfigError: the name or a field is not known.
   """
-  if name not in NAMES:
-    hint = errors.near_names(name, NAMES)
-    raise errors.ConfigError(f'no super-resolution preset {name!r}{hint}.')
-  fields = [
-    field.name for field in dataclasses.fields(config_lib.SuperResolutionConfig)
-  ]
-  for field in changes:
-    if field not in fields:
-      hint = errors.near_names(field, fields)
-      raise errors.ConfigError(
-        f'SuperResolutionConfig has no field {field!r}{hint}.'
-      )
+  named.check(
+    config_lib.SuperResolutionConfig, 'super-resolution', name, NAMES, changes
+  )
   return config_lib.SuperResolutionConfig(**{**_PRESETS[name], **changes})
