@@ -97,8 +97,7 @@ def _score(media, stages, monkeypatch, out, **options):
     media=media,
     out=str(out),
     steps=(1, 2),
-    say=lambda line: None,
-    **options,
+    **{'say': lambda line: None, **options},
   )
 
 
@@ -136,12 +135,39 @@ def test_conditions_are_disturbed_as_asked(media, stages):
   assert make(grey=True).pixels_BTHWC.shape == plain.pixels_BTHWC.shape
 
 
-def test_stages_that_do_not_follow_each_other_are_refused(
+def test_stages_that_do_not_follow_each_other_go_by_pixels(
   media, stages, monkeypatch, tmp_path
 ):
   other = dataclasses.replace(
-    stages['two'].described, fingerprints={'visual': 'x', 'low': 'y'}
+    stages['two'].described,
+    fingerprints={**stages['two'].described.fingerprints, 'low': 'y'},
   )
   odd = {**stages, 'two': dataclasses.replace(stages['two'], described=other)}
-  with pytest.raises(errors.CheckpointError, match='two takes ids .* y, one'):
-    _score(media, odd, monkeypatch, tmp_path)
+  lines = []
+  _score(media, odd, monkeypatch, tmp_path, say=lines.append)
+  assert any('two was trained on tokens of y' in line for line in lines)
+
+
+def test_another_decoder_of_the_same_encoder_is_taken(
+  media, stages, monkeypatch, tmp_path
+):
+  own = stages['two'].visual
+  params = own.params | {
+    'decoder': jax.tree.map(lambda leaf: leaf * 0.5, own.params['decoder'])
+  }
+  bundle.VisualTokenizer(VISUAL, params).save(tmp_path / 'better')
+  before = _score(media, stages, monkeypatch, tmp_path / 'own')
+  after = _score(
+    media,
+    stages,
+    monkeypatch,
+    tmp_path / 'other',
+    decoder=str(tmp_path / 'better'),
+  )
+  for name in ('tokenizer', '1 steps'):
+    assert before[name] != after[name]
+  assert before['bicubic'] == after['bicubic']
+  params['encoder'] = jax.tree.map(lambda leaf: leaf + 1, params['encoder'])
+  bundle.VisualTokenizer(VISUAL, params).save(tmp_path / 'odd')
+  with pytest.raises(errors.CheckpointError, match='decoder_only'):
+    stages['two'].with_decoder(tmp_path / 'odd')

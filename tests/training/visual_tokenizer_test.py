@@ -119,3 +119,33 @@ def test_bad_settings_and_batches_are_refused():
     _trainable().init(
       jax.random.key(0), {'video': np.zeros((1, 4, 16, 16, 3), np.uint8)}
     )
+
+
+def test_only_the_decoder_learns_where_asked():
+  trainable = _trainable(total_steps=100, decoder_only=True)
+  _, metrics = _loss(trainable, 0)
+  assert not {'commitment', 'entropy'} & set(metrics)
+  # Quantized from the first step on, as the tokenizer itself does.
+  _, same = _loss(trainable, 99, seed=5)
+  np.testing.assert_allclose(metrics['psnr'], same['psnr'], rtol=1e-6)
+  grads = jax.grad(
+    lambda params: trainable.loss(
+      params, _batch(), jax.random.key(1), jnp.int32(0), 'clip'
+    )[0]
+  )(_params())
+  assert all(not np.any(leaf) for leaf in jax.tree.leaves(grads['encoder']))
+  assert any(np.any(leaf) for leaf in jax.tree.leaves(grads['decoder']))
+
+
+def test_differences_of_neighbours_are_a_term_where_asked():
+  plain, _ = _loss(_trainable(total_steps=100), 100)
+  trainable = _trainable(total_steps=100, gradient_weight=3.0)
+  total, metrics = _loss(trainable, 100)
+  np.testing.assert_allclose(total - plain, metrics['gradient'], rtol=1e-4)
+  video = _batch()['video']
+  out, _ = trainable.bundle(_params()).module.apply(
+    {'params': _params()}, trainable.bundle(_params()).prepare(video)
+  )
+  error = (np.asarray(out) + 1) / 2 - video / 255
+  expected = sum(np.abs(np.diff(error, axis=axis)).mean() for axis in (2, 3))
+  np.testing.assert_allclose(metrics['gradient'], 3 * expected, rtol=1e-4)

@@ -63,6 +63,10 @@ class Cascade:
       )
     )
 
+  def with_decoder(self, directory: str | os.PathLike[str]) -> 'Cascade':
+    """The same, the last stage decoding as `Upscaler.with_decoder` says."""
+    return Cascade((*self.stages[:-1], self.stages[-1].with_decoder(directory)))
+
   @functools.cached_property
   def scale(self) -> int:
     """Height and width of the last result over those of the clip."""

@@ -77,6 +77,16 @@ def _open_tokenizer(
   return tokenizer
 
 
+def _same_arrays(ours: Any, theirs: Any) -> bool:
+  """Whether two trees agree but for what rounding averages to."""
+  if jax.tree.map(np.shape, ours) != jax.tree.map(np.shape, theirs):
+    return False
+  close = jax.tree.map(
+    lambda a, b: np.allclose(a, b, rtol=1e-4, atol=1e-6), ours, theirs
+  )
+  return all(jax.tree.leaves(close))
+
+
 @dataclasses.dataclass(frozen=True)
 class Upscaler:
   """A super-resolution model with its tokenizers.
@@ -146,6 +156,27 @@ class Upscaler:
       low,
       conditions_lib.Tokenizers(**text),
     )
+
+  def with_decoder(self, directory: str | os.PathLike[str]) -> 'Upscaler':
+    """The same, its ids decoded by another tokenizer of the same encoder.
+
+    Args:
+      directory: a tokenizer trained further from this one's with
+        `VisualTokenizerRecipe.decoder_only`.
+
+    Raises:
+      CheckpointError: it cannot be read, or its encoder is another one.
+    """
+    tokenizer = interface.load(directory, VISUAL_FOLDER)
+    if self.visual is None or not _same_arrays(
+      self.visual.params['encoder'], tokenizer.params['encoder']
+    ):
+      raise errors.CheckpointError(
+        f'{directory} does not have the encoder of {self.name}/{VISUAL_FOLDER},'
+        ' so its decoder reads other ids; give a tokenizer trained from that '
+        'one with VisualTokenizerRecipe.decoder_only = True.'
+      )
+    return dataclasses.replace(self, visual=tokenizer)
 
   @property
   def scale(self) -> int:

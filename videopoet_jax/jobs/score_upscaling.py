@@ -12,7 +12,6 @@ import argparse
 from collections.abc import Mapping, Sequence
 import dataclasses
 import json
-import math
 import pathlib
 import sys
 import time
@@ -20,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.core import errors
 from videopoet_jax.core import resizing
+from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
 from videopoet_jax.inference import super_resolution as upscaler_lib
@@ -130,43 +129,6 @@ def make_condition(
   return Condition(shown, ids_BTHW, truth.captions if with_text else None)
 
 
-def upscale(
-  stages: Sequence[upscaler_lib.Upscaler],
-  condition: Condition,
-  config: config_lib.UpscaleConfig,
-  *,
-  seed: int,
-  batch_size: int,
-) -> np.ndarray:
-  """Pixels that a cascade makes of a condition: uint8 (B, T, H, W, 3).
-
-  Raises:
-    CheckpointError: a stage's condition is of another tokenizer than the ids
-      that the stage before makes.
-  """
-  ids_BTHW = condition.ids_BTHW
-  for before, stage in zip([None, *stages], stages):
-    made = before and before.described.fingerprints['visual']
-    taken = stage.described.fingerprints['low']
-    if before and made != taken:
-      raise errors.CheckpointError(
-        f'{stage.name} takes ids of tokenizer {taken}, {before.name} makes '
-        f'those of {made}; train both stages with one tokenizer between them.'
-      )
-    last = stage is stages[-1]
-    result = stage.upscale(
-      ids_BTHW,
-      condition.text,
-      config=config,
-      seed=seed,
-      batch_size=batch_size,
-      decode_signals=last,
-    )
-    ids_BTHW = result.ids_BTHW
-  assert result.video_BTHWC is not None
-  return result.video_BTHWC
-
-
 def upscale_in_order(
   directory: str,
   condition: Condition,
@@ -220,6 +182,7 @@ def score(
   text: bool = True,
   grey: bool = False,
   noise: float = 0.0,
+  decoder: str = '',
   autoregressive: str = '',
   autoregressive_temperature: float = 1.0,
   seed: int = 0,
@@ -240,6 +203,7 @@ def score(
     text: whether captions are given.
     grey: whether the condition's colour is taken out.
     noise: share of the condition's ids drawn anew.
+    decoder: see `Upscaler.with_decoder`; of the last stage.
     autoregressive: checkpoint of a language model to compare with.
     autoregressive_temperature: of its draws.
     seed: of the draws.
@@ -255,19 +219,22 @@ def score(
   """
   from videopoet_jax.evaluation import upscaled
 
-  stages = [upscaler_lib.Upscaler.load(folder) for folder in checkpoint]
+  cascade = cascade_lib.Cascade.load(checkpoint)
+  if decoder:
+    cascade = cascade.with_decoder(decoder)
+  first, last = cascade.stages[0], cascade.stages[-1]
   truth = read_truth(media, split, clips, reduce)
-  scale = math.prod(stage.scale for stage in stages)
+  scale = cascade.scale
   condition = make_condition(
-    truth, stages[0], scale, with_text=text, grey=grey, noise=noise, seed=seed
+    truth, first, scale, with_text=text, grey=grey, noise=noise, seed=seed
+  )
+  start = cascade_lib.Clips(
+    condition.ids_BTHW, first.described.fingerprints['low']
   )
   height, width = truth.video_BTHWC.shape[2:4]
   bicubic = resizing.resize_pixels(condition.pixels_BTHWC, height, width)
-  tokenizer = stages[-1].visual
-  if tokenizer is None:
-    raise errors.CheckpointError(
-      f'{stages[-1].name} has no visual_tokenizer/ folder to decode with.'
-    )
+  last.check_decodes()
+  tokenizer = last.visual
   tokenizer.batch_size = batch_size
   kept = tokenizer.encode(truth.video_BTHWC)
   found: dict[str, dict[str, float]] = {}
@@ -286,7 +253,15 @@ def score(
   for number in steps:
     chosen = dataclasses.replace(config, num_steps=number)
     started = time.monotonic()
-    video = upscale(stages, condition, chosen, seed=seed, batch_size=batch_size)
+    video = cascade.run(
+      start,
+      condition.text,
+      configs=[chosen] * len(cascade.stages),
+      seed=seed,
+      batch_size=batch_size,
+      say=say,
+    ).video_BTHWC
+    assert video is not None
     add(f'{number} steps', video, time.monotonic() - started)
     if number == steps[-1]:
       shown['upscaled'] = video
@@ -337,6 +312,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--no_text', action='store_true', help='give no captions')
   add('--grey', action='store_true', help='take colour out of the condition')
   add('--noise', type=float, default=0.0, help='share of its ids drawn anew')
+  add('--decoder', default='', help='tokenizer with a better decoder')
   add('--autoregressive', default='', help='language model to compare with')
   add('--autoregressive_temperature', type=float, default=1.0)
   add('--seed', type=int, default=0)

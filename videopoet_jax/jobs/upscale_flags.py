@@ -46,6 +46,7 @@ class Request:
     folders: checkpoints, one a stage, in the order they run.
     scale: that all of them together must have; 0 for any.
     settings: fields of `UpscaleConfig`; a value for all stages or one a stage.
+    decoder: of the last stage, see `Upscaler.with_decoder`; '' for its own.
   """
 
   folders: tuple[Path, ...]
@@ -53,6 +54,7 @@ class Request:
   settings: Mapping[str, tuple[Any, ...]] = dataclasses.field(
     default_factory=dict
   )
+  decoder: Path = ''
 
   def configs(self) -> tuple[config_lib.UpscaleConfig, ...]:
     """One a stage: the paper's, single settings changed.
@@ -88,6 +90,8 @@ class Request:
     """
     self.configs()
     cascade = cascade_lib.Cascade.load(self.folders, text_encoder)
+    if self.decoder:
+      cascade = cascade.with_decoder(self.decoder)
     if self.scale:
       cascade.check_scale(self.scale)
     return cascade
@@ -96,6 +100,7 @@ class Request:
     """JSON values to keep beside the samples."""
     return {
       'super_resolution': [str(folder) for folder in self.folders],
+      'upscale_decoder': str(self.decoder),
       'upscale': [dataclasses.asdict(config) for config in self.configs()],
     }
 
@@ -112,6 +117,12 @@ def add(parser: argparse.ArgumentParser) -> None:
   )
   group.add_argument(
     '--upscale', default='', metavar='4x', help='how much all stages enlarge'
+  )
+  group.add_argument(
+    '--upscale_decoder',
+    default='',
+    metavar='FOLDER',
+    help="tokenizer of the last stage's encoder with a better decoder",
   )
   for flag, (_, kind, text) in _SETTINGS.items():
     group.add_argument(
@@ -136,7 +147,7 @@ def read(flags: argparse.Namespace) -> Request | None:
     if getattr(flags, f'upscale_{flag}')
   }
   if not flags.super_resolution:
-    if flags.upscale or settings:
+    if flags.upscale or flags.upscale_decoder or settings:
       raise errors.ConfigError(
         '--upscale needs models: give --super_resolution one folder a stage.'
       )
@@ -149,4 +160,6 @@ def read(flags: argparse.Namespace) -> Request | None:
         f'--upscale is {flags.upscale!r}; give a whole number such as 4x.'
       )
     scale = int(match.group(1))
-  return Request(tuple(flags.super_resolution), scale, settings)
+  return Request(
+    tuple(flags.super_resolution), scale, settings, flags.upscale_decoder
+  )

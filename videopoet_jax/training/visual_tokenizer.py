@@ -46,6 +46,12 @@ class VisualTokenizerRecipe:
       a clip goes around the quantizer with a chance that falls from 1, its
       latents clipped to [-1, 1] with noise on them; 0 quantizes always.
     bypass_noise: standard deviation of that noise.
+    gradient_weight: of the mean absolute error of differences of neighbouring
+      pixels (Mathieu et al., arXiv 1511.05440): edges that are sharp, not only
+      right on average. Not in the paper.
+    decoder_only: whether the encoder is left as it is (`--init_from`): ids stay
+      what they were, so models of them stay of use, and pixels get better.
+      Quantizes always, and has none of the latents' terms.
   """
 
   total_steps: int = 1000
@@ -59,6 +65,8 @@ class VisualTokenizerRecipe:
   entropy_group_bits: int = 9
   bypass_until: float = 0.3
   bypass_noise: float = 0.3
+  gradient_weight: float = 0.0
+  decoder_only: bool = False
 
   def __post_init__(self) -> None:
     if self.total_steps < 1:
@@ -135,6 +143,8 @@ class VisualTokenizerTrainable:
     progress = step.astype(jnp.float32) / recipe.total_steps
 
     def bottleneck(latents: jax.Array) -> jax.Array:
+      if recipe.decoder_only:
+        return jax.lax.stop_gradient(lfq.quantize(latents))
       return self._bottleneck(latents, rng, progress)
 
     out, latents = self._module.apply({'params': params}, video, bottleneck)
@@ -154,6 +164,10 @@ class VisualTokenizerTrainable:
       'entropy': entropy_weight
       * (terms.token - recipe.codebook_entropy_scale * terms.codebook),
     }
+    if recipe.gradient_weight:
+      parts['gradient'] = recipe.gradient_weight * _gradient_error(error)
+    if recipe.decoder_only:
+      del parts['commitment'], parts['entropy']
     total = sum(parts.values())
     bits = terms.codebook / jnp.log(2.0)
     metrics = parts | {
@@ -178,6 +192,13 @@ class VisualTokenizerTrainable:
     noise = jax.random.normal(noise_key, latents.shape)
     soft = jnp.clip(latents, -1.0, 1.0) + recipe.bypass_noise * noise
     return jnp.where(around, soft, codes)
+
+
+def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:
+  """Mean absolute difference of neighbouring errors, across and down."""
+  across = error_BTHWC[:, :, :, 1:] - error_BTHWC[:, :, :, :-1]
+  down = error_BTHWC[:, :, 1:] - error_BTHWC[:, :, :-1]
+  return jnp.mean(jnp.abs(across)) + jnp.mean(jnp.abs(down))
 
 
 def _usage(latents: jax.Array) -> jax.Array:
