@@ -25,6 +25,16 @@ def test_modified_tells_versions_apart(tmp_path):
   assert storage.modified(file) == file.stat().st_mtime_ns
 
 
+def test_files_of_all_folders_in_order(tmp_path):
+  (tmp_path / 'b').mkdir()
+  (tmp_path / 'empty').mkdir()
+  for name in ('c', 'b/d', 'a'):
+    (tmp_path / name).write_text(name)
+  found = [p.relative_to(tmp_path).as_posix() for p in storage.files(tmp_path)]
+  assert found == ['a', 'b/d', 'c']
+  assert storage.size(tmp_path / 'b' / 'd') == 3
+
+
 def test_the_last_file_comes_last(tmp_path, monkeypatch):
   (tmp_path / 'from' / 'inner').mkdir(parents=True)
   for name in ('a_info', 'b', 'inner/c'):

@@ -47,6 +47,23 @@ def modified(name: Path) -> int:
   return getattr(status, 'st_mtime_ns', None) or int(status.mtime)
 
 
+def size(name: Path) -> int:
+  """Bytes of a file; OSError if there is none."""
+  status: Any = path(name).stat()
+  return status.length if is_remote(name) else status.st_size
+
+
+def files(name: Path) -> list[pathlib.Path]:
+  """All files in a folder and its folders, in the order of their paths.
+
+  A bucket has no listing of a whole tree by pattern.
+  """
+  found: list[pathlib.Path] = []
+  for inner in sorted(path(name).iterdir()):
+    found += files(inner) if inner.is_dir() else [inner]
+  return found
+
+
 def remove_folder(name: Path) -> None:
   """Removes a folder and what is in it, if it is there."""
   folder: Any = path(name)

@@ -98,10 +98,9 @@ def find_all(
 def _fingerprint(folder: pathlib.Path, inner: pathlib.Path) -> str:
   """Of the description and of all files of a step."""
   digest = hashlib.sha256((folder / describe.FILE_NAME).read_bytes())
-  for path in sorted(inner.rglob('*')):
-    if not path.is_file():
-      continue
-    content = path.read_bytes() if path.stat().st_size <= _SMALL else b''
+  for path in storage.files(inner):
+    size = storage.size(path)
+    content = path.read_bytes() if size <= _SMALL else b''
     name = path.relative_to(inner).as_posix()
-    digest.update(f'{name} {path.stat().st_size}'.encode() + content)
+    digest.update(f'{name} {size}'.encode() + content)
   return digest.hexdigest()[:16]

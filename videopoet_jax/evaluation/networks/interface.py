@@ -7,6 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from videopoet_jax.core import storage
+
 
 class FeatureNetwork(Protocol):
   """Features of samples by a frozen network.
@@ -86,10 +88,7 @@ def fingerprint(path: pathlib.Path, *settings: Any) -> str:
     16 hexadecimal digits.
   """
   digest = hashlib.sha256(repr(settings).encode())
-  files = [path]
-  if path.is_dir():
-    files = sorted(p for p in path.rglob('*') if p.is_file())
-  for file in files:
+  for file in storage.files(path) if path.is_dir() else [path]:
     if file is not path:
       digest.update(file.relative_to(path).as_posix().encode())
     with file.open('rb') as stream:
