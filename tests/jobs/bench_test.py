@@ -73,7 +73,7 @@ def test_floor_does_the_work_it_states():
 
 def test_random_tokens_fit_the_layout():
   layout = bench.size('tiny').layout('audio_video_continuation')
-  parsed = layout.parse(bench.random_tokens(layout, 3))
+  parsed = layout.parse(bench_cost.random_tokens(layout, 3))
   assert all(len(ids) == 3 for ids in parsed.values())
 
 

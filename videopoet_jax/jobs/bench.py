@@ -27,6 +27,7 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import bench_cost
 from videopoet_jax.jobs import bench_data
+from videopoet_jax.jobs import bench_decoder
 from videopoet_jax.jobs import bench_super_resolution
 from videopoet_jax.jobs import bench_windows
 from videopoet_jax.models.prefix_lm import presets
@@ -70,19 +71,6 @@ def size(name: str) -> Size:
   return Size(name, space, _TINY_CLIP)
 
 
-def random_tokens(
-  layout: layout_lib.SequenceLayout, batch: int, seed: int = 0
-) -> np.ndarray:
-  """Ids that every position admits, int32 (batch, L)."""
-  generator = np.random.default_rng(seed)
-  tokens_BL = np.empty((batch, layout.length), np.int32)
-  for run in layout.runs:
-    tokens_BL[:, run.start : run.stop] = generator.integers(
-      run.range.start, run.range.stop, (batch, run.stop - run.start)
-    )
-  return tokens_BL
-
-
 def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
   """A whole step of text-to-video: forward, backward and optimizer."""
   from videopoet_jax.parallel import rules
@@ -96,7 +84,7 @@ def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
   trainable = prefix_lm.PrefixLMTrainable(config, chosen.space, (layout.name,))
   examples = layout_lib.examples_per_batch(layout, tokens_per_batch)
   batch: dict[str, Any] = {
-    'tokens': random_tokens(layout, examples),
+    'tokens': bench_cost.random_tokens(layout, examples),
     'visible': np.ones((examples, layout.length), bool),
   }
   if config.text == 'embeddings':
@@ -140,7 +128,7 @@ def decode(chosen: Size, rounds: int, batch: int) -> Any:
   params = jax.jit(
     lambda key: rules.unbox(network.init(key, method='declare')['params'])
   )(jax.random.key(0))
-  tokens_BL = random_tokens(layout, batch)
+  tokens_BL = bench_cost.random_tokens(layout, batch)
   visible_BL = np.ones(tokens_BL.shape, bool)
   text = None
   if config.text == 'embeddings':
@@ -251,7 +239,7 @@ def bench(
   """Measures.
 
   Args:
-    what: one of `WHATS`, or `all` but 'windows', which is of no size.
+    what: one of `WHATS`, or `all` but those of `_OF_NO_SIZE`.
     size_name: one of the model presets.
     rounds: how often each thing is timed.
     tokens_per_batch: positions of a training batch.
@@ -276,6 +264,7 @@ def bench(
     'super_resolution': functools.partial(
       bench_super_resolution.super_resolution, chosen.name, rounds, batch
     ),
+    'decoder_step': functools.partial(bench_decoder.decoder_step, rounds),
     'windows': functools.partial(bench_windows.windows, rounds),
   }
   result: dict[str, Any] = {
@@ -289,7 +278,8 @@ def bench(
       'jax': jax.__version__,
     },
   }
-  for name in WHATS[:-1] if what == 'all' else (what,):
+  sized = tuple(name for name in WHATS if name not in _OF_NO_SIZE)
+  for name in sized if what == 'all' else (what,):
     result[name] = parts[name]()
   return result
 
@@ -300,8 +290,11 @@ WHATS = (
   'tokenizers',
   'data',
   'super_resolution',
+  'decoder_step',
   'windows',
 )
+# They measure models of their own, whatever --size says.
+_OF_NO_SIZE = ('decoder_step', 'windows')
 
 
 def main(argv: Sequence[str] | None = None) -> int:

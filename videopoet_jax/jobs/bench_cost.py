@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.models.prefix_lm import config as config_lib
@@ -53,6 +54,19 @@ def train_flops(
 ) -> float:
   """Of one sequence: forward and backward."""
   return 3.0 * forward_flops(config, layout)
+
+
+def random_tokens(
+  layout: layout_lib.SequenceLayout, batch: int, seed: int = 0
+) -> np.ndarray:
+  """Ids that every position admits, int32 (batch, L)."""
+  generator = np.random.default_rng(seed)
+  tokens_BL = np.empty((batch, layout.length), np.int32)
+  for run in layout.runs:
+    tokens_BL[:, run.start : run.stop] = generator.integers(
+      run.range.start, run.range.stop, (batch, run.stop - run.start)
+    )
+  return tokens_BL
 
 
 def matrix_floor(rows: int, width: int, inner: int) -> Callable[[], Any]:
