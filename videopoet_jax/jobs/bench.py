@@ -31,6 +31,7 @@ from videopoet_jax.jobs import bench_decoder
 from videopoet_jax.jobs import bench_super_resolution
 from videopoet_jax.jobs import bench_windows
 from videopoet_jax.models.prefix_lm import presets
+from videopoet_jax.planning import work
 
 _TINY_CLIP = (17, 32, 32)
 _LARGE_CLIP = (17, 128, 128)
@@ -111,7 +112,7 @@ def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
     return figures['gradient_norm']
 
   tokens = examples * layout.length
-  flops = examples * bench_cost.train_flops(config, layout)
+  flops = examples * work.of_layout(config, layout).train
   times = _with_floor(run, config, tokens, rounds)
   return _rates(times, tokens, examples, flops) | {'layout': layout.name}
 
@@ -142,7 +143,7 @@ def decode(chosen: Size, rounds: int, batch: int) -> Any:
     )
 
   tokens = batch * layout.target_length
-  flops = batch * bench_cost.forward_flops(config, layout)
+  flops = batch * work.of_layout(config, layout).forward
   times = _with_floor(run, config, tokens, rounds)
   return _rates(times, tokens, batch, flops) | {'layout': layout.name}
 

@@ -1,10 +1,6 @@
-"""Model FLOPs, a floor to hold them against, and fair timing.
+"""A floor to hold a model's work against, fair timing, and made-up batches.
 
-Convention: a matrix product of an N-parameter matrix with one token costs 2 N
-FLOPs, attention 4 L^2 H per layer and sequence (queries by keys and weights by
-values, the whole square, masked or not), the backward pass twice the forward.
-Embeddings, norms and activations count nothing; recomputation in the backward
-pass counts nothing, so this is the *model's* work, not the machine's.
+What counts as the model's work is said in `planning.work`.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,43 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.models.prefix_lm import config as config_lib
-from videopoet_jax.planning import work
 
 _MATRIX_PASSES = 8
-
-
-def layer_parameters(config: config_lib.PrefixLMConfig) -> int:
-  """Parameters in the matrices of all transformer blocks."""
-  return config.num_layers * work.block_parameters(config)
-
-
-def forward_flops(
-  config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
-) -> float:
-  """Of one sequence, heads at target positions included."""
-  length = layout.input_length
-  dense = 2.0 * layer_parameters(config) * length
-  inner = config.num_heads * config.head_dim
-  attention = 4.0 * length**2 * inner * config.num_layers
-  heads = 0.0
-  for run in layout.target_runs:
-    rows = run.range.size
-    if config.loss_vocabulary == 'full':
-      rows = layout.vocabulary.size
-    elif rows == 1:
-      continue  # A delimiter carries no loss.
-    elif config.visual_output == 'factors' and run.range.modality == 'visual':
-      rows = 2 * int(rows**0.5)
-    heads += 2.0 * config.width * rows * (run.stop - run.start)
-  return dense + attention + heads
-
-
-def train_flops(
-  config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
-) -> float:
-  """Of one sequence: forward and backward."""
-  return 3.0 * forward_flops(config, layout)
 
 
 def random_tokens(

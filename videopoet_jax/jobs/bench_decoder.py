@@ -24,6 +24,7 @@ from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import heads
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.planning import work
 from videopoet_jax.training import lowering
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
@@ -135,7 +136,7 @@ def decoder_step(
         'batch': batch,
         'positions': layout.input_length,
         'positions_with_loss': positions_with_loss(trainable),
-        'model_flops': batch * bench_cost.train_flops(trainable.config, layout),
+        'model_flops': batch * work.of_layout(trainable.config, layout).train,
         'temporary_bytes': temporary_bytes,
       }
     times = bench_cost.alternate(steps, rounds)
