@@ -35,7 +35,7 @@ def main() -> int:
           raise errors.DataError(f'{name} cannot be made')
         with pieces.piece(name, 'group_size:1', {}) as records:
           records.write(name.encode())
-      pieces.gather('pieces')
+      pieces.gather('pieces', last=True)
       if hosts.is_first:
         assert set(pieces.finished) == set(PIECES)
         with pieces_lib.description(list(PIECES)) as folder:

@@ -273,19 +273,20 @@ class Pieces:
     if self._count == 1:
       return [value]
     self.tell(what, value)
-    found: list[Any] = []
-    while len(found) < self._count:
-      told = value
-      if len(found) != self._index:
-        told = self.told(what, len(found))
-      if told is None:
-        time.sleep(_REMOTE_POLL_SECONDS if self._remote else _POLL_SECONDS)
-      else:
-        found.append(told)
-    return found
+    return [
+      value if index == self._index else self._await(what, index)
+      for index in range(self._count)
+    ]
+
+  def _await(self, what: str, index: int) -> Any:
+    while True:
+      told = self.told(what, index)
+      if told is not None:
+        return told
+      time.sleep(_REMOTE_POLL_SECONDS if self._remote else _POLL_SECONDS)
 
   def keep(self, what: str, value: Any) -> None:
-    """Leaves JSON for later starts; only the first host does."""
+    """Leaves JSON for all hosts and later starts."""
     with writing(self.output):
       self._write_json(f'{_JOB}/{what}.json', value)
 
@@ -293,10 +294,21 @@ class Pieces:
     """What was left; None if there is nothing."""
     return _read_json(self.folder / _JOB / f'{what}.json')
 
-  def gather(self, what: str) -> None:
-    """Learns of the pieces that the others have finished."""
+  def gather(self, what: str, last: bool = False) -> None:
+    """Learns of the pieces that the others have finished.
+
+    Args:
+      what: a word of letters, once in a job.
+      last: whether the first host, which goes on to `publish`, waits until all
+        others know, too: the folder they look in is gone then.
+    """
     for infos in self.exchange(what, self.finished):
       self.finished |= infos
+    if last and self._index:
+      self.tell(f'{what}known', True)
+    elif last:
+      for index in range(1, self._count):
+        self._await(f'{what}known', index)
 
   def publish(self, described: pathlib.Path, names: list[str]) -> None:
     """Puts the data set in its place; only the first host does.

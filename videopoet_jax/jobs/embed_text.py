@@ -156,7 +156,7 @@ def embed_text(
       )
       writer.write(piece, shown.watch(examples, 1, piece.split))
     shown.finish()
-    pieces.gather('pieces')
+    pieces.gather('pieces', last=True)
     if hosts.is_first:
       writer.finish(planned, info, records.metadata)
   seconds = time.monotonic() - started

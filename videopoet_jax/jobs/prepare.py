@@ -171,7 +171,7 @@ def prepare(
     shards = writer.plan_shards(kept, splits)
     for shard in hosts.share(shards):
       writer.write_shard(shard)
-    pieces.gather('shards')
+    pieces.gather('shards', last=True)
     if hosts.is_first:
       writer.finish(shards)
   marks = [mark for column in splits.values() for mark in column]

@@ -181,7 +181,7 @@ def tokenize(
       examples = encoder.examples(piece.split, piece.first, piece.stop)
       writer.write(piece, shown.watch(examples, 1, piece.split))
     shown.finish()
-    pieces.gather('pieces')
+    pieces.gather('pieces', last=True)
     if hosts.is_first:
       features = writer.finish(planned, info, records.metadata)
   return Summary(counts, features, time.monotonic() - started)
