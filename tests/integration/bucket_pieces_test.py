@@ -12,6 +12,10 @@ import sys
 import pytest
 
 from tests import fake_gcs
+from tests.data.media import media_files
+from tests.jobs import data_files
+from tests.training import processes
+from videopoet_jax.jobs import cli
 
 pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
 
@@ -116,3 +120,26 @@ def test_pieces_in_a_bucket():
     f'bucket/deep/set/{name}'
     for name in ('a', 'b', 'dataset_info.json', 'features.json')
   ]
+
+
+@pytest.mark.multi_process
+def test_two_hosts_prepare_clips_in_a_bucket(tmp_path, monkeypatch):
+  videos = tmp_path / 'videos'
+  videos.mkdir()
+  for index in range(3):
+    media_files.ramp_file(videos / f'{index}.mp4', 2.0 + index)
+  flags = [
+    '--input', str(videos), '--frames', '5', '--height', '16', '--width', '16',
+    '--output',
+  ]  # fmt: skip
+  assert cli.main(['prepare', *flags, str(tmp_path / 'one')]) == 0
+  with fake_gcs.serve() as (bucket, environment):
+    for name, value in environment.items():
+      monkeypatch.setenv(name, value)
+    command = ['videopoet_jax.jobs.prepare', *flags, 'gs://bucket/clips']
+    processes.finish(processes.start(command, processes=2))
+    found = {
+      name.removeprefix('bucket/clips/'): bucket.objects[name].content
+      for name in bucket.names()
+    }
+  assert found == data_files.read(tmp_path / 'one')

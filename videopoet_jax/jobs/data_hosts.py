@@ -236,11 +236,12 @@ def making(
       'all hosts with the same command, and let them read the same disk or '
       'bucket'
     )
-  pieces, problem = None, None
+  pieces: pieces_lib.Pieces | None = None
+  problem: Exception | None = None
   if hosts.is_first:
     try:
       pieces = pieces_lib.Pieces.begin(output, settings, overwrite, hosts.count)
-    except errors.UserError as error:
+    except Exception as error:  # The others wait to be told.
       problem = error
   begun = hosts.gather(_digest(pieces.start) if pieces else 0, 'data begun')
   hosts.know = not begun[0]
