@@ -10,7 +10,7 @@ fi
 # Jobs whose processes find each other and share the work. Every other job does
 # the whole of it in one process, so that on several hosts all of them would
 # write the same files.
-MULTI_HOST_JOBS=(train evaluate)
+MULTI_HOST_JOBS=(train evaluate prepare tokenize embed_text)
 
 # The job's exit status where the flags, files or bindings are wrong: starting
 # it again would fail again.

@@ -14,8 +14,8 @@
 #
 #   --action A            start (default), logs, status, delete
 #   --name NAME           of the JobSet; required
-#   --topology G:T        slice, such as v5p:4x4x4, v5e:16x16, v6e:8x8; or cpu:1
-#                         for a data job on one machine without TPUs
+#   --topology G:T        slice, such as v5p:4x4x4, v5e:16x16, v6e:8x8; or cpu:N
+#                         for a data job on N machines without TPUs
 #   --image IMAGE         container image; see launch/Dockerfile
 #   --slices N            slices that form one run (1)
 #   --namespace N         Kubernetes namespace (default)
@@ -29,7 +29,9 @@
 #   --keep_seconds S      before a finished JobSet is removed (604800)
 #   --host_network        use the machines' network: faster between slices, but
 #                         pods then have the machines' rights, not S's
-#   --cpus N, --memory M  of cpu:1 (16, 64Gi)
+#   --cpus N, --memory M  of each machine of cpu:N (16, 64Gi)
+#   --mount_bucket B      let the job read bucket B as the folder /gcs/B (the
+#                         cluster needs GKE's Cloud Storage FUSE driver)
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where --action logs writes, a file a pod
 #   --dry_run             print what would be sent, and send nothing
@@ -46,7 +48,7 @@ source "$here/topologies.sh"
 action=start name='' slice='' image='' slices=1 namespace=default
 service_account='' spot=false reservation='' queue='' priority_class=''
 max_restarts=20 grace_seconds=600 keep_seconds=604800 host_network=false
-cpus=16 memory=64Gi log_dir='' dry_run=false
+cpus=16 memory=64Gi bucket='' log_dir='' dry_run=false
 environment=() command=()
 
 while (($# > 0)); do
@@ -71,6 +73,7 @@ while (($# > 0)); do
   --keep_seconds) keep_seconds=$(value "$1" "$@") ;;
   --cpus) cpus=$(value "$1" "$@") ;;
   --memory) memory=$(value "$1" "$@") ;;
+  --mount_bucket) bucket=$(value "$1" "$@") ;;
   --env) environment+=("$(value "$1" "$@")") ;;
   --log_dir) log_dir=$(value "$1" "$@") ;;
   *) unknown_flag "$1" ;;
@@ -135,9 +138,12 @@ check_count --cpus "$cpus"
 for setting in ${environment[@]+"${environment[@]}"}; do
   check_environment --env "$setting"
 done
-if [[ $slice == cpu:1 ]]; then
-  hosts=1
-  ((slices == 1)) || die "--slices $slices: cpu:1 is one machine"
+[[ -z $bucket || $bucket =~ ^[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]$ ]] ||
+  die "--mount_bucket is '$bucket'; expected a bucket's name without gs://"
+if [[ $slice == cpu:* ]]; then
+  hosts=${slice#cpu:}
+  check_count '--topology cpu:N' "$hosts"
+  ((slices == 1)) || die "--slices $slices: give --topology cpu:N for N machines"
 else
   read_topology "$slice"
   check_joined "$slices"
@@ -157,7 +163,7 @@ variable() {
 }
 
 node_selector() {
-  if [[ $slice != cpu:1 ]]; then
+  if [[ $slice != cpu:* ]]; then
     echo "              cloud.google.com/gke-tpu-accelerator: $accelerator"
     echo "              cloud.google.com/gke-tpu-topology: $topology"
   fi
@@ -182,7 +188,7 @@ HEAD
   [[ -z $queue ]] ||
     echo "    kueue.x-k8s.io/queue-name: $(yaml_string "$queue")"
   # One slice is one node pool, which no two of the run's slices share.
-  [[ $slice == cpu:1 ]] || cat <<'PLACEMENT'
+  [[ $slice == cpu:* ]] || cat <<'PLACEMENT'
   annotations:
     alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
 PLACEMENT
@@ -228,10 +234,26 @@ spec:
           metadata:
             labels:
               app: videopoet
+SPEC
+  [[ -z $bucket ]] || cat <<'MOUNTED'
+            annotations:
+              gke-gcsfuse/volumes: "true"
+MOUNTED
+  cat <<SPEC
           spec:
             restartPolicy: Never
             terminationGracePeriodSeconds: $grace_seconds
 SPEC
+  [[ -z $bucket ]] || cat <<VOLUME
+            volumes:
+            - name: bucket
+              csi:
+                driver: gcsfuse.csi.storage.gke.io
+                readOnly: true
+                volumeAttributes:
+                  bucketName: $(yaml_string "$bucket")
+                  mountOptions: implicit-dirs
+VOLUME
   [[ -z $service_account ]] ||
     echo "            serviceAccountName: $(yaml_string "$service_account")"
   [[ -z $priority_class ]] ||
@@ -262,9 +284,21 @@ CONTAINER
     argument "$setting"
   done
   echo '              env:'
-  ((hosts * slices == 1)) || variable COORDINATOR_ADDRESS auto
+  if ((hosts * slices > 1)) && [[ $slice == cpu:* ]]; then
+    # No TPU tells them: the JobSet gives its pods names, the job numbers.
+    variable COORDINATOR_ADDRESS "$name-slice-0-0.$name:8476"
+    variable NUM_PROCESSES "$hosts"
+    cat <<'NUMBER'
+              - name: PROCESS_ID
+                valueFrom:
+                  fieldRef:
+                    fieldPath: metadata.annotations['batch.kubernetes.io/job-completion-index']
+NUMBER
+  elif ((hosts * slices > 1)); then
+    variable COORDINATOR_ADDRESS auto
+  fi
   # A host that finds no TPU says so, and does not train on its CPU.
-  if [[ $slice == cpu:1 ]]; then
+  if [[ $slice == cpu:* ]]; then
     variable JAX_PLATFORMS cpu
   else
     variable JAX_PLATFORMS tpu,cpu
@@ -272,7 +306,13 @@ CONTAINER
   for setting in ${environment[@]+"${environment[@]}"}; do
     variable "${setting%%=*}" "${setting#*=}"
   done
-  if [[ $slice == cpu:1 ]]; then
+  [[ -z $bucket ]] || cat <<MOUNT
+              volumeMounts:
+              - name: bucket
+                mountPath: /gcs/$bucket
+                readOnly: true
+MOUNT
+  if [[ $slice == cpu:* ]]; then
     cat <<MACHINE
               resources:
                 requests:

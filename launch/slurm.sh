@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a job on the GPUs of a Slurm cluster.
+# Runs a job on the GPUs of a Slurm cluster, or on its machines without any.
 #
 #   launch/slurm.sh --name lm --nodes 8 --gpus_per_node 8 --time 24:00:00 -- \
 #     videopoet train --gin_file gin/runs/paper_prefix_lm.gin ... \
@@ -12,9 +12,11 @@
 #
 #   --name NAME           of the job; required
 #   --nodes N             machines (1)
-#   --gpus_per_node N     GPUs of each (8)
+#   --gpus_per_node N     GPUs of each (8); 0 for a data job without any, one
+#                         process a machine
 #   --process_per P       gpu (default) or node: one process for each
 #   --cpus_per_gpu N      cores for each GPU (8)
+#   --cpus_per_node N     of each machine without GPUs (16)
 #   --time T              limit, as sbatch takes it (24:00:00)
 #   --partition P, --account A, --qos Q, --reservation R, --constraint C
 #   --max_restarts N      after failures (20)
@@ -34,7 +36,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/common.sh"
 
 action=submit name='' nodes=1 gpus_per_node=8 process_per=gpu cpus_per_gpu=8
-time=24:00:00 max_restarts=20 grace_seconds=600 setup='' image='' mount=''
+cpus_per_node=16 time=24:00:00 max_restarts=20 grace_seconds=600 setup='' image='' mount=''
 log_dir=logs dry_run=false
 environment=() command=() options=()
 
@@ -49,6 +51,7 @@ while (($# > 0)); do
   --gpus_per_node) gpus_per_node=$(value "$1" "$@") ;;
   --process_per) process_per=$(value "$1" "$@") ;;
   --cpus_per_gpu) cpus_per_gpu=$(value "$1" "$@") ;;
+  --cpus_per_node) cpus_per_node=$(value "$1" "$@") ;;
   --time) time=$(value "$1" "$@") ;;
   --partition | --account | --qos | --reservation | --constraint)
     options+=("$1=$(value "$1" "$@")")
@@ -87,8 +90,9 @@ cancel)
 esac
 
 check_count --nodes "$nodes"
-check_count --gpus_per_node "$gpus_per_node"
+check_number --gpus_per_node "$gpus_per_node"
 check_count --cpus_per_gpu "$cpus_per_gpu"
+check_count --cpus_per_node "$cpus_per_node"
 check_number --max_restarts "$max_restarts"
 check_count --grace_seconds "$grace_seconds"
 [[ $time =~ ^([0-9]+-)?[0-9]+(:[0-9]{2}){0,2}$ ]] ||
@@ -107,6 +111,8 @@ gpu) tasks=$gpus_per_node cpus=$cpus_per_gpu ;;
 node) tasks=1 cpus=$((cpus_per_gpu * gpus_per_node)) ;;
 *) die "--process_per is '$process_per'; expected gpu or node" ;;
 esac
+platforms=cuda,cpu
+((gpus_per_node > 0)) || tasks=1 cpus=$cpus_per_node platforms=cpu
 check_command $((nodes * tasks)) ${command[@]+"${command[@]}"}
 
 script() {
@@ -117,7 +123,9 @@ script() {
 #SBATCH --job-name=$name
 #SBATCH --nodes=$nodes
 #SBATCH --ntasks-per-node=$tasks
-#SBATCH --gpus-per-node=$gpus_per_node
+HEAD
+  ((gpus_per_node == 0)) || echo "#SBATCH --gpus-per-node=$gpus_per_node"
+  cat <<HEAD
 #SBATCH --cpus-per-task=$cpus
 #SBATCH --time=$time
 #SBATCH --signal=TERM@$grace_seconds
@@ -128,14 +136,14 @@ HEAD
   for option in ${options[@]+"${options[@]}"}; do
     echo "#SBATCH $option"
   done
-  cat <<'START'
+  cat <<START
 set -uo pipefail
 # Slurm tells every process its number; the job asks it.
 export COORDINATOR_ADDRESS=auto
-export JAX_PLATFORMS=cuda,cpu
+export JAX_PLATFORMS=$platforms
 export PYTHONUNBUFFERED=1
 START
-  if [[ $process_per == node ]]; then
+  if [[ $process_per == node ]] && ((gpus_per_node > 0)); then
     # Under Slurm JAX takes one GPU a process unless it is told which.
     devices=$(seq -s , 0 $((gpus_per_node - 1)))
     echo "export JAX_LOCAL_DEVICE_IDS=$devices"

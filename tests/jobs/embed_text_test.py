@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from tests.inference import t5_folder
+from tests.jobs import data_files
+from tests.training import processes
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.data import agd
@@ -125,6 +127,28 @@ def test_mistakes_end_in_one_line(folders, tmp_path, capsys, change, message):
   error = capsys.readouterr().err.strip()
   assert message in error and '\n' not in error
   assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.multi_process
+def test_two_hosts_write_the_files_of_one(folders, tmp_path):
+  command = [
+    'videopoet_jax.jobs.embed_text',
+    f'--tokens={folders / "tokens"}',
+    f'--encoder={folders / "t5"}',
+    f'--slots={SLOTS}',
+    '--batch=2',
+    '--file_texts=2',
+  ]
+  for name, count in (('one', 0), ('two', 2)):
+    printed = processes.finish(
+      processes.start(
+        [*command, f'--output={tmp_path / name}'], processes=count
+      )
+    )
+    assert printed.count(' texts as ') == 1
+  one = data_files.read(tmp_path / 'one')
+  assert len([name for name in one if 'array_record' in name]) == 5
+  assert data_files.read(tmp_path / 'two') == one
 
 
 def test_used_slots_are_visible_and_only_layouts_with_text_carry_them(

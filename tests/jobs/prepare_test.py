@@ -5,6 +5,9 @@ import pytest
 import tensorflow_datasets as tfds
 
 from tests.data.media import media_files
+from tests.jobs import data_files
+from tests.training import processes
+from videopoet_jax.data.media import clips
 from videopoet_jax.jobs import cli
 
 _SIZE = ['--frames', '5', '--height', '16', '--width', '16']
@@ -142,3 +145,42 @@ def test_same_input_gives_the_same_examples(videos, tmp_path):
   for one, two in zip(*found):
     np.testing.assert_array_equal(one['video'], two['video'])
     np.testing.assert_array_equal(one['audio'], two['audio'])
+
+
+def test_two_hosts_write_the_files_of_one(videos, tmp_path):
+  flags = ['--input', videos, '--validation_share', 0.3, '--max_clips', 6]
+  assert _prepare(*flags, '--output', tmp_path / 'one') == 1
+  command = [
+    'videopoet_jax.jobs.prepare', *_SIZE, *map(str, flags),
+    '--output', str(tmp_path / 'two'),
+  ]  # fmt: skip
+  printed = processes.finish(processes.start(command, processes=2))
+  assert data_files.read(tmp_path / 'two') == data_files.read(tmp_path / 'one')
+  assert sorted(p.name for p in tmp_path.iterdir()) == ['one', 'two', 'videos']
+  # The summary is printed once, for all.
+  assert printed.count('3 files were skipped:') == 1
+  assert printed.count(' clips in ') == 1
+
+
+def test_an_interrupted_job_goes_on(videos, tmp_path, monkeypatch, capsys):
+  flags = ['--input', videos, '--validation_share', 0.3]
+  _prepare(*flags, '--output', tmp_path / 'whole')
+  whole, decoded = clips.cut, []
+
+  def cut(path, source, config):
+    decoded.append(source)
+    if source == 'sound.mp4' and decoded.count(source) == 1:
+      raise KeyboardInterrupt
+    return whole(path, source, config)
+
+  monkeypatch.setattr(clips, 'cut', cut)
+  output = tmp_path / 'set'
+  assert _prepare(*flags, '--output', output) == 130
+  assert not output.exists()
+  assert 'the same command goes on from there' in capsys.readouterr().err
+  assert _prepare(*flags, '--output', output) == 1
+  printed = capsys.readouterr()
+  assert 'going on: 2 pieces are finished' in printed.out
+  assert 'short.mp4' in printed.out  # Its reason is remembered.
+  assert decoded == ['short.mp4', 'silent.avi', 'sound.mp4', 'sound.mp4']
+  assert data_files.read(output) == data_files.read(tmp_path / 'whole')

@@ -8,6 +8,8 @@ import jax
 import numpy as np
 import pytest
 
+from tests.jobs import data_files
+from tests.training import processes
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
 from videopoet_jax.core import resizing
@@ -191,6 +193,53 @@ def test_tokens_are_not_overwritten_unasked(folders, written):
   arguments = {**folders, 'output': str(written)}
   with pytest.raises(errors.DataError, match='exists already'):
     tokenize_media.tokenize(**arguments)
+
+
+def test_an_interrupted_job_goes_on(folders, written, tmp_path, monkeypatch):
+  whole, begun = tokenize_media.Encoder.examples, []
+
+  def examples(encoder, split, first, stop):
+    begun.append((split, first, stop))
+    if len(begun) == 2:
+      raise KeyboardInterrupt
+    return whole(encoder, split, first, stop)
+
+  monkeypatch.setattr(tokenize_media.Encoder, 'examples', examples)
+  arguments = {
+    **folders, 'output': str(tmp_path / 'set'), 'batch': 4, 'file_clips': 3,
+  }  # fmt: skip
+  with pytest.raises(KeyboardInterrupt):
+    tokenize_media.tokenize(**arguments)
+  assert [p.name for p in tmp_path.iterdir()] == ['set.partial']
+  summary = tokenize_media.tokenize(**arguments)
+  assert summary.clips == {'train': 5, 'validation': 2}
+  # A file holds whole batches; the first was kept.
+  assert begun == [
+    ('train', 0, 4), ('train', 4, 5), ('train', 4, 5), ('validation', 0, 2),
+  ]  # fmt: skip
+  for split in summary.clips:
+    found = _examples(tmp_path / 'set', split)
+    for one, other in zip(_examples(written, split), found, strict=True):
+      jax.tree.map(np.testing.assert_array_equal, one, other)
+  assert tokens.read_info(tmp_path / 'set') == tokens.read_info(written)
+
+
+@pytest.mark.multi_process
+@pytest.mark.parametrize('count', [2, 4])
+def test_several_hosts_write_the_files_of_one(folders, tmp_path, count):
+  command = ['videopoet_jax.jobs.tokenize_media', '--batch=2']
+  command += [f'--{name}={value}' for name, value in folders.items()]
+  command += ['--condition_share=0.5', '--file_clips=2']
+  for name, number in (('one', 0), ('several', count)):
+    printed = processes.finish(
+      processes.start(
+        [*command, f'--output={tmp_path / name}'], processes=number
+      )
+    )
+    assert printed.count(' clips as ') == 1
+  one = data_files.read(tmp_path / 'one')
+  assert len([name for name in one if 'array_record' in name]) == 4
+  assert data_files.read(tmp_path / 'several') == one
 
 
 def test_pairs_hold_the_clips_and_the_same_at_half_the_size(

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.launch import scripts
+from videopoet_jax.parallel import start
 
 _SCHEMA = json.loads(
   (scripts.ROOT / 'tests' / 'launch' / 'jobset.schema.json').read_text()
@@ -74,6 +75,14 @@ def test_schema_itself_is_one_and_refuses():
       ('videopoet', 'prepare', '--input', '/data', '--output', '/clips'),
     ),
     (
+      'jobset_4_cpu_prepare.yaml',
+      ('--topology', 'cpu:4', '--mount_bucket', 'my-videos'),
+      (
+        'videopoet', 'prepare', '--input', '/gcs/my-videos', '--output',
+        'gs://my-bucket/clips',
+      ),
+    ),
+    (
       'jobset_v6e_2x4_tokenize.yaml',
       ('--topology', 'v6e:2x4', '--reservation', 'my-reservation'),
       ('videopoet', 'tokenize', '--media', 'gs://my-bucket/clips'),
@@ -112,6 +121,34 @@ def test_machines_of_a_slice(slice_name, accelerator, hosts, chips):
   assert variables(found).get('COORDINATOR_ADDRESS') == (
     'auto' if hosts > 1 else None
   )
+
+
+def test_machines_without_tpus_are_told_who_they_are():
+  found = manifest('--topology', 'cpu:3')
+  assert job(found)['parallelism'] == job(found)['completions'] == 3
+  (number,) = (v for v in container(found)['env'] if 'valueFrom' in v)
+  assert number['name'] == 'PROCESS_ID'
+  assert 'completion-index' in number['valueFrom']['fieldRef']['fieldPath']
+  given = {
+    v['name']: v['value'] for v in container(found)['env'] if 'value' in v
+  }
+  # The name that a JobSet `lm` gives the first pod of its jobs `slice`.
+  assert given['COORDINATOR_ADDRESS'] == 'lm-slice-0-0.lm:8476'
+  assert given['NUM_PROCESSES'] == '3'
+  assert start.from_environment(given | {'PROCESS_ID': '0'}).num_processes == 3
+
+
+@pytest.mark.parametrize(
+  'flags, words',
+  [
+    (('--topology', 'cpu:0'), "cpu:N is '0'"),
+    (('--topology', 'cpu:2', '--slices', '2'), 'cpu:N for N machines'),
+    (('--mount_bucket', 'gs://videos'), "--mount_bucket is 'gs://videos'"),
+  ],
+)
+def test_mistakes_about_machines_without_tpus(flags, words):
+  given = (*_BASE, '--topology', 'cpu:2', *flags, '--', *scripts.TRAIN)
+  scripts.refused('gke_jobset.sh', given, words)
 
 
 def test_the_command_arrives_word_for_word():

@@ -221,6 +221,16 @@ def test_what_slurm_queues_again(
   assert said == (['scontrol requeue 7'] if again else [])
 
 
+def test_machines_without_gpus_have_a_process_each():
+  flags = (*_SLURM, '--gpus_per_node', '0', '--cpus_per_node', '32')
+  script = scripts.dry_run('slurm.sh', *flags, '--', *scripts.TRAIN)
+  assert '#SBATCH --ntasks-per-node=1\n' in script
+  assert '#SBATCH --cpus-per-task=32\n' in script
+  assert 'export JAX_PLATFORMS=cpu\n' in script
+  assert 'gpu' not in script and 'JAX_LOCAL_DEVICE_IDS' not in script
+  assert shell_test.shellcheck('-', source=script).returncode == 0
+
+
 def test_one_process_a_node_takes_all_its_gpus():
   flags = (*_SLURM, '--gpus_per_node', '4', '--process_per', 'node')
   script = scripts.dry_run('slurm.sh', *flags, '--', *scripts.TRAIN)
@@ -235,7 +245,7 @@ def test_one_process_a_node_takes_all_its_gpus():
     (('--time', 'soon'), "--time is 'soon'"),
     (('--partition', 'a b'), "--partition is 'a b'"),
     (('--mount', '/a:/b'), '--mount is for --container'),
-    (('--gpus_per_node', '0'), "--gpus_per_node is '0'"),
+    (('--gpus_per_node', 'x'), "--gpus_per_node is 'x'"),
   ],
 )
 def test_slurm_mistakes(flags, words):

@@ -114,7 +114,7 @@ def test_nothing_needs_to_be_installed_to_see_what_would_be_sent(
     ((), (), 'no command'),
     ((), ('python', 'train.py'), "begins with 'python'"),
     ((), ('videopoet',), 'names no job'),
-    ((), ('videopoet', 'tokenize'), 'videopoet tokenize runs on one host'),
+    ((), ('videopoet', 'generate'), 'videopoet generate runs on one host'),
   ],
 )
 def test_mistakes_are_said_in_one_line(script, added, command, words):
@@ -168,6 +168,9 @@ def test_jobs_of_several_hosts_are_those_that_look_for_the_others():
   joining = {
     name
     for name, (module, _) in cli.JOBS.items()
-    if 'start.initialize(' in (jobs / f'{module}.py').read_text()
+    if re.search(
+      r'(start\.initialize|data_hosts\.run)\(',
+      (jobs / f'{module}.py').read_text(),
+    )
   }
   assert set(listed.split()) == joining

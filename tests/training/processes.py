@@ -25,7 +25,7 @@ def environment(devices: int = 1) -> dict[str, str]:
   return {
     **os.environ,
     'XLA_FLAGS': flags,
-    'PYTHONPATH': str(ROOT),
+    'PYTHONPATH': f'{ROOT}{os.pathsep}{os.environ.get("PYTHONPATH", "")}',
     'PYTHONUNBUFFERED': '1',
   }
 

@@ -7,6 +7,7 @@ disk, shared by every reader of the process.
 
 from collections.abc import Callable, Mapping, Sequence
 import functools
+import hashlib
 import os
 import threading
 from typing import Any
@@ -64,6 +65,12 @@ class Records:
     self._sources: dict[str, Any] = {}
     self._memory: dict[str, list[bytes]] = {}
     self._selections: dict[Any, np.ndarray] = {}
+
+  @property
+  def fingerprint(self) -> str:
+    """Of what describes the set: splits, sizes, features, metadata."""
+    found = storage.path(self.directory) / 'dataset_info.json'
+    return hashlib.sha256(found.read_bytes()).hexdigest()[:16]
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -133,13 +140,17 @@ class Records:
     return source
 
   def examples(
-    self, split: str, names: Sequence[str] | None = None
+    self,
+    split: str,
+    names: Sequence[str] | None = None,
+    first: int = 0,
+    stop: int | None = None,
   ) -> 'tf.data.Dataset':
-    """Every example of a split once, parsed, in the order on disk."""
-    size = self.size(split)
+    """Every example of a split, or of a range, parsed, in the order on disk."""
+    size = self.size(split) if stop is None else min(stop, self.size(split))
 
     def blocks() -> Any:
-      for start in range(0, size, _BLOCK):
+      for start in range(first, size, _BLOCK):
         yield self.read(split, range(start, min(start + _BLOCK, size)))
 
     dataset = tf.data.Dataset.from_generator(

@@ -4,7 +4,7 @@ Beside the records lies `tokens.json` with the tokenizers' fingerprints and
 grids, so that a run refuses ids of another tokenizer with what differs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import contextlib
 import dataclasses
 import json
@@ -23,6 +23,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.data import serialize
 
 INFO_FILE = 'tokens.json'
 _FORMAT = 1
@@ -169,24 +170,108 @@ def check_pairs(directory: str | os.PathLike[str]) -> TokenInfo:
   return info
 
 
-def schema(example: Mapping[str, Any]) -> tfds.features.FeaturesDict:
-  """TFDS features for examples like this one: strings, numbers, arrays.
+def _kinds(example: Mapping[str, Any]) -> dict[str, Any]:
+  """Dtype and shape of each feature; null for a text."""
+  kinds: dict[str, Any] = {}
+  for name, value in example.items():
+    if isinstance(value, (str, bytes)):
+      kinds[name] = None
+      continue
+    array = np.asarray(value)
+    kinds[name] = [array.dtype.name, list(array.shape)]
+  return kinds
+
+
+def schema_of(kinds: Mapping[str, Any]) -> tfds.features.FeaturesDict:
+  """TFDS features for what `Serializer.described` tells.
 
   Arrays are stored as raw bytes: quick to read and a number of bits wide that
   is theirs.
   """
   features: dict[str, Any] = {}
-  for name, value in example.items():
-    if isinstance(value, (str, bytes)):
+  for name, kind in kinds.items():
+    if kind is None:
       features[name] = tfds.features.Text()
       continue
-    array = np.asarray(value)
+    dtype, shape = kind
     features[name] = tfds.features.Tensor(
-      shape=array.shape,
-      dtype=array.dtype,
-      encoding='bytes' if array.ndim else 'none',
+      shape=tuple(shape),
+      dtype=np.dtype(dtype),
+      encoding='bytes' if shape else 'none',
     )
   return tfds.features.FeaturesDict(features)
+
+
+class Serializer:
+  """Turns examples into records, all with the features of the first."""
+
+  def __init__(self, directory: str | os.PathLike[str]) -> None:
+    """Takes the data set's folder, to be named in errors."""
+    self._directory = directory
+    self._kinds: dict[str, Any] = {}
+    self._serialize: serialize.ExampleSerializer | None = None
+    self.schema: tfds.features.FeaturesDict | None = None
+
+  def described(self) -> dict[str, Any]:
+    """The features as JSON."""
+    return self._kinds
+
+  def __call__(self, example: Mapping[str, Any]) -> bytes:
+    """One record; DataError if the example is unlike the first."""
+    if self.schema is None or self._serialize is None:
+      self._kinds = _kinds(example)
+      self.schema = schema_of(self._kinds)
+      self._serialize = serialize.ExampleSerializer(self.schema)
+    if set(example) != set(self.schema):
+      odd = sorted(set(example) ^ set(self.schema))
+      raise errors.DataError(
+        f'{self._directory}: an example differs from the first in its features '
+        f'{odd}.'
+      )
+    try:
+      return self._serialize(example)
+    except ValueError as error:
+      reason = ' '.join(str(error).split())
+      raise errors.DataError(
+        f'{self._directory}: an example differs from the first: {reason}'
+      ) from error
+
+
+def template(folder: pathlib.Path, split: str) -> tfds.core.ShardedFileTemplate:
+  """How the files of a split are called."""
+  return tfds.core.ShardedFileTemplate(
+    data_dir=folder,
+    dataset_name=_NAME,
+    split=split,
+    filetype_suffix='array_record',
+  )
+
+
+def describe(
+  folder: pathlib.Path,
+  features: tfds.features.FeaturesDict,
+  splits: Sequence[tfds.core.SplitInfo],
+  info: TokenInfo,
+  metadata: Mapping[str, Any],
+) -> None:
+  """Writes the files that describe a data set.
+
+  Args:
+    folder: local.
+    features: of the examples.
+    splits: their files.
+    info: whose ids they are.
+    metadata: JSON values for TFDS metadata.
+  """
+  tfds.folder_dataset.write_metadata(
+    data_dir=str(folder),
+    features=features,
+    split_infos=list(splits),
+    check_data=False,
+    description='Clips as token ids.',
+    metadata=tfds.core.MetadataDict(metadata),
+  )
+  (folder / INFO_FILE).write_text(json.dumps(info.to_json(), indent=2) + '\n')
 
 
 class TokenWriter:
@@ -237,7 +322,7 @@ class TokenWriter:
       ) from error
     self._info = info
     self._metadata = dict(metadata or {})
-    self._schema: tfds.features.FeaturesDict | None = None
+    self._serializer = Serializer(self._final)
     self._shards: dict[str, list[int]] = {}
     self._bytes: dict[str, list[int]] = {}
     self._writers: dict[str, Any] = {}
@@ -259,21 +344,7 @@ class TokenWriter:
 
   def write(self, split: str, example: Mapping[str, Any]) -> None:
     """Appends one example to a split; DataError if it is unlike the first."""
-    if self._schema is None:
-      self._schema = schema(example)
-    if set(example) != set(self._schema):
-      odd = sorted(set(example) ^ set(self._schema))
-      raise errors.DataError(
-        f'{self._final}: an example differs from the first in its features '
-        f'{odd}.'
-      )
-    try:
-      record = self._schema.serialize_example(dict(example))
-    except ValueError as error:
-      reason = ' '.join(str(error).split())
-      raise errors.DataError(
-        f'{self._final}: an example differs from the first: {reason}'
-      ) from error
+    record = self._serializer(example)
     self._writer(split).write(record)
     self._shards[split][-1] += 1
     self._bytes[split][-1] += len(record)
@@ -297,21 +368,17 @@ class TokenWriter:
 
   def finish(self) -> None:
     """Writes what describes the data and moves it to its place."""
-    if self._schema is None:
+    features = self._serializer.schema
+    if features is None:
       self.abandon()
       raise errors.DataError(f'{self._final}: there was no example to write.')
     for writer in self._writers.values():
       writer.close()
     infos = []
     for split, lengths in self._shards.items():
-      template = tfds.core.ShardedFileTemplate(
-        data_dir=self._partial,
-        dataset_name=_NAME,
-        split=split,
-        filetype_suffix='array_record',
-      )
+      files = template(self._partial, split)
       for index in range(len(lengths)):
-        named = template.sharded_filepath(
+        named = files.sharded_filepath(
           shard_index=index, num_shards=len(lengths)
         )
         self._shard(split, index).rename(str(named))
@@ -320,20 +387,10 @@ class TokenWriter:
           name=split,
           shard_lengths=lengths,
           num_bytes=sum(self._bytes[split]),
-          filename_template=template,
+          filename_template=files,
         )
       )
-    tfds.folder_dataset.write_metadata(
-      data_dir=str(self._partial),
-      features=self._schema,
-      split_infos=infos,
-      check_data=False,
-      description='Clips as token ids.',
-      metadata=tfds.core.MetadataDict(self._metadata),
-    )
-    (self._partial / INFO_FILE).write_text(
-      json.dumps(self._info.to_json(), indent=2) + '\n'
-    )
+    describe(self._partial, features, infos, self._info, self._metadata)
     if storage.is_remote(self._final):
       self._send()
       return

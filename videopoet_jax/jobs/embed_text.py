@@ -4,25 +4,31 @@
     --output data/embedded_tokens
 
 The result is the same token data set with the embeddings of each text; a run
-trains on it with `--gin_file gin/models/text_embeddings.gin`.
+trains on it with `--gin_file gin/models/text_embeddings.gin`. As with
+`videopoet tokenize`, several hosts that are started together share the texts,
+and a job that was killed goes on when it is started again.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import itertools
 import sys
 import time
 from typing import Any
 
 import numpy as np
 
+from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.data import converter
 from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import token_pieces
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.inference import text_encoder
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
 
 DTYPES = ('float16', 'float32')
@@ -56,8 +62,10 @@ def embed_text(
   batch: int = 64,
   dtype: str = 'float16',
   save_encoder: str = '',
+  file_texts: int = 0,
   overwrite: bool = False,
   meter: Callable[[float, str], progress.Meter] = progress.Meter,
+  hosts: data_hosts.Hosts | None = None,
 ) -> Summary:
   """Writes a token data set with embeddings of its texts.
 
@@ -72,8 +80,12 @@ def embed_text(
     dtype: of what is stored.
     save_encoder: folder to write encoder and tokenizer to, as generation opens
       it.
+    file_texts: examples of a file, rounded up to whole batches; 0 for a number
+      by their size. Files are what hosts share and what is done again after a
+      kill.
     overwrite: whether a data set that is there is replaced.
     meter: makes what shows the progress.
+    hosts: this one among those that make the data set; alone unless given.
 
   Returns:
     A summary.
@@ -83,8 +95,10 @@ def embed_text(
       together, or the output cannot be written.
   """
   started = time.monotonic()
-  for name, value in (('--batch', batch), ('--slots', slots)):
-    if value < 1:
+  given = {'--batch': (batch, 1), '--slots': (slots, 1)}
+  given['--file_texts'] = (file_texts, 0)
+  for name, (value, least) in given.items():
+    if value < least:
       raise errors.ConfigError(f'{name} is {value}; expected at least 1.')
   if dtype not in DTYPES:
     hint = errors.near_names(dtype, DTYPES)
@@ -102,7 +116,8 @@ def embed_text(
     )
   model = text_encoder.open_encoder(encoder, config, sentencepiece)
   model.batch_size = batch
-  if save_encoder:
+  hosts = hosts or data_hosts.Hosts()
+  if save_encoder and hosts.is_first:
     model.save(save_encoder)
   info = dataclasses.replace(
     info,
@@ -111,31 +126,51 @@ def embed_text(
     text_width=model.width,
   )
   counts = {split: records.size(split) for split in records.splits}
-  shown = meter(sum(counts.values()), 'texts')
-  with tokens_lib.TokenWriter(
-    output, info, metadata=records.metadata, overwrite=overwrite
-  ) as writer:
-    for split in counts:
-      for examples in _grouped(records, split, batch):
-        for example in _embedded(examples, model, slots, batch, dtype, tokens):
-          writer.write(split, example)
-        shown.advance(len(examples), split)
-  shown.finish()
+  split = max(counts, key=lambda name: counts[name])
+  stored = len(records.read(split, [0])[0]) if counts[split] else 0
+  example_bytes = stored + slots * model.width * np.dtype(dtype).itemsize
+  size = -(-file_texts // batch) * batch or token_pieces.examples_a_file(
+    counts, example_bytes, batch
+  )
+  planned = token_pieces.plan(counts, size)
+  settings = {
+    'job': 'embed_text',
+    'version': __version__,
+    'given': records.fingerprint,
+    'tokens': info.to_json(),
+    'batch': batch,
+    'file_texts': size,
+    'dtype': dtype,
+  }
+  with data_hosts.making(hosts, output, settings, overwrite) as pieces:
+    writer = token_pieces.TokenPieces(pieces)
+    mine = hosts.share(writer.left(planned))
+    total = sum(piece.stop - piece.first for piece in mine)
+    shown = meter(total, hosts.unit('texts'))
+    for piece in mine:
+      groups = _grouped(records, piece, batch)
+      examples = (
+        example
+        for group in groups
+        for example in _embedded(group, model, slots, batch, dtype, tokens)
+      )
+      writer.write(piece, shown.watch(examples, 1, piece.split))
+    shown.finish()
+    pieces.gather('pieces', last=True)
+    if hosts.is_first:
+      writer.finish(planned, info, records.metadata)
   seconds = time.monotonic() - started
   return Summary(counts, slots, model.width, seconds)
 
 
 def _grouped(
-  records: records_lib.Records, split: str, size: int
-) -> Iterator[list[Mapping[str, Any]]]:
-  """A split's examples in the order on disk, so many at a time."""
-  group: list[Mapping[str, Any]] = []
-  for example in records.examples(split).as_numpy_iterator():
-    group.append(example)
-    if len(group) == size:
-      yield group
-      group = []
-  if group:
+  records: records_lib.Records, piece: token_pieces.Piece, size: int
+) -> Iterator[Sequence[Mapping[str, Any]]]:
+  """A piece's examples in the order on disk, so many at a time."""
+  examples = records.examples(
+    piece.split, first=piece.first, stop=piece.stop
+  ).as_numpy_iterator()
+  while group := list(itertools.islice(examples, size)):
     yield group
 
 
@@ -187,6 +222,12 @@ def _parser() -> argparse.ArgumentParser:
   add('--batch', type=int, default=64, help='texts encoded at a time (64)')
   add('--dtype', default='float16', help='float16 or float32')
   add('--save_encoder', default='', help='write it to this folder too')
+  add(
+    '--file_texts',
+    type=int,
+    default=0,
+    help='examples of a file, the unit that hosts share (by size)',
+  )
   add('--overwrite', action='store_true', help='replace a data set there')
   return parser
 
@@ -194,13 +235,17 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
   """Reads the flags, encodes, and prints a summary."""
   flags = vars(_parser().parse_args(list(argv)))
-  summary = embed_text(**flags)
-  shares = ', '.join(f'{count} {name}' for name, count in summary.clips.items())
-  print(
-    f'{flags["output"]}: {shares} texts as {summary.slots} x {summary.width} '
-    f'in {summary.seconds:.0f} s'
-  )
-  return 0
+
+  def body(hosts: data_hosts.Hosts) -> int:
+    summary = embed_text(**flags, hosts=hosts)
+    shares = ', '.join(f'{n} {name}' for name, n in summary.clips.items())
+    hosts.say(
+      f'{flags["output"]}: {shares} texts as {summary.slots} x '
+      f'{summary.width} in {summary.seconds:.0f} s'
+    )
+    return 0
+
+  return data_hosts.run(body)
 
 
 if __name__ == '__main__':

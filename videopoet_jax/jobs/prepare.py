@@ -7,20 +7,37 @@ and cut into consecutive clips with their sound. A file that cannot be used is
 named with the reason and left out; `--strict` stops at it. Exit status: 0 if
 all files were used, 1 if the data set was written without some, 2 if it was
 not written.
+
+Several hosts that are started together, like those of `train`, share the files
+by their length; all have to see the same --input and --output. The data set is
+the one that a single host writes, byte for byte. (They end with status 0 where
+one would with 1, since launchers start again what ends otherwise.) A job that
+was killed goes on where it was when it is started again.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import hashlib
 import itertools
+import json
 import pathlib
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
+from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
+
+if TYPE_CHECKING:
+  from videopoet_jax.data import pieces as pieces_lib
+  from videopoet_jax.data.media import captions as captions_lib
+  from videopoet_jax.data.media import clips as clips_lib
+  from videopoet_jax.data.media import writer as writer_lib
 
 _SKIPPED_STATUS = 1
 
@@ -58,6 +75,7 @@ def prepare(
   max_clips: int | None = None,
   strict: bool = False,
   overwrite: bool = False,
+  hosts: data_hosts.Hosts | None = None,
 ) -> Summary:
   """Writes a data set of clips.
 
@@ -74,6 +92,7 @@ def prepare(
     max_clips: stop after so many clips.
     strict: stop at the first file that cannot be used.
     overwrite: replace a data set at `output`.
+    hosts: this one among those that make the data set; alone unless given.
 
   Returns:
     What was written.
@@ -86,7 +105,6 @@ def prepare(
   # These import TensorFlow, which takes seconds: after the flags are read.
   from videopoet_jax.data.media import captions as captions_lib
   from videopoet_jax.data.media import clips as clips_lib
-  from videopoet_jax.data.media import decode
   from videopoet_jax.data.media import splits as splits_lib
   from videopoet_jax.data.media import writer as writer_lib
 
@@ -109,74 +127,206 @@ def prepare(
   if captions is not None:
     texts = captions_lib.read_captions(captions, list(files))
 
-  counts: dict[str, int] = {}
-  skipped: dict[str, str] = {}
-  silent: list[str] = []
   metadata = {
     'frame_rate': frame_rate,
     'sampling_rate': sampling_rate,
     'num_frames': num_frames,
   }
-  writer = writer_lib.DatasetWriter(
-    output, writer_lib.features(config), metadata, overwrite
-  )
-  with writer:
-    infos = {}
-    for source, path in files.items():
-      try:
-        infos[source] = decode.probe(path)
-      except decode.UnusableFileError as error:
-        _skip(source, error, skipped, strict)
-    meter = progress.Meter(
-      sum(info.duration for info in infos.values()), 's of video'
+  settings = {
+    'job': 'prepare',
+    'version': __version__,
+    'clips': dataclasses.asdict(config),
+    'files': _digest({name: p.stat().st_size for name, p in files.items()}),
+    'captions': _digest(texts.texts),
+    'validation_share': validation_share,
+    'max_clips': max_clips,
+  }
+  hosts = hosts or data_hosts.Hosts()
+  with data_hosts.making(hosts, output, settings, overwrite) as pieces:
+    skip = _Skip(strict)
+    probed = _probe(hosts, pieces, files, skip)
+    writer = writer_lib.DatasetWriter(
+      pieces, writer_lib.features(config), metadata
     )
-    for source, info in infos.items():
-      room = None if max_clips is None else max_clips - sum(counts.values())
-      if room == 0:
-        break
-
-      at = meter.done
-      clips = itertools.islice(
-        clips_lib.cut(files[source], source, config), room
-      )
-      try:
-        counts[source] = writer.add(
-          source,
-          (
-            writer_lib.example(clip, texts.of(clip))
-            for clip in meter.watch(clips, config.seconds, source)
-          ),
-        )
-      except decode.UnusableFileError as error:
-        _skip(source, error, skipped, strict)
-      else:
-        if not info.has_audio:
-          silent.append(source)
-      meter.advance(at + info.duration - meter.done)
+    usable = {
+      name: found for name, found in probed.items() if 'seconds' in found
+    }
+    spills = writer_lib.plan_spills(
+      {name: found['seconds'] for name, found in usable.items()}
+    )
+    work = _Work(hosts, pieces, writer, files, config, texts, max_clips, skip)
+    work.spill(spills)
+    pieces.gather('spills')
+    counts, kept, skipped = _count(spills, pieces.finished, max_clips)
+    skipped = {
+      name: found['skipped']
+      for name, found in probed.items()
+      if 'skipped' in found
+    } | skipped
     if not counts:
       raise errors.DataError(
         f'none of the {len(files)} files could be used; nothing was written'
       )
     splits = splits_lib.assign_splits(counts, validation_share)
-    writer.finish(splits)
-    meter.finish()
+    shards = writer.plan_shards(kept, splits)
+    for shard in hosts.share(shards):
+      writer.write_shard(shard)
+    pieces.gather('shards', last=True)
+    if hosts.is_first:
+      writer.finish(shards)
   marks = [mark for column in splits.values() for mark in column]
   return Summary(
     clips={m: marks.count(m) for m in sorted({m for m in marks if m})},
     left_out=marks.count(None),
     skipped=skipped,
-    silent=tuple(silent),
+    silent=tuple(s for s in counts if not probed[s]['has_audio']),
     seconds=time.monotonic() - started,
   )
 
 
-def _skip(
-  source: str, error: Exception, skipped: dict[str, str], strict: bool
-) -> None:
-  if strict:
-    raise error
-  skipped[source] = str(error)
-  print(f'\nskipped: {error}', file=sys.stderr)
+def _digest(value: Any) -> str:
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _probe(
+  hosts: data_hosts.Hosts,
+  pieces: 'pieces_lib.Pieces',
+  files: Mapping[str, pathlib.Path],
+  skip: Callable[[str, Exception], str],
+) -> dict[str, dict[str, Any]]:
+  """What each file holds, or why it cannot be used; read once by one host."""
+  from videopoet_jax.data.media import decode
+
+  found: dict[str, dict[str, Any]] = {}
+  known = pieces.kept('probed')
+  if known is None:
+    mine = hosts.balanced(list(files), lambda name: files[name].stat().st_size)
+    shown = progress.Meter(len(mine), hosts.unit('files looked at'))
+    for source in shown.watch(mine, 1):
+      try:
+        info = decode.probe(files[source])
+      except decode.UnusableFileError as error:
+        found[source] = {'skipped': skip(source, error)}
+      else:
+        found[source] = {
+          'seconds': info.duration,
+          'has_audio': info.has_audio,
+        }
+    known = {}
+    for told in pieces.exchange('probed', found):
+      known |= told
+    if hosts.is_first:
+      pieces.keep('probed', known)
+  return {source: known[source] for source in files}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Skip:
+  """Names a file that cannot be used, and stops at it where that is asked."""
+
+  strict: bool
+
+  def __call__(self, source: str, error: Exception) -> str:
+    if self.strict:
+      raise error
+    print(f'\nskipped: {error}', file=sys.stderr)
+    return str(error)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+  """Decodes files into spills."""
+
+  hosts: data_hosts.Hosts
+  pieces: 'pieces_lib.Pieces'
+  writer: 'writer_lib.DatasetWriter'
+  files: Mapping[str, pathlib.Path]
+  config: 'clips_lib.ClipConfig'
+  texts: 'captions_lib.Captions'
+  max_clips: int | None
+  skip: _Skip
+
+  def spill(self, spills: Sequence['writer_lib.Spill']) -> None:
+    """Decodes this host's share of what is not finished."""
+    left = [s for s in spills if s.name not in self.pieces.finished]
+    mine = {
+      s.name for s in self.hosts.balanced(left, lambda spill: spill.seconds)
+    }
+    total = sum(spill.seconds for spill in left if spill.name in mine)
+    meter = progress.Meter(total, self.hosts.unit('s of video'))
+    before = 0
+    for spill in spills:
+      # Clips beyond the limit count for nothing, wherever the others are.
+      if self.max_clips is not None and before >= self.max_clips:
+        break
+      if spill.name in mine:
+        room = None if self.max_clips is None else self.max_clips - before
+        at = meter.done
+        self._spill(spill, room, meter)
+        meter.advance(at + spill.seconds - meter.done)
+      info = self.pieces.finished.get(spill.name)
+      before += sum(n for _, n in info['kept'].values()) if info else 0
+    meter.finish()
+
+  def _spill(
+    self, spill: 'writer_lib.Spill', room: int | None, meter: progress.Meter
+  ) -> None:
+    from videopoet_jax.data.media import clips as clips_lib
+    from videopoet_jax.data.media import decode
+    from videopoet_jax.data.media import writer as writer_lib
+
+    skipped: dict[str, str] = {}
+    with self.writer.spill(spill, {'skipped': skipped}) as spilled:
+      for source in spill.sources:
+        left = None if room is None else room - spilled.count
+        if left == 0:
+          break
+        clips = itertools.islice(
+          clips_lib.cut(self.files[source], source, self.config), left
+        )
+        watched = meter.watch(clips, self.config.seconds, source)
+        try:
+          spilled.add(
+            source,
+            (writer_lib.example(clip, self.texts.of(clip)) for clip in watched),
+          )
+        except decode.UnusableFileError as error:
+          skipped[source] = self.skip(source, error)
+
+
+def _count(
+  spills: Sequence['writer_lib.Spill'],
+  finished: Mapping[str, Any],
+  max_clips: int | None,
+) -> tuple[dict[str, int], list['writer_lib.Spill'], dict[str, str]]:
+  """The first clips of all, in order of the files.
+
+  Returns:
+    Clips by source, the spills that hold them, and reasons by source for files
+    that were left out.
+  """
+  counts: dict[str, int] = {}
+  kept = []
+  skipped: dict[str, str] = {}
+  total = 0
+  for spill in spills:
+    if max_clips is not None and total >= max_clips:
+      break
+    info = finished[spill.name]
+    kept.append(spill)
+    for source in spill.sources:
+      if max_clips is not None and total >= max_clips:
+        break
+      if source in info['skipped']:
+        skipped[source] = info['skipped'][source]
+      elif source in info['kept']:
+        count = info['kept'][source][1]
+        if max_clips is not None:
+          count = min(count, max_clips - total)
+        counts[source] = count
+        total += count
+  return counts, kept, skipped
 
 
 def _local_path(name: str) -> pathlib.Path:
@@ -223,6 +373,10 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
   """Reads the flags, prepares, and prints a summary."""
   flags = _parser().parse_args(list(argv))
+  return data_hosts.run(lambda hosts: _run(flags, hosts))
+
+
+def _run(flags: argparse.Namespace, hosts: data_hosts.Hosts) -> int:
   summary = prepare(
     inputs=flags.input,
     output=flags.output,
@@ -236,19 +390,20 @@ def main(argv: Sequence[str]) -> int:
     max_clips=flags.max_clips,
     strict=flags.strict,
     overwrite=flags.overwrite,
+    hosts=hosts,
   )
   shares = ', '.join(f'{count} {name}' for name, count in summary.clips.items())
-  print(f'{flags.output}: {shares} clips in {summary.seconds:.0f} s')
+  hosts.say(f'{flags.output}: {shares} clips in {summary.seconds:.0f} s')
   if summary.left_out:
-    print(f'{summary.left_out} clips beside validation ones were left out')
+    hosts.say(f'{summary.left_out} clips beside validation ones were left out')
   if summary.silent:
-    print(f'{len(summary.silent)} files have no sound track')
+    hosts.say(f'{len(summary.silent)} files have no sound track')
   if not summary.skipped:
     return 0
-  print(f'{len(summary.skipped)} files were skipped:')
+  hosts.say(f'{len(summary.skipped)} files were skipped:')
   for reason in summary.skipped.values():
-    print(f'  {reason}')
-  return _SKIPPED_STATUS
+    hosts.say(f'  {reason}')
+  return _SKIPPED_STATUS if hosts.count == 1 else 0
 
 
 if __name__ == '__main__':

@@ -10,11 +10,16 @@ likewise. Captions and labels are passed on.
 `--low_scale 2` adds the same clips at half the height and width: the pairs that
 super-resolution is trained on. `--reduce 2` takes the clips themselves at half
 of their size, so that one data set gives the pairs of several stages.
+
+Several hosts that are started together, like those of `train`, share the clips;
+the files are those that one host writes. A job that was killed goes on where it
+was when it is started again.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import dataclasses
+import functools
 import math
 import sys
 import time
@@ -22,19 +27,23 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
 from videopoet_jax.core import resizing
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
 from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import token_pieces
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
 from videopoet_jax.tokenizers import interface
 
 _SIGNALS = ('video', 'audio', 'flow', 'depth')
 _MOST_LABEL_VALUES = 64  # A larger array is a signal, not a label.
+_TEXT_BYTES = 256  # Of caption and labels, about.
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,8 +77,10 @@ def tokenize(
   reduce: int = 1,
   low_scale: int = 0,
   low_tokenizer: str = '',
+  file_clips: int = 0,
   overwrite: bool = False,
   meter: Callable[[float, str], progress.Meter] = progress.Meter,
+  hosts: data_hosts.Hosts | None = None,
 ) -> Summary:
   """Writes a token data set.
 
@@ -93,8 +104,12 @@ def tokenize(
       and width divided by this.
     low_tokenizer: folder of the tokenizer of these; the visual tokenizer
       unless given.
+    file_clips: clips of a file, rounded up to whole batches; 0 for a number by
+      their size. Files are what hosts share and what is done again after a
+      kill.
     overwrite: whether a token data set that is there is replaced.
     meter: makes what shows the progress.
+    hosts: this one among those that make the data set; alone unless given.
 
   Returns:
     A summary.
@@ -137,17 +152,38 @@ def tokenize(
     low_fingerprint=low.tokenizer.fingerprint if low else '',
     low_scale=low_scale,
   )
-  shown = meter(sum(counts.values()), 'clips')
+  if file_clips < 0:
+    raise errors.ConfigError(f'--file_clips is {file_clips}; at least 1')
+  size = -(-file_clips // batch) * batch or token_pieces.examples_a_file(
+    counts, encoder.example_bytes, batch
+  )
+  planned = token_pieces.plan(counts, size)
+  hosts = hosts or data_hosts.Hosts()
+  settings = {
+    'job': 'tokenize',
+    'version': __version__,
+    'media': records.fingerprint,
+    'tokens': info.to_json(),
+    'counts': counts,
+    'batch': batch,
+    'file_clips': size,
+    'conditions': encoder.conditions,
+    'condition_share': condition_share,
+    'reduce': reduce,
+  }
   features: tuple[str, ...] = ()
-  with tokens_lib.TokenWriter(
-    output, info, metadata=records.metadata, overwrite=overwrite
-  ) as writer:
-    for split in splits:
-      for example in encoder.examples(split, counts[split]):
-        writer.write(split, example)
-        features = tuple(example)
-        shown.advance(1, split)
-  shown.finish()
+  with data_hosts.making(hosts, output, settings, overwrite) as pieces:
+    writer = token_pieces.TokenPieces(pieces)
+    mine = hosts.share(writer.left(planned))
+    total = sum(piece.stop - piece.first for piece in mine)
+    shown = meter(total, hosts.unit('clips'))
+    for piece in mine:
+      examples = encoder.examples(piece.split, piece.first, piece.stop)
+      writer.write(piece, shown.watch(examples, 1, piece.split))
+    shown.finish()
+    pieces.gather('pieces', last=True)
+    if hosts.is_first:
+      features = writer.finish(planned, info, records.metadata)
   return Summary(counts, features, time.monotonic() - started)
 
 
@@ -255,11 +291,35 @@ class Encoder:
     known = [size for size in shape if size is not None]
     return shape == tuple(known) and math.prod(known) <= _MOST_LABEL_VALUES
 
-  def examples(self, split: str, most: int) -> Iterator[Mapping[str, Any]]:
-    """The first examples of a split, in the order on disk."""
-    dataset = self._records.examples(split, self._names).take(most)
+  @property
+  def conditions(self) -> tuple[str, ...]:
+    """Those that are encoded."""
+    return self._conditions
+
+  @functools.cached_property
+  def example_bytes(self) -> int:
+    """Of one example of tokens, about."""
+    numbers = math.prod(self._visual.spec.latent_shape(*self.clip))
+    numbers *= 1 + len(self._conditions)
+    if self._audio:
+      spec = self._audio.spec
+      samples = math.prod(n or 0 for n in self._records.shape('audio'))
+      numbers += spec.levels * (samples // spec.hop)
+    return 4 * numbers + _TEXT_BYTES
+
+  def examples(
+    self, split: str, first: int, stop: int
+  ) -> Iterator[Mapping[str, Any]]:
+    """Examples of a split, in the order on disk.
+
+    Args:
+      split: which.
+      first: example, a multiple of the batch.
+      stop: the example behind the last.
+    """
+    dataset = self._records.examples(split, self._names, first, stop)
     batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
-    for index, arrays in enumerate(batches):
+    for index, arrays in enumerate(batches, first // self._batch):
       # Whole batches: those at which the share's multiples step up.
       chosen = int((index + 1) * self._share) > int(index * self._share)
       yield from self._encode(dict(arrays), chosen or self._share == 1)
@@ -373,6 +433,12 @@ def _parser() -> argparse.ArgumentParser:
     default='',
     help='folder of the tokenizer of these (the visual tokenizer)',
   )
+  add(
+    '--file_clips',
+    type=int,
+    default=0,
+    help='clips of a file, the unit that hosts share (by size)',
+  )
   add('--overwrite', action='store_true', help='replace a data set there')
   return parser
 
@@ -380,13 +446,17 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str]) -> int:
   """Reads the flags, encodes, and prints a summary."""
   flags = vars(_parser().parse_args(list(argv)))
-  summary = tokenize(**flags)
-  shares = ', '.join(f'{count} {name}' for name, count in summary.clips.items())
-  print(
-    f'{flags["output"]}: {shares} clips as {", ".join(summary.features)} in '
-    f'{summary.seconds:.0f} s'
-  )
-  return 0
+
+  def body(hosts: data_hosts.Hosts) -> int:
+    summary = tokenize(**flags, hosts=hosts)
+    shares = ', '.join(f'{n} {name}' for name, n in summary.clips.items())
+    hosts.say(
+      f'{flags["output"]}: {shares} clips as {", ".join(summary.features)} in '
+      f'{summary.seconds:.0f} s'
+    )
+    return 0
+
+  return data_hosts.run(body)
 
 
 if __name__ == '__main__':

@@ -5,6 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
+from videopoet_jax.data import pieces as pieces_lib
 from videopoet_jax.data.media import clips
 from videopoet_jax.data.media import writer as writer_lib
 
@@ -32,21 +33,31 @@ def _examples(source: str, count: int):
 
 def _writer(output, overwrite=False):
   metadata = {'frame_rate': 8.0, 'sampling_rate': 16_000}
+  pieces = pieces_lib.Pieces.begin(output, {'job': 'test'}, overwrite)
   return writer_lib.DatasetWriter(
-    output, writer_lib.features(_CONFIG), metadata, overwrite
+    pieces, writer_lib.features(_CONFIG), metadata
   )
 
 
+def _finish(writer, spills, splits):
+  shards = writer.plan_shards(spills, splits)
+  for shard in shards:
+    writer.write_shard(shard)
+  writer.finish(shards)
+
+
 def _write(output, overwrite=False):
-  with _writer(output, overwrite) as writer:
-    assert writer.add('a.mp4', _examples('a.mp4', 4)) == 4
-    assert writer.add('bb.mp4', _examples('bb.mp4', 2)) == 2
-    writer.finish(
-      {
-        'a.mp4': ['train', 'train', None, 'validation'],
-        'bb.mp4': ['train', 'train'],
-      }
-    )
+  writer = _writer(output, overwrite)
+  spills = writer_lib.plan_spills({'a.mp4': 3.0, 'bb.mp4': 1.5})
+  for spill, count in zip(spills, (4, 2), strict=True):
+    (source,) = spill.sources
+    with writer.spill(spill, {}) as spilled:
+      assert spilled.add(source, _examples(source, count)) == count
+  splits = {
+    'a.mp4': ['train', 'train', None, 'validation'],
+    'bb.mp4': ['train', 'train'],
+  }
+  _finish(writer, spills, splits)
 
 
 def test_what_is_read_back(tmp_path):
@@ -73,9 +84,11 @@ def test_what_is_read_back(tmp_path):
 
 def test_several_shards(tmp_path, monkeypatch):
   monkeypatch.setattr(writer_lib, '_SHARD_BYTES', 2**16)
-  with _writer(tmp_path / 'set') as writer:
-    writer.add('a', _examples('a', 20))
-    writer.finish({'a': ['train'] * 20})
+  writer = _writer(tmp_path / 'set')
+  spills = writer_lib.plan_spills({'a': 1.0})
+  with writer.spill(spills[0], {}) as spilled:
+    spilled.add('a', _examples('a', 20))
+  _finish(writer, spills, {'a': ['train'] * 20})
   builder = tfds.builder_from_directory(str(tmp_path / 'set'))
   assert builder.info.splits['train'].num_shards > 1
   ids = [e['clip_id'].decode() for e in builder.as_data_source('train')]
@@ -87,35 +100,43 @@ def test_a_source_that_fails_halfway_leaves_nothing(tmp_path):
     yield from _examples('bad', 3)
     raise errors.DataError('damaged')
 
-  with _writer(tmp_path / 'set') as writer:
-    writer.add('a', _examples('a', 2))
+  writer = _writer(tmp_path / 'set')
+  spill = writer_lib.Spill(pieces_lib.spill('0'), ('a', 'bad', 'c'), 3.0)
+  with writer.spill(spill, {}) as spilled:
+    spilled.add('a', _examples('a', 2))
     with pytest.raises(errors.DataError, match='damaged'):
-      writer.add('bad', failing())
-    writer.add('c', _examples('c', 1))
-    writer.finish({'a': ['train'] * 2, 'c': ['train']})
+      spilled.add('bad', failing())
+    spilled.add('c', _examples('c', 1))
+    assert spilled.count == 3
+  _finish(writer, [spill], {'a': ['train'] * 2, 'c': ['train']})
   source = tfds.builder_from_directory(str(tmp_path / 'set')).as_data_source()
   assert [e['source'] for e in source['train']] == [b'a', b'a', b'c']
 
 
-@pytest.mark.parametrize('error', [ValueError, KeyboardInterrupt])
-def test_an_error_removes_everything(tmp_path, error):
-  with pytest.raises(error), _writer(tmp_path / 'set') as writer:
-    writer.add('a', _examples('a', 2))
-    raise error
-  assert not list(tmp_path.iterdir())
+def test_sources_are_spilled_by_their_length():
+  # Few files: each by itself, so that hosts can share them.
+  few = writer_lib.plan_spills({'a': 100.0, 'b': 1.0, 'c': 50.0})
+  assert [spill.sources for spill in few] == [('a',), ('b',), ('c',)]
+  # Many short ones: ten minutes at most, unless one is longer.
+  seconds = {f'{i:05d}': 10.0 for i in range(30_000)} | {'film': 7200.0}
+  many = writer_lib.plan_spills(seconds)
+  assert [s for spill in many for s in spill.sources] == list(seconds)
+  assert len(many) == 501
+  assert max(spill.seconds for spill in many[:-1]) == 600
+  assert many[-1].sources == ('film',)
 
 
 def test_existing_set_is_replaced_only_when_asked(tmp_path):
   output = tmp_path / 'set'
   _write(output)
+  before = sorted(p.name for p in output.iterdir())
   with pytest.raises(errors.DataError, match='--overwrite'):
     _writer(output)
-  with pytest.raises(ValueError, match='stop'):
-    with _writer(output, overwrite=True):
-      raise ValueError('stop')
+  _writer(output, overwrite=True)
   assert (output / 'dataset_info.json').is_file()  # The old one is still there.
   _write(output, overwrite=True)
   assert [p.name for p in tmp_path.iterdir()] == ['set']
+  assert sorted(p.name for p in output.iterdir()) == before
 
 
 def test_other_things_are_never_replaced(tmp_path):
@@ -138,10 +159,9 @@ def test_full_disk(tmp_path, monkeypatch):
   def full(*args):
     raise OSError(28, 'No space left on device')
 
-  with _writer(tmp_path / 'set') as writer:
-    monkeypatch.setattr(
-      writer_lib.array_record_module, 'ArrayRecordWriter', full
-    )
-    with pytest.raises(errors.DataError, match='No space left'):
-      writer.add('a', _examples('a', 2))
-  assert not list(tmp_path.iterdir())
+  writer = _writer(tmp_path / 'set')
+  monkeypatch.setattr(pieces_lib.array_record_module, 'ArrayRecordWriter', full)
+  spill = writer_lib.Spill(pieces_lib.spill('0'), ('a',), 1.0)
+  with pytest.raises(errors.DataError, match='No space left'):
+    with writer.spill(spill, {}) as spilled:
+      spilled.add('a', _examples('a', 2))

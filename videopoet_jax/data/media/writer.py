@@ -1,30 +1,35 @@
 """Writes a data set of clips: a TFDS directory of ArrayRecord files.
 
-Examples are first spilled, one file of records for each media file, since the
-splits can be drawn only when all clips are counted and since a media file that
-turns out to be damaged halfway must leave nothing behind. `finish` copies the
-records into the shards. Everything happens in a folder beside the output,
-which takes the output's name at the very end.
+Clips are first spilled, since the splits can be drawn only when all clips are
+counted. A spill holds the clips of a few media files next to each other (those
+of about so many seconds together), and which ones does not depend on the number
+of hosts. When all are counted their records are copied into the files of the
+data set, each by one host.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 import contextlib
+import dataclasses
 import pathlib
-import shutil
-import tempfile
-from types import TracebackType
 from typing import Any
 
 from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
-from videopoet_jax.core import errors
-from videopoet_jax.core import storage
+from videopoet_jax.data import pieces as pieces_lib
+from videopoet_jax.data import serialize
 from videopoet_jax.data.media import clips
 
 DATASET_NAME = 'media_clips'
 _SHARD_BYTES = 256 * 2**20
+# Groups of one record, as random access wants it; lightly compressed.
+_OPTIONS = 'group_size:1,zstd:3'
+# Enough spills for many hosts to share, none that takes long to do again
+# unless a single media file does.
+_SPILLS = 256
+_MOST_SECONDS = 600.0
+_BLOCK = 16  # Records read at a time.
 
 
 def features(config: clips.ClipConfig) -> tfds.features.FeaturesDict:
@@ -69,89 +74,78 @@ def example(clip: clips.Clip, caption: str) -> dict[str, Any]:
   }
 
 
-@contextlib.contextmanager
-def _writing(directory: pathlib.Path) -> Iterator[None]:
-  """Turns what the disk says into a `DataError`."""
-  try:
-    yield
-  except OSError as error:
-    raise errors.DataError(
-      f'{directory} cannot be written: {error.strerror or error}; choose '
-      'another --output or make room'
-    ) from error
+@dataclasses.dataclass(frozen=True)
+class Spill:
+  """Media files whose clips are written together.
 
-
-class DatasetWriter:
-  """Writes one data set; use as a context, then call `finish`.
-
-  Leaving the context without `finish`, by an error or an interrupt, removes
-  everything and leaves an older data set of that name as it was.
+  Attributes:
+    name: of the piece.
+    sources: of the files, in order.
+    seconds: of video in them.
   """
+
+  name: str
+  sources: tuple[str, ...]
+  seconds: float
+
+
+def plan_spills(seconds: Mapping[str, float]) -> list[Spill]:
+  """Groups sources next to each other.
+
+  Args:
+    seconds: of video, by source.
+  """
+  limit = min(_MOST_SECONDS, sum(seconds.values()) / _SPILLS)
+  groups: list[list[str]] = []
+  filled = 0.0
+  for source, duration in seconds.items():
+    if not groups or filled + duration > limit:
+      groups.append([])
+      filled = 0.0
+    groups[-1].append(source)
+    filled += duration
+  return [
+    Spill(
+      pieces_lib.spill(f'{index:06d}'),
+      tuple(group),
+      sum(seconds[source] for source in group),
+    )
+    for index, group in enumerate(groups)
+  ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+  """One file of the data set.
+
+  Attributes:
+    split: whose.
+    name: of the file.
+    records: places of its examples, in order: spill and index there.
+  """
+
+  split: str
+  name: str
+  records: tuple[tuple[str, int], ...]
+
+
+class SpillWriter:
+  """Takes the clips of the sources of one spill."""
 
   def __init__(
     self,
-    output: pathlib.Path,
-    feature_dict: tfds.features.FeaturesDict,
-    metadata: Mapping[str, Any],
-    overwrite: bool = False,
+    records: pieces_lib.Records,
+    serializer: serialize.ExampleSerializer,
+    info: dict[str, Any],
   ) -> None:
-    """Reserves the place.
+    self._records = records
+    self._serializer = serializer
+    self._kept = info.setdefault('kept', {})
 
-    Args:
-      output: folder to make; its parents are made too.
-      feature_dict: of the examples.
-      metadata: stored with the set: `frame_rate`, `sampling_rate` and others.
-      overwrite: whether an existing data set there is replaced.
-
-    Raises:
-      DataError: the folder exists with something else in it or cannot be
-        written.
-    """
-    self._output = storage.absolute(output)
-    self._is_remote = storage.is_remote(output)
-    self._features = feature_dict
-    self._metadata = dict(metadata)
-    if self._output.exists():
-      self._check_replaceable(overwrite)
-    with _writing(output):
-      # Beside the output, where it can be renamed to it; a bucket is sent what
-      # is complete.
-      parent = None if self._is_remote else self._output.parent
-      if parent is not None:
-        parent.mkdir(parents=True, exist_ok=True)
-      self._folder = pathlib.Path(
-        tempfile.mkdtemp(prefix=f'.{self._output.name}.unfinished-', dir=parent)
-      )
-      self._folder.chmod(0o755)
-      (self._folder / 'spill').mkdir()
-    self._spilled: dict[str, pathlib.Path] = {}
-
-  def _check_replaceable(self, overwrite: bool) -> None:
-    if not self._output.is_dir():
-      raise errors.DataError(f'{self._output} is a file, not a folder')
-    if not any(self._output.iterdir()):
-      return
-    if not overwrite:
-      raise errors.DataError(
-        f'{self._output} exists and is not empty; choose another --output, or '
-        'replace it with --overwrite'
-      )
-    if not (self._output / 'dataset_info.json').is_file():
-      raise errors.DataError(
-        f'{self._output} holds something that is not a data set; it is left '
-        'alone, choose another --output'
-      )
-
-  def __enter__(self) -> 'DatasetWriter':
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-  ) -> None:
-    shutil.rmtree(self._folder, ignore_errors=True)
+  @property
+  def count(self) -> int:
+    """Clips so far."""
+    return sum(count for _, count in self._kept.values())
 
   def add(self, source: str, examples: Iterable[Mapping[str, Any]]) -> int:
     """Takes all examples of one source, or none if one of them raises.
@@ -159,114 +153,142 @@ class DatasetWriter:
     Returns:
       How many there were.
     """
-    path = self._folder / 'spill' / f'{len(self._spilled):06d}'
-    count = 0
-    try:
-      with _writing(self._output), _record_writer(path) as records:
-        for item in examples:
-          records.write(self._features.serialize_example(dict(item)))
-          count += 1
-    except BaseException:
-      path.unlink(missing_ok=True)
-      raise
-    self._spilled[source] = path
+    # Records of a source that fails stay where they are and belong to nothing.
+    first = self._records.count
+    for item in examples:
+      self._records.write(self._serializer(item))
+    count = self._records.count - first
+    self._kept[source] = [first, count]
     return count
 
-  def finish(self, splits: Mapping[str, Sequence[str | None]]) -> None:
-    """Writes the shards and puts the data set in its place.
+
+class DatasetWriter:
+  """Writes the pieces of one data set, and the whole when all are there."""
+
+  def __init__(
+    self,
+    pieces: pieces_lib.Pieces,
+    feature_dict: tfds.features.FeaturesDict,
+    metadata: Mapping[str, Any],
+  ) -> None:
+    """Opens it.
 
     Args:
+      pieces: its folder in the making.
+      feature_dict: of the examples.
+      metadata: stored with the set: `frame_rate`, `sampling_rate` and others.
+    """
+    self._pieces = pieces
+    self._features = feature_dict
+    self._serializer = serialize.ExampleSerializer(feature_dict)
+    self._metadata = dict(metadata)
+
+  @contextlib.contextmanager
+  def spill(self, spill: Spill, info: dict[str, Any]) -> Iterator[SpillWriter]:
+    """Writes one spill, which is there as a whole or not at all.
+
+    Args:
+      spill: which.
+      info: JSON to be kept of it.
+
+    Raises:
+      DataError: it cannot be written.
+    """
+    with self._pieces.piece(spill.name, _OPTIONS, info) as records:
+      yield SpillWriter(records, self._serializer, info)
+
+  def plan_shards(
+    self,
+    spills: Sequence[Spill],
+    splits: Mapping[str, Sequence[str | None]],
+  ) -> list[Shard]:
+    """All files of the data set.
+
+    Args:
+      spills: all that count, finished, in order.
       splits: for each source the split of each of its examples; None leaves
         an example out.
     """
-    names = sorted({s for marks in splits.values() for s in marks if s})
-    with _writing(self._output):
-      infos = [self._write_split(name, splits) for name in names]
-      shutil.rmtree(self._folder / 'spill')
+    places: dict[str, list[tuple[str, int]]] = {}
+    stored = total = 0
+    for spill in spills:
+      info = self._pieces.finished[spill.name]
+      stored += info['file_bytes']
+      total += info['records']
+      for source, (first, _) in info['kept'].items():
+        # Of the last source, a limit may have left more than count.
+        for index, split in enumerate(splits.get(source, ())):
+          if split:
+            places.setdefault(split, []).append((spill.name, first + index))
+    shards = []
+    for split in sorted(places):
+      own = places[split]
+      size = stored * len(own) / max(1, total)
+      files = max(1, min(len(own), round(size / _SHARD_BYTES)))
+      limits = [len(own) * i // files for i in range(files + 1)]
+      template = _template(pathlib.Path('.')).replace(split=split)
+      for index in range(files):
+        name = template.sharded_filepath(shard_index=index, num_shards=files)
+        records = tuple(own[limits[index] : limits[index + 1]])
+        shards.append(Shard(split, name.name, records))
+    return shards
+
+  def write_shard(self, shard: Shard) -> None:
+    """Copies the records of one file; DataError if it cannot be written."""
+    if shard.name in self._pieces.finished:
+      return
+    with self._pieces.piece(shard.name, _OPTIONS, {}) as records:
+      for record in self._records_of(shard):
+        records.write(record)
+
+  def _records_of(self, shard: Shard) -> Iterator[bytes]:
+    by_spill: dict[str, list[int]] = {}
+    for name, index in shard.records:
+      by_spill.setdefault(name, []).append(index)
+    for name, indices in by_spill.items():
+      reader = array_record_module.ArrayRecordReader(
+        str(self._pieces.path(name))
+      )
+      try:
+        for start in range(0, len(indices), _BLOCK):
+          yield from reader.read(indices[start : start + _BLOCK])
+      finally:
+        reader.close()
+
+  def finish(self, shards: Sequence[Shard]) -> None:
+    """Puts the data set in its place; only the first host does.
+
+    Args:
+      shards: all files, which must be finished.
+
+    Raises:
+      DataError: it cannot be written.
+    """
+    names = [shard.name for shard in shards]
+    with pieces_lib.description(names) as folder:
+      template = _template(folder)
+      infos = []
+      for split in sorted({shard.split for shard in shards}):
+        own = [shard for shard in shards if shard.split == split]
+        finished = [self._pieces.finished[shard.name] for shard in own]
+        infos.append(
+          tfds.core.SplitInfo(
+            name=split,
+            shard_lengths=[len(shard.records) for shard in own],
+            num_bytes=sum(info['bytes'] for info in finished),
+            filename_template=template.replace(split=split),
+          )
+        )
       tfds.folder_dataset.write_metadata(
-        data_dir=str(self._folder),
+        data_dir=str(folder),
         features=self._features,
         split_infos=infos,
-        filename_template=_template(self._folder),
+        filename_template=template,
         check_data=False,
         description='Clips of video and sound with captions.',
         metadata=tfds.core.MetadataDict(self._metadata),
       )
-      if self._is_remote:
-        storage.remove_folder(self._output)
-        storage.copy_folder(
-          self._folder, self._output, last='dataset_info.json'
-        )
-        return
-      old = self._folder.with_name(f'{self._folder.name}-old')
-      if self._output.exists():
-        self._output.rename(old)
-      self._folder.rename(self._output)
-      shutil.rmtree(old, ignore_errors=True)
-
-  def _write_split(
-    self, name: str, splits: Mapping[str, Sequence[str | None]]
-  ) -> tfds.core.SplitInfo:
-    """Copies the spilled records of one split into shards."""
-    # Known beforehand, since a shard's name says how many there are.
-    spilled_bytes = sum(p.stat().st_size for p in self._spilled.values())
-    counts = [len(marks) for marks in splits.values()]
-    total = sum(marks.count(name) for marks in map(list, splits.values()))
-    share = total / max(1, sum(counts))
-    num_shards = max(1, min(total, round(spilled_bytes * share / _SHARD_BYTES)))
-    limits = [total * (i + 1) // num_shards for i in range(num_shards)]
-    records = self._records_of(name, splits)
-    lengths, num_bytes, done = [], 0, 0
-    template = _template(self._folder).replace(split=name)
-    for shard, limit in enumerate(limits):
-      path = template.sharded_filepath(shard_index=shard, num_shards=num_shards)
-      with _record_writer(pathlib.Path(path)) as writer:
-        for _ in range(limit - done):
-          record = next(records)
-          writer.write(record)
-          num_bytes += len(record)
-      lengths.append(limit - done)
-      done = limit
-    return tfds.core.SplitInfo(
-      name=name,
-      shard_lengths=lengths,
-      num_bytes=num_bytes,
-      filename_template=template,
-    )
-
-  def _records_of(
-    self, name: str, splits: Mapping[str, Sequence[str | None]]
-  ) -> Iterator[bytes]:
-    for source, path in self._spilled.items():
-      marks = splits[source]
-      reader = array_record_module.ArrayRecordReader(str(path))
-      try:
-        for index, mark in enumerate(marks):
-          if mark == name:
-            yield reader.read([index])[0]
-      finally:
-        reader.close()
-
-
-@contextlib.contextmanager
-def _record_writer(
-  path: pathlib.Path,
-) -> Iterator['array_record_module.ArrayRecordWriter']:
-  # Groups of one record, as random access wants it; lightly compressed.
-  writer = array_record_module.ArrayRecordWriter(
-    str(path), 'group_size:1,zstd:3'
-  )
-  try:
-    yield writer
-  except BaseException:
-    with contextlib.suppress(Exception):
-      writer.close()
-    raise
-  try:
-    writer.close()
-  except RuntimeError as error:
-    # The library reports a full disk this way.
-    raise OSError(str(error)) from error
+      self._pieces.publish(folder, names)
 
 
 def _template(folder: pathlib.Path) -> tfds.core.ShardedFileTemplate:

@@ -1,0 +1,145 @@
+"""A data set made piece by piece in a bucket, with kills between.
+
+Another process works on `gs://` paths, against the bucket of `tests.fake_gcs`.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests import fake_gcs
+from tests.data.media import media_files
+from tests.jobs import data_files
+from tests.training import processes
+from videopoet_jax.jobs import cli
+
+pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
+
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
+_WORK = """
+import json
+from array_record.python import array_record_module
+from videopoet_jax.core import errors
+from videopoet_jax.core import storage
+from videopoet_jax.data import pieces as pieces_lib
+
+OUTPUT = 'gs://bucket/deep/set'
+NAMES = ['a', 'b']
+said = {}
+
+
+def begin(overwrite=False):
+  return pieces_lib.Pieces.begin(OUTPUT, {'job': 'test'}, overwrite, 2)
+
+
+def write(pieces, name):
+  with pieces.piece(name, 'group_size:1', {'told': name}) as records:
+    records.write(name.encode())
+
+
+def publish(pieces):
+  with pieces_lib.description(NAMES) as folder:
+    (folder / 'dataset_info.json').write_text('{}')
+    (folder / 'features.json').write_text('{}')
+    pieces.publish(folder, NAMES)
+
+
+first = begin()
+write(first, 'a')
+write(first, pieces_lib.spill('0'))
+other = pieces_lib.Pieces.join(storage.path(OUTPUT), 1, 2)
+other.tell('word', 7)
+said['told'] = first.told('word', 1)
+said['same_start'] = first.start == other.start
+
+second = begin()
+said['kept'] = sorted(second.finished)
+said['forgotten'] = second.told('word', 1)
+path = str(second.path(pieces_lib.spill('0')))
+reader = array_record_module.ArrayRecordReader(path)
+said['spilled'] = reader.read([0])[0].decode()
+write(second, 'b')
+
+# A kill when the pieces have been moved and nothing says what they are.
+copy = storage.copy_file
+
+
+def killed(origin, target):
+  if target.name == 'dataset_info.json':
+    raise KeyboardInterrupt
+  copy(origin, target)
+
+
+storage.copy_file = killed
+try:
+  publish(second)
+except KeyboardInterrupt:
+  pass
+storage.copy_file = copy
+said['half'] = (storage.path(OUTPUT) / 'dataset_info.json').is_file()
+third = begin()
+said['all_kept'] = sorted(third.finished)
+publish(third)
+try:
+  begin()
+except errors.DataError as error:
+  said['again'] = str(error)
+print('RESULT ' + json.dumps(said))
+"""
+
+
+def test_pieces_in_a_bucket():
+  with fake_gcs.serve() as (bucket, environment):
+    done = subprocess.run(
+      [sys.executable, '-c', _WORK],
+      cwd=_ROOT,
+      env={**os.environ, **environment},
+      capture_output=True,
+      text=True,
+      timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    line = done.stdout.splitlines()[-1].removeprefix('RESULT ')
+    names = bucket.names('bucket/')
+  said = json.loads(line)
+  assert said.pop('again').startswith('gs://bucket/deep/set exists already')
+  assert said == {
+    'told': 7,
+    'same_start': True,
+    'kept': ['.job/spill/0', 'a'],
+    'forgotten': None,
+    'spilled': '.job/spill/0',
+    'half': False,
+    'all_kept': ['.job/spill/0', 'a', 'b'],
+  }
+  assert names == [
+    f'bucket/deep/set/{name}'
+    for name in ('a', 'b', 'dataset_info.json', 'features.json')
+  ]
+
+
+@pytest.mark.multi_process
+def test_two_hosts_prepare_clips_in_a_bucket(tmp_path, monkeypatch):
+  videos = tmp_path / 'videos'
+  videos.mkdir()
+  for index in range(3):
+    media_files.ramp_file(videos / f'{index}.mp4', 2.0 + index)
+  flags = [
+    '--input', str(videos), '--frames', '5', '--height', '16', '--width', '16',
+    '--output',
+  ]  # fmt: skip
+  assert cli.main(['prepare', *flags, str(tmp_path / 'one')]) == 0
+  with fake_gcs.serve() as (bucket, environment):
+    for name, value in environment.items():
+      monkeypatch.setenv(name, value)
+    command = ['videopoet_jax.jobs.prepare', *flags, 'gs://bucket/clips']
+    processes.finish(processes.start(command, processes=2))
+    found = {
+      name.removeprefix('bucket/clips/'): bucket.objects[name].content
+      for name in bucket.names()
+    }
+  assert found == data_files.read(tmp_path / 'one')

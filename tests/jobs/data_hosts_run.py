@@ -1,0 +1,51 @@
+"""A data job of nothing but pieces, in a process of its own.
+
+python -m tests.jobs.data_hosts_run OUTPUT OPTIONS
+"""
+
+import json
+import sys
+import time
+
+from videopoet_jax.core import errors
+from videopoet_jax.data import pieces as pieces_lib
+from videopoet_jax.jobs import data_hosts
+
+PIECES = tuple(f'piece-{index:02d}' for index in range(8))
+
+
+def main() -> int:
+  """Makes pieces slowly, and fails where it is told to."""
+  output, options = sys.argv[1], json.loads(sys.argv[2])
+
+  def body(hosts: data_hosts.Hosts) -> int:
+    if options.get('missing') == hosts.index:
+      raise errors.DataError('a disk is missing')
+    place = output
+    if options.get('elsewhere') == hosts.index:
+      place += '-elsewhere'
+    settings = {'flag': options.get('flags', {}).get(str(hosts.index))}
+    overwrite = options.get('overwrite', False)
+    with data_hosts.making(hosts, place, settings, overwrite) as pieces:
+      left = [name for name in PIECES if name not in pieces.finished]
+      for name in hosts.share(left):
+        print(f'host {hosts.index} makes {name}', flush=True)
+        time.sleep(options.get('seconds', 0.0))
+        if options.get('fails') == name:
+          raise errors.DataError(f'{name} cannot be made')
+        with pieces.piece(name, 'group_size:1', {}) as records:
+          records.write(name.encode())
+      pieces.gather('pieces', last=True)
+      if hosts.is_first:
+        assert set(pieces.finished) == set(PIECES)
+        with pieces_lib.description(list(PIECES)) as folder:
+          (folder / 'dataset_info.json').write_text('{}')
+          pieces.publish(folder, list(PIECES))
+    hosts.say('all pieces are made')
+    return 0
+
+  return data_hosts.run(body)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

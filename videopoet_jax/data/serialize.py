@@ -1,0 +1,27 @@
+"""Examples as the same bytes, whichever process writes them.
+
+TFDS writes features in the order of a hash that each process salts; here they
+are in order of their names.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
+
+
+class ExampleSerializer:
+  """Turns examples into records."""
+
+  def __init__(self, features: tfds.features.FeaturesDict) -> None:
+    self._features = features
+    self._serializer = example_serializer.ExampleSerializer(
+      features.get_serialized_info()
+    )
+
+  def __call__(self, example: Mapping[str, Any]) -> bytes:
+    """One record; ValueError if the example has not these features."""
+    encoded = self._features.encode_example(dict(example))
+    found = self._serializer.get_tf_example(encoded)
+    return found.SerializeToString(deterministic=True)
