@@ -442,17 +442,12 @@ def _finished(places: tuple[pathlib.Path, ...]) -> dict[str, Any]:
       # After a power cut a name may stand for less than was written.
       return any(
         (place / name).is_file()
-        and _size(place / name) == found[name]['file_bytes']
+        and storage.size(place / name) == found[name]['file_bytes']
         for place in places
       )
 
     whole = dict(zip(found, pool.map(is_whole, found), strict=True))
   return {name: info for name, info in found.items() if whole[name]}
-
-
-def _size(path: pathlib.Path) -> int:
-  status: Any = path.stat()
-  return getattr(status, 'st_size', None) or int(getattr(status, 'length', 0))
 
 
 def _read_json(path: pathlib.Path) -> Any:
