@@ -130,6 +130,8 @@ def run(body: Callable[[Hosts], int]) -> int:
     try:
       return body(hosts)
     except BaseException as error:
+      # Launchers stop whoever is left when one ends: this one is ending, too.
+      signal.signal(signal.SIGTERM, signal.SIG_IGN)
       failure.append(error)
       raise
 
