@@ -13,7 +13,11 @@ import email.policy
 import http.server
 import itertools
 import json
+import os
+import pathlib
 import re
+import subprocess
+import sys
 import threading
 from typing import Any
 from urllib import parse
@@ -326,3 +330,28 @@ def serve() -> Iterator[tuple[Bucket, dict[str, str]]]:
   finally:
     server.shutdown()
     server.server_close()
+
+
+def run(script: str, *arguments: str) -> tuple[dict[str, Any], list[str]]:
+  """Runs Python in another process, against a bucket of its own.
+
+  Args:
+    script: prints `RESULT` and a JSON object as its last line.
+    *arguments: of it, from `sys.argv[1]` on.
+
+  Returns:
+    The object, and all names there, `bucket/...`.
+  """
+  with serve() as (bucket, environment):
+    done = subprocess.run(
+      [sys.executable, '-c', script, *arguments],
+      cwd=pathlib.Path(__file__).resolve().parents[1],
+      env={**os.environ, **environment},
+      capture_output=True,
+      text=True,
+      timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    names = bucket.names()
+  line = done.stdout.splitlines()[-1].removeprefix('RESULT ')
+  return json.loads(line), names

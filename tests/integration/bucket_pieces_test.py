@@ -3,12 +3,6 @@
 Another process works on `gs://` paths, against the bucket of `tests.fake_gcs`.
 """
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
 from tests import fake_gcs
@@ -19,7 +13,6 @@ from videopoet_jax.jobs import cli
 
 pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _WORK = """
 import json
 from array_record.python import array_record_module
@@ -93,19 +86,7 @@ print('RESULT ' + json.dumps(said))
 
 
 def test_pieces_in_a_bucket():
-  with fake_gcs.serve() as (bucket, environment):
-    done = subprocess.run(
-      [sys.executable, '-c', _WORK],
-      cwd=_ROOT,
-      env={**os.environ, **environment},
-      capture_output=True,
-      text=True,
-      timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    line = done.stdout.splitlines()[-1].removeprefix('RESULT ')
-    names = bucket.names('bucket/')
-  said = json.loads(line)
+  said, names = fake_gcs.run(_WORK)
   assert said.pop('again').startswith('gs://bucket/deep/set exists already')
   assert said == {
     'told': 7,

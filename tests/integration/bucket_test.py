@@ -6,12 +6,6 @@ TensorFlow's client cannot be pointed at it: what goes by TensorFlow alone, the
 TensorBoard files, is not tried here.
 """
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
 from tests import fake_gcs
@@ -19,7 +13,6 @@ from tests import fake_gcs
 pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
 pytestmark = pytest.mark.slow
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _WORK = """
 import json, pathlib, sys
 import numpy as np
@@ -90,18 +83,8 @@ print('RESULT ' + json.dumps(said))
 @pytest.fixture(scope='module', name='said')
 def _said(tmp_path_factory):
   folder = tmp_path_factory.mktemp('local')
-  with fake_gcs.serve() as (bucket, environment):
-    done = subprocess.run(
-      [sys.executable, '-c', _WORK, str(folder)],
-      cwd=_ROOT,
-      env={**os.environ, **environment},
-      capture_output=True,
-      text=True,
-      timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    line = done.stdout.splitlines()[-1].removeprefix('RESULT ')
-    return {**json.loads(line), 'names': bucket.names()}
+  said, names = fake_gcs.run(_WORK, str(folder))
+  return {**said, 'names': names}
 
 
 def test_a_run_in_a_bucket_is_the_run_on_a_disk(said):

@@ -4,12 +4,6 @@ As in `bucket_test`: another process, the libraries' own support of `gs://`, and
 the bucket of `tests.fake_gcs`.
 """
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
 
 from tests import fake_gcs
@@ -17,7 +11,6 @@ from tests import fake_gcs
 pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
 pytestmark = pytest.mark.slow
 
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
 _WORK = """
 import contextlib, io, json, pathlib, sys
 from etils import epath
@@ -65,18 +58,8 @@ print('RESULT ' + json.dumps(said))
 @pytest.fixture(scope='module', name='said')
 def _said(tmp_path_factory):
   folder = tmp_path_factory.mktemp('local')
-  with fake_gcs.serve() as (bucket, environment):
-    done = subprocess.run(
-      [sys.executable, '-c', _WORK, str(folder)],
-      cwd=_ROOT,
-      env={**os.environ, **environment},
-      capture_output=True,
-      text=True,
-      timeout=600,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    line = done.stdout.splitlines()[-1].removeprefix('RESULT ')
-    return {**json.loads(line), 'names': bucket.names()}
+  said, names = fake_gcs.run(_WORK, str(folder))
+  return {**said, 'names': names}
 
 
 def test_figures_are_those_on_a_disk(said):

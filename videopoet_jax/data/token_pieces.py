@@ -53,15 +53,18 @@ class Piece:
 
 
 def examples_a_file(
-  counts: Mapping[str, int], example_bytes: int, batch: int
+  counts: Mapping[str, int], example_bytes: int, batch: int, asked: int = 0
 ) -> int:
-  """How many examples a file holds unless told otherwise.
+  """How many examples a file holds.
 
   Args:
     counts: examples by split.
     example_bytes: about, of one.
     batch: examples that are made at a time; files hold a multiple of it.
+    asked: rounded up to whole batches; 0 for a number by their size.
   """
+  if asked:
+    return -(-asked // batch) * batch
   share = sum(counts.values()) * example_bytes / _FILES
   size = min(max(share, _LEAST_BYTES), _MOST_BYTES)
   return max(1, round(size / example_bytes / batch)) * batch

@@ -30,6 +30,7 @@ from videopoet_jax.inference import text_encoder
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
+from videopoet_jax.jobs import token_files
 
 DTYPES = ('float16', 'float32')
 
@@ -129,10 +130,7 @@ def embed_text(
   split = max(counts, key=lambda name: counts[name])
   stored = len(records.read(split, [0])[0]) if counts[split] else 0
   example_bytes = stored + slots * model.width * np.dtype(dtype).itemsize
-  size = -(-file_texts // batch) * batch or token_pieces.examples_a_file(
-    counts, example_bytes, batch
-  )
-  planned = token_pieces.plan(counts, size)
+  size = token_pieces.examples_a_file(counts, example_bytes, batch, file_texts)
   settings = {
     'job': 'embed_text',
     'version': __version__,
@@ -142,23 +140,23 @@ def embed_text(
     'file_texts': size,
     'dtype': dtype,
   }
-  with data_hosts.making(hosts, output, settings, overwrite) as pieces:
-    writer = token_pieces.TokenPieces(pieces)
-    mine = hosts.share(writer.left(planned))
-    total = sum(piece.stop - piece.first for piece in mine)
-    shown = meter(total, hosts.unit('texts'))
-    for piece in mine:
-      groups = _grouped(records, piece, batch)
-      examples = (
-        example
-        for group in groups
-        for example in _embedded(group, model, slots, batch, dtype, tokens)
-      )
-      writer.write(piece, shown.watch(examples, 1, piece.split))
-    shown.finish()
-    pieces.gather('pieces', last=True)
-    if hosts.is_first:
-      writer.finish(planned, info, records.metadata)
+
+  def examples(piece: token_pieces.Piece) -> Iterator[Mapping[str, Any]]:
+    for group in _grouped(records, piece, batch):
+      yield from _embedded(group, model, slots, batch, dtype, tokens)
+
+  token_files.make(
+    hosts,
+    output,
+    token_pieces.plan(counts, size),
+    examples,
+    settings=settings,
+    overwrite=overwrite,
+    info=info,
+    metadata=records.metadata,
+    meter=meter,
+    unit='texts',
+  )
   seconds = time.monotonic() - started
   return Summary(counts, slots, model.width, seconds)
 

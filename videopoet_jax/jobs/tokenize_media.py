@@ -39,6 +39,7 @@ from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
+from videopoet_jax.jobs import token_files
 from videopoet_jax.tokenizers import interface
 
 _SIGNALS = ('video', 'audio', 'flow', 'depth')
@@ -154,11 +155,9 @@ def tokenize(
   )
   if file_clips < 0:
     raise errors.ConfigError(f'--file_clips is {file_clips}; at least 1')
-  size = -(-file_clips // batch) * batch or token_pieces.examples_a_file(
-    counts, encoder.example_bytes, batch
+  size = token_pieces.examples_a_file(
+    counts, encoder.example_bytes, batch, file_clips
   )
-  planned = token_pieces.plan(counts, size)
-  hosts = hosts or data_hosts.Hosts()
   settings = {
     'job': 'tokenize',
     'version': __version__,
@@ -171,19 +170,18 @@ def tokenize(
     'condition_share': condition_share,
     'reduce': reduce,
   }
-  features: tuple[str, ...] = ()
-  with data_hosts.making(hosts, output, settings, overwrite) as pieces:
-    writer = token_pieces.TokenPieces(pieces)
-    mine = hosts.share(writer.left(planned))
-    total = sum(piece.stop - piece.first for piece in mine)
-    shown = meter(total, hosts.unit('clips'))
-    for piece in mine:
-      examples = encoder.examples(piece.split, piece.first, piece.stop)
-      writer.write(piece, shown.watch(examples, 1, piece.split))
-    shown.finish()
-    pieces.gather('pieces', last=True)
-    if hosts.is_first:
-      features = writer.finish(planned, info, records.metadata)
+  features = token_files.make(
+    hosts or data_hosts.Hosts(),
+    output,
+    token_pieces.plan(counts, size),
+    lambda piece: encoder.examples(piece.split, piece.first, piece.stop),
+    settings=settings,
+    overwrite=overwrite,
+    info=info,
+    metadata=records.metadata,
+    meter=meter,
+    unit='clips',
+  )
   return Summary(counts, features, time.monotonic() - started)
 
 
