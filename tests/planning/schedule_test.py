@@ -159,6 +159,46 @@ def test_a_scatter_on_the_sparse_cores_is_covered_likewise(cycles, waits):
   assert found.seconds == pytest.approx(expected)
 
 
+def _fused(name, root):
+  """A computation that holds a gather of channel 7, and what it ends with."""
+  return (
+    f'%{name} (q: f32[1000000]) -> f32[1000000] {{\n'
+    '  %q = f32[1000000]{0} parameter(0)\n'
+    f'  %g.{name} = f32[4000000]{{0}} all-gather(%q), channel_id=7, {_GATHER}\n'
+    f'  ROOT {root}\n}}\n\n'
+  )
+
+
+@pytest.mark.parametrize(('cycles', 'waits'), [(10, True), (10**6, False)])
+def test_a_chain_of_fusions_gathers_once_while_it_computes(cycles, waits):
+  product = '%c = f32[64,64]{1,0} convolution(%l, %l), dim_labels=bf_io->bf'
+  computations = (
+    _fused('begin', '%b = f32[1] custom-call(%g.begin), '
+           'custom_call_target="AsyncCollectiveStart"')
+    + _fused('amid', '%r = (f32[4000000]) tuple(%g.amid)').replace(
+      '  ROOT', f'  %l = f32[64,64]{{1,0}} parameter(1)\n  {product}\n  ROOT'
+    )
+    + _fused('close', '%d = f32[4000000] custom-call(%g.close), '
+             'custom_call_target="AsyncCollectiveDone"')
+  )  # fmt: skip
+  found = _tally(
+    _entry(
+      '%p = f32[1000000]{0} parameter(0)',
+      '%x = f32[64,64]{1,0} parameter(1)',
+      '%s = f32[1] fusion(%p), kind=kCustom, calls=%begin',
+      '%m = (f32[4000000]) fusion(%p, %x), kind=kOutput, calls=%amid, '
+      f'backend_config={{"estimated_cycles":"{cycles}"}}',
+      'ROOT %d = f32[4000000]{0} fusion(%p), kind=kCustom, calls=%close',
+      before=computations,
+    )
+  )
+  assert found.collectives['all-gather', 'ici'] == pytest.approx(12e6)
+  assert found.flops == 2 * 64**3
+  assert (found.waited_seconds > 0.0) == waits
+  expected = max(cycles / _CLOCK, found.collective_seconds)
+  assert found.seconds == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
   ('opcode', 'shape', 'sent'),
   [

@@ -32,6 +32,11 @@ _CALLS = ('call', 'async-start', 'call-start')
 # Opcodes in whose called computation a collective may hide; the last is of
 # those that run on a chip's sparse cores, beside everything else.
 _HOLDERS = ('fusion', 'async-start', 'call-start')
+# Custom calls that open and close a chain of fusions which computes while a
+# collective proceeds; every link of it names the collective again.
+_CHAIN_START, _CHAIN_DONE = 'AsyncCollectiveStart', 'AsyncCollectiveDone'
+_CHAIN_ENDS = (_CHAIN_START, _CHAIN_DONE)
+_CHAINED = 'between'
 
 
 @dataclasses.dataclass
@@ -119,29 +124,60 @@ class Scheduler:
       opcode = instruction.opcode
       if opcode in _FREE:
         continue
+      channel, place = self._link(computation, instruction)
+      if place == _CHAIN_START:
+        kind, _ = self._collective(instruction)
+        link_free = self._send(instruction, kind, total, link_free)
+        pending[channel] = link_free
+      elif place == _CHAIN_DONE:
+        _wait(total, pending.pop(channel, 0.0))
+      if place or channel in pending:
+        self._work(computation, instruction, total)
+        continue
       kind, started = self._collective(instruction)
       if kind:
-        moved = self._transfer(instruction, kind)
-        total.collectives[kind, 'ici'] += moved.ici
-        total.collectives[kind, 'dcn'] += moved.dcn
-        total.collective_seconds += moved.seconds
         total.cycles += 0 if started else instruction.cycles
-        begun = max(total.seconds, link_free)
-        link_free = begun + moved.seconds
+        link_free = self._send(instruction, kind, total, link_free)
         if started:
           pending[instruction.name] = link_free
         else:
-          total.waited_seconds += link_free - total.seconds
-          total.seconds = link_free
+          _wait(total, link_free)
         continue
       if opcode.endswith('-done') and instruction.operands:
-        wait = pending.pop(instruction.operands[0], 0.0) - total.seconds
-        if wait > 0.0:
-          total.waited_seconds += wait
-          total.seconds += wait
+        _wait(total, pending.pop(instruction.operands[0], 0.0))
         continue
       self._work(computation, instruction, total)
     return total
+
+  def _send(
+    self,
+    instruction: hlo.Instruction,
+    kind: str,
+    total: Tally,
+    link_free: float,
+  ) -> float:
+    """Adds a transfer; when it ends, one that begins now or after the last."""
+    moved = self._transfer(instruction, kind)
+    total.collectives[kind, 'ici'] += moved.ici
+    total.collectives[kind, 'dcn'] += moved.dcn
+    total.collective_seconds += moved.seconds
+    return max(total.seconds, link_free) + moved.seconds
+
+  def _link(
+    self, computation: hlo.Computation, instruction: hlo.Instruction
+  ) -> tuple[str, str]:
+    """Channel of the collective that a fusion holds, and its place in a chain.
+
+    The place is the custom call that opens or closes the chain, _CHAINED of
+    other fusions that compute products beside the collective, '' of others.
+    """
+    source = self._source(instruction)
+    if instruction.opcode != 'fusion' or source is None:
+      return '', ''
+    inner = self._module.computations[instruction.called['calls']]
+    targets = [i.target for i in inner.instructions if i.target in _CHAIN_ENDS]
+    products = _CHAINED if self._flops(computation, instruction) else ''
+    return source.attribute('channel_id'), targets[0] if targets else products
 
   def _work(
     self,
@@ -268,6 +304,14 @@ class Scheduler:
     for index, operand in enumerate(operands):
       read += min(float(_large(operand)), _read(inner, index))
     return written + read
+
+
+def _wait(total: Tally, until: float) -> None:
+  """Time passes, and is waited, as far as it has not yet."""
+  wait = until - total.seconds
+  if wait > 0.0:
+    total.waited_seconds += wait
+    total.seconds += wait
 
 
 def _names(instruction: hlo.Instruction) -> str:
