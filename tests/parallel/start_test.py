@@ -1,9 +1,25 @@
-"""One process waits for nobody."""
+"""One process waits for nobody, and ends when it is told to."""
+
+import signal
+import socket
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from tests.training import processes
 from videopoet_jax.parallel import start
+
+# Joins a run of several hosts (of one process), as jobs do.
+_JOB = """
+import sys, time
+from videopoet_jax.parallel import start
+start.initialize(start.from_environment())
+if sys.argv[1] == 'ends':
+  start.end_by_sigterm()
+print('ready', flush=True)
+time.sleep(3)
+"""
 
 
 def test_a_run_of_one_waits_for_nobody():
@@ -12,3 +28,23 @@ def test_a_run_of_one_waits_for_nobody():
   assert not start.all_agree(False, 'question')
   found = start.to_host({'a': jnp.arange(3)})
   assert isinstance(found['a'], np.ndarray)
+
+
+@pytest.mark.parametrize(
+  ('mode', 'status'), [('ends', -signal.SIGTERM), ('lives', 0)]
+)
+def test_sigterm_ends_a_job_on_several_hosts_that_asks_for_it(
+  tmp_path, monkeypatch, mode, status
+):
+  with socket.socket() as free:
+    free.bind(('localhost', 0))
+    address = f'localhost:{free.getsockname()[1]}'
+  monkeypatch.setenv('COORDINATOR_ADDRESS', address)
+  monkeypatch.setenv('NUM_PROCESSES', '1')
+  monkeypatch.setenv('PROCESS_ID', '0')
+  (tmp_path / 'sigterm_job.py').write_text(_JOB)
+  monkeypatch.setenv('PYTHONPATH', str(tmp_path))
+  process = processes.start(['sigterm_job', mode])
+  processes.read_until(process, 'ready')
+  process.send_signal(signal.SIGTERM)
+  processes.finish(process, status)

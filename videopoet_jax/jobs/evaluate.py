@@ -304,6 +304,7 @@ def main(argv: Sequence[str]) -> int:
     raise errors.ConfigError('give --protocol NAME or FILE.gin.')
   files = [protocol_file(flags.protocol)] if flags.protocol else []
   start.initialize(start.from_environment())
+  start.end_by_sigterm()
   given = {
     name: getattr(flags, name)
     for name in (

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 import dataclasses
 import os
+import signal
 from typing import Any
 
 import jax
@@ -92,6 +93,16 @@ def initialize(config: HostConfig) -> None:
   jax.distributed.initialize(
     config.coordinator, config.num_processes, config.process_id
   )
+
+
+def end_by_sigterm() -> None:
+  """Lets SIGTERM end this process, as if it were a run of one.
+
+  JAX takes the signal on several hosts, to tell training of it; a job that
+  keeps all that it finishes has nothing to save, and would go on until it is
+  killed.
+  """
+  signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _dispatch_in_order() -> None:
