@@ -231,6 +231,35 @@ def test_groups_across_slices_use_the_data_centre_network():
   assert found.seconds == pytest.approx(4e6 / rate)
 
 
+@pytest.mark.parametrize(('cycles', 'waits'), [(10, True), (10**9, False)])
+def test_what_hosts_carry_between_slices_is_covered_likewise(cycles, waits):
+  attributes = (
+    'is_host_transfer=true, frontend_attributes={'
+    '_xla_host_transfer_rendezvous="all-reduce.1_0",'
+    '_xla_megascale_transfer_type="ALL_REDUCE"}'
+  )
+  found = _tally(
+    _entry(
+      '%p = f32[1000000]{0} parameter(0)',
+      '%t = token[] after-all()',
+      f'%s = (f32[1000000]{{0}}, u32[], token[]) send(%p, %t), {attributes}',
+      f'%r = (f32[1000000]{{0}}, u32[], token[]) recv(%t), {attributes}',
+      '%n = f32[1000000]{0} negate(%p), '
+      f'backend_config={{"estimated_cycles":"{cycles}"}}',
+      '%e = token[] send-done(%s)',
+      'ROOT %d = (f32[1000000]{0}, token[]) recv-done(%r)',
+    ),
+    slices=2,
+  )
+  # Two slices: each sends what it has, once.
+  assert found.collectives == {
+    ('all-reduce', 'ici'): 0.0, ('all-reduce', 'dcn'): 4e6,
+  }  # fmt: skip
+  assert (found.waited_seconds > 0.0) == waits
+  expected = max(cycles / _CLOCK, found.collective_seconds)
+  assert found.seconds == pytest.approx(expected)
+
+
 def test_attention_kernels_count_the_pairs_that_the_mask_leaves():
   call = (
     'ROOT %k = bf16[2,4,8,128]{3,2,1,0} custom-call(%p, %p), '

@@ -31,6 +31,8 @@ KINDS = (
   'all-to-all',
   'collective-permute',
 )
+# What a program of several slices says of a transfer that its hosts carry.
+_BETWEEN_SLICES = '_xla_megascale_transfer_type'
 # A dimension of this many chips closes on itself: cubes of 4 on v4 and v5p
 # are joined by optical switches, a v5e or v6e pod is 16 wide.
 _CLOSES = {3: 4, 2: 16}
@@ -105,6 +107,21 @@ class Network:
     if ici:
       seconds += ici / (self._links(groups[0]) * self._link())
     return Transfer(kind, ici, dcn, seconds)
+
+  def between_slices(self, instruction: hlo.Instruction) -> Transfer | None:
+    """What a send to other slices moves; None of any other instruction.
+
+    Of a collective that extends over slices the compiler leaves what is inside
+    of one, and writes the rest as sends to the host, which reduces and spreads.
+    """
+    name = instruction.attribute(_BETWEEN_SLICES).strip('"')
+    if instruction.opcode != 'send' or not name:
+      return None
+    kind = name.lower().replace('_', '-')
+    slices = len(set(self._slices.tolist()))
+    rounds = 2.0 if kind == 'all-reduce' else 1.0
+    size = rounds * instruction.arrays[0].bytes * (slices - 1) / slices
+    return Transfer(kind, 0.0, size, self._dcn(size))
 
   def _link(self) -> float:
     return self._chip.link_bandwidth * LINK_EFFICIENCY

@@ -118,50 +118,39 @@ class Scheduler:
 
   def _tally(self, computation: hlo.Computation) -> Tally:
     total = Tally()
-    pending: dict[str, float] = {}
-    link_free = 0.0
+    links = _Links()
     for instruction in computation.instructions:
       opcode = instruction.opcode
       if opcode in _FREE:
         continue
+      across = self._network.between_slices(instruction)
+      if across is not None:
+        links.send(total, across, _meeting(instruction))
+        continue
       channel, place = self._link(computation, instruction)
       if place == _CHAIN_START:
         kind, _ = self._collective(instruction)
-        link_free = self._send(instruction, kind, total, link_free)
-        pending[channel] = link_free
+        links.send(total, self._transfer(instruction, kind), channel)
       elif place == _CHAIN_DONE:
-        _wait(total, pending.pop(channel, 0.0))
-      if place or channel in pending:
+        links.wait(total, channel)
+      if place or channel in links.pending:
         self._work(computation, instruction, total)
         continue
       kind, started = self._collective(instruction)
       if kind:
         total.cycles += 0 if started else instruction.cycles
-        link_free = self._send(instruction, kind, total, link_free)
-        if started:
-          pending[instruction.name] = link_free
-        else:
-          _wait(total, link_free)
+        links.send(total, self._transfer(instruction, kind), instruction.name)
+        if not started:
+          links.wait(total, instruction.name)
         continue
       if opcode.endswith('-done') and instruction.operands:
-        _wait(total, pending.pop(instruction.operands[0], 0.0))
+        begun = instruction.operands[0]
+        if opcode == 'recv-done':
+          begun = _meeting(computation.by_name[begun])
+        links.wait(total, begun)
         continue
       self._work(computation, instruction, total)
     return total
-
-  def _send(
-    self,
-    instruction: hlo.Instruction,
-    kind: str,
-    total: Tally,
-    link_free: float,
-  ) -> float:
-    """Adds a transfer; when it ends, one that begins now or after the last."""
-    moved = self._transfer(instruction, kind)
-    total.collectives[kind, 'ici'] += moved.ici
-    total.collectives[kind, 'dcn'] += moved.dcn
-    total.collective_seconds += moved.seconds
-    return max(total.seconds, link_free) + moved.seconds
 
   def _link(
     self, computation: hlo.Computation, instruction: hlo.Instruction
@@ -306,12 +295,37 @@ class Scheduler:
     return written + read
 
 
-def _wait(total: Tally, until: float) -> None:
-  """Time passes, and is waited, as far as it has not yet."""
-  wait = until - total.seconds
-  if wait > 0.0:
-    total.waited_seconds += wait
-    total.seconds += wait
+class _Links:
+  """When what is on its way arrives, and when the next may follow it.
+
+  Attributes:
+    pending: by what it is waited for by, seconds from the computation's start.
+  """
+
+  def __init__(self) -> None:
+    self.pending: dict[str, float] = {}
+    self._free = {'ici': 0.0, 'dcn': 0.0}
+
+  def send(self, total: Tally, moved: network_lib.Transfer, name: str) -> None:
+    """Adds a transfer that begins now, or after the last of its network."""
+    total.collectives[moved.kind, 'ici'] += moved.ici
+    total.collectives[moved.kind, 'dcn'] += moved.dcn
+    total.collective_seconds += moved.seconds
+    way = 'ici' if moved.ici else 'dcn'
+    self._free[way] = max(total.seconds, self._free[way]) + moved.seconds
+    self.pending[name] = self._free[way]
+
+  def wait(self, total: Tally, name: str) -> None:
+    """Time passes, and is waited, as far as it has not yet."""
+    wait = self.pending.pop(name, 0.0) - total.seconds
+    if wait > 0.0:
+      total.waited_seconds += wait
+      total.seconds += wait
+
+
+def _meeting(instruction: hlo.Instruction) -> str:
+  """What a send to the host and its receive have in common."""
+  return instruction.attribute('_xla_host_transfer_rendezvous').strip('"')
 
 
 def _names(instruction: hlo.Instruction) -> str:
