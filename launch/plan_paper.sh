@@ -22,20 +22,25 @@ t2v=text_to_video/17x128x128
 v5p=(--model 8b --topology v5p:4x4x4 --layout "$t2v" --remat full
   --batch_per_chip 4)
 plane=(--mesh 'data=4,fsdp=16')
-# MaxText's decoder: 32 layers, tables of all words at both ends.
+# MaxText's decoder: 32 layers, tables of all words at both ends, queries and
+# keys as they are.
 same=(--gin.prefix_lm_preset.num_layers=32
-  --gin.prefix_lm_preset.visual_input="'table'")
+  --gin.prefix_lm_preset.visual_input="'table'"
+  --gin.prefix_lm_preset.qk_norm=False)
 factors=(--gin.prefix_lm_preset.num_layers=32
+  --gin.prefix_lm_preset.qk_norm=False
   --gin.prefix_lm_preset.visual_output="'factors'"
   --gin.prefix_lm_preset.loss_vocabulary="'segment'")
 
-plan same_plane "${v5p[@]}" "${plane[@]}" "${same[@]}" "$@"
-plan same_fsdp "${v5p[@]}" "${same[@]}" "$@"
-plan factors_plane "${v5p[@]}" "${plane[@]}" "${factors[@]}" "$@"
+plan same "${v5p[@]}" "${plane[@]}" "${same[@]}" "$@"
+plan factors "${v5p[@]}" "${plane[@]}" "${factors[@]}" "$@"
 plan 8b_v5p_64 "${v5p[@]}" "${plane[@]}" "$@"
 plan 8b_v5p_64_search --model 8b --topology v5p:4x4x4 --layout "$t2v" --search \
-  --meshes '' --meshes data=4,fsdp=16 --remats full,save_qkv,minimal \
-  --batches 4,8 "$@"
+  --meshes data=4,fsdp=16 --remats full,minimal --batches 4,8 "$@"
+plan 8b_v5p_2x64 --model 8b --topology v5p:4x4x4 --slices 2 \
+  --mesh 'data=8,fsdp=16' --layout "$t2v" --remat minimal --batch_per_chip 8 "$@"
+plan 8b_v5p_4_decode --model 8b --topology v5p:2x2x1 --program decode \
+  --layout "$t2v" "$@"
 
 # What decides whether every layout fits: the longest of each clip.
 plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 "${plane[@]}" \

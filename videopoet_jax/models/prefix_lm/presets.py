@@ -16,7 +16,7 @@ _LARGE: dict[str, Any] = {
   'text': 'embeddings',
   'visual_input': 'bits',
   'loss_vocabulary': 'full',
-  'loss_chunk': 1024,
+  'loss_chunk': 256,
   'remat': 'full',
   'dtype': 'bfloat16',
 }
