@@ -42,9 +42,10 @@ plan 8b_v5p_2x64 --model 8b --topology v5p:4x4x4 --slices 2 \
 plan 8b_v5p_4_decode --model 8b --topology v5p:2x2x1 --program decode \
   --layout "$t2v" "$@"
 
-# What decides whether every layout fits: the longest of each clip.
+# What decides whether every layout fits: the longest of the largest clip.
+longest=(--clip 41x224x128 --layout longest --batch_per_chip 1)
 plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 "${plane[@]}" \
-  --layout longest "$@"
-plan 8b_v5e_256_longest --model 8b --topology v5e:16x16 --layout longest "$@"
-plan 8b_v6e_64_longest --model 8b --topology v6e:8x8 --layout longest "$@"
-plan 1b_v5e_8_longest --model 1b --topology v5e:2x4 --layout longest "$@"
+  "${longest[@]}" "$@"
+plan 8b_v5e_256_longest --model 8b --topology v5e:16x16 "${longest[@]}" "$@"
+plan 8b_v6e_64_longest --model 8b --topology v6e:8x8 "${longest[@]}" "$@"
+plan 1b_v5e_8_longest --model 1b --topology v5e:2x4 "${longest[@]}" "$@"
