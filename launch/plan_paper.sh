@@ -22,14 +22,12 @@ t2v=text_to_video/17x128x128
 v5p=(--model 8b --topology v5p:4x4x4 --layout "$t2v" --remat full
   --batch_per_chip 4)
 plane=(--mesh 'data=4,fsdp=16')
-# MaxText's decoder: 32 layers, tables of all words at both ends, queries and
-# keys as they are.
-same=(--gin.prefix_lm_preset.num_layers=32
-  --gin.prefix_lm_preset.visual_input="'table'"
+# MaxText's decoder: 32 layers, queries and keys as they are, and tables of all
+# words at both ends; or our bits and factors in their place.
+decoder=(--gin.prefix_lm_preset.num_layers=32
   --gin.prefix_lm_preset.qk_norm=False)
-factors=(--gin.prefix_lm_preset.num_layers=32
-  --gin.prefix_lm_preset.qk_norm=False
-  --gin.prefix_lm_preset.visual_output="'factors'"
+same=("${decoder[@]}" --gin.prefix_lm_preset.visual_input="'table'")
+factors=("${decoder[@]}" --gin.prefix_lm_preset.visual_output="'factors'"
   --gin.prefix_lm_preset.loss_vocabulary="'segment'")
 
 plan same "${v5p[@]}" "${plane[@]}" "${same[@]}" "$@"

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -36,17 +35,11 @@ class _Run:
   """Some processes of one job, with no launcher that stops them."""
 
   def __init__(self, count, output, **options):
-    with socket.socket() as found:
-      found.bind(('127.0.0.1', 0))
-      port = found.getsockname()[1]
     command = [
       sys.executable, '-m', 'tests.jobs.data_hosts_run', str(output),
       json.dumps(options),
     ]  # fmt: skip
-    variables = {
-      'COORDINATOR_ADDRESS': f'127.0.0.1:{port}',
-      'NUM_PROCESSES': str(count),
-    }
+    variables = processes.hosts(count)
     self.processes = [
       subprocess.Popen(
         command,

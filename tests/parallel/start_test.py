@@ -1,7 +1,6 @@
 """One process waits for nobody, and ends when it is told to."""
 
 import signal
-import socket
 
 import jax.numpy as jnp
 import numpy as np
@@ -36,12 +35,8 @@ def test_a_run_of_one_waits_for_nobody():
 def test_sigterm_ends_a_job_on_several_hosts_that_asks_for_it(
   tmp_path, monkeypatch, mode, status
 ):
-  with socket.socket() as free:
-    free.bind(('localhost', 0))
-    address = f'localhost:{free.getsockname()[1]}'
-  monkeypatch.setenv('COORDINATOR_ADDRESS', address)
-  monkeypatch.setenv('NUM_PROCESSES', '1')
-  monkeypatch.setenv('PROCESS_ID', '0')
+  for name, value in (processes.hosts(1) | {'PROCESS_ID': '0'}).items():
+    monkeypatch.setenv(name, value)
   (tmp_path / 'sigterm_job.py').write_text(_JOB)
   monkeypatch.setenv('PYTHONPATH', str(tmp_path))
   process = processes.start(['sigterm_job', mode])

@@ -159,13 +159,14 @@ def test_a_scatter_on_the_sparse_cores_is_covered_likewise(cycles, waits):
   assert found.seconds == pytest.approx(expected)
 
 
-def _fused(name, root):
+def _fused(name, root, *between):
   """A computation that holds a gather of channel 7, and what it ends with."""
+  lines = ''.join(f'  {line}\n' for line in between)
   return (
     f'%{name} (q: f32[1000000]) -> f32[1000000] {{\n'
     '  %q = f32[1000000]{0} parameter(0)\n'
     f'  %g.{name} = f32[4000000]{{0}} all-gather(%q), channel_id=7, {_GATHER}\n'
-    f'  ROOT {root}\n}}\n\n'
+    f'{lines}  ROOT {root}\n}}\n\n'
   )
 
 
@@ -175,9 +176,8 @@ def test_a_chain_of_fusions_gathers_once_while_it_computes(cycles, waits):
   computations = (
     _fused('begin', '%b = f32[1] custom-call(%g.begin), '
            'custom_call_target="AsyncCollectiveStart"')
-    + _fused('amid', '%r = (f32[4000000]) tuple(%g.amid)').replace(
-      '  ROOT', f'  %l = f32[64,64]{{1,0}} parameter(1)\n  {product}\n  ROOT'
-    )
+    + _fused('amid', '%r = (f32[4000000]) tuple(%g.amid)',
+             '%l = f32[64,64]{1,0} parameter(1)', product)
     + _fused('close', '%d = f32[4000000] custom-call(%g.close), '
              'custom_call_target="AsyncCollectiveDone"')
   )  # fmt: skip

@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,17 @@ def environment(devices: int = 1) -> dict[str, str]:
     'XLA_FLAGS': flags,
     'PYTHONPATH': f'{ROOT}{os.pathsep}{os.environ.get("PYTHONPATH", "")}',
     'PYTHONUNBUFFERED': '1',
+  }
+
+
+def hosts(count: int) -> dict[str, str]:
+  """Variables by which so many processes find each other; not `PROCESS_ID`."""
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  return {
+    'COORDINATOR_ADDRESS': f'127.0.0.1:{port}',
+    'NUM_PROCESSES': str(count),
   }
 
 

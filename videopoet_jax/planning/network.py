@@ -114,8 +114,10 @@ class Network:
     Of a collective that extends over slices the compiler leaves what is inside
     of one, and writes the rest as sends to the host, which reduces and spreads.
     """
+    if instruction.opcode != 'send':
+      return None
     name = instruction.attribute(_BETWEEN_SLICES).strip('"')
-    if instruction.opcode != 'send' or not name:
+    if not name:
       return None
     kind = name.lower().replace('_', '-')
     slices = len(set(self._slices.tolist()))

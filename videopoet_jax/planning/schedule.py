@@ -35,7 +35,6 @@ _HOLDERS = ('fusion', 'async-start', 'call-start')
 # Custom calls that open and close a chain of fusions which computes while a
 # collective proceeds; every link of it names the collective again.
 _CHAIN_START, _CHAIN_DONE = 'AsyncCollectiveStart', 'AsyncCollectiveDone'
-_CHAIN_ENDS = (_CHAIN_START, _CHAIN_DONE)
 _CHAINED = 'between'
 
 
@@ -160,13 +159,18 @@ class Scheduler:
     The place is the custom call that opens or closes the chain, _CHAINED of
     other fusions that compute products beside the collective, '' of others.
     """
-    source = self._source(instruction)
-    if instruction.opcode != 'fusion' or source is None:
+    if instruction.opcode != 'fusion':
       return '', ''
+    source = self._source(instruction)
+    if source is None:
+      return '', ''
+    channel = source.attribute('channel_id')
     inner = self._module.computations[instruction.called['calls']]
-    targets = [i.target for i in inner.instructions if i.target in _CHAIN_ENDS]
-    products = _CHAINED if self._flops(computation, instruction) else ''
-    return source.attribute('channel_id'), targets[0] if targets else products
+    for end in inner.instructions:
+      if end.target in (_CHAIN_START, _CHAIN_DONE):
+        return channel, end.target
+    products = self._flops(computation, instruction)
+    return channel, _CHAINED if products else ''
 
   def _work(
     self,
