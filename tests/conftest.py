@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import os
 import pathlib
 import random
+import sys
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CACHE = pathlib.Path(
@@ -23,6 +24,8 @@ if _DEVICES not in os.environ.get('XLA_FLAGS', ''):
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('MPLBACKEND', 'agg')
+# As `evaluation.networks.pytorch` does, for tests that import torch themselves.
+sys.modules.setdefault('triton', None)  # type: ignore[arg-type]
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402

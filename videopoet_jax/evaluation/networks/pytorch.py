@@ -3,6 +3,7 @@
 from collections.abc import Callable
 import importlib
 import pathlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,16 @@ from videopoet_jax.core import errors
 def imported(module: str, package: str = 'torch', extra: str = 'eval') -> Any:
   """A module of an optional package.
 
+  No module that loads PyTorch finds Triton after this, unless it is loaded
+  already.
+
   Raises:
     ConfigError: it is not installed, or does not fit what is.
   """
+  # PyTorch's CUDA builds look for Triton, and loading it into a process that
+  # has TensorFlow is a segmentation fault (tensorflow/tensorflow#124205, seen
+  # with 2.21 and Triton 3.7). Only `torch.compile` needs it.
+  sys.modules.setdefault('triton', None)  # type: ignore[arg-type]
   try:
     return importlib.import_module(module)
   except ImportError as error:
