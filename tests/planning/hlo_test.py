@@ -35,6 +35,22 @@ def test_loops_nest_with_their_trip_counts():
   assert all(set(i.called) == {'body', 'condition'} for i in loops)
 
 
+@pytest.mark.parametrize(('start', 'limit', 'step'), [(0, 8, 2), (1, 8, 3)])
+def test_a_loop_may_count_in_other_steps_than_one(start, limit, step):
+  # As the TPU's compiler unrolls products that pass a weight from chip to chip.
+  def counted(x):
+    return jax.lax.while_loop(
+      lambda carry: carry[0] < limit,
+      lambda carry: (carry[0] + step, jnp.tanh(carry[1] @ carry[1])),
+      (start, x),
+    )[1]
+
+  text = _text(counted, (8, 8)).replace('known_trip_count', 'nothing')
+  module = hlo.parse(text)
+  (loop,) = [(c, i) for c, i in module.walk() if i.opcode == 'while']
+  assert module.trips(*loop) == len(range(start, limit, step))
+
+
 def test_shapes_layouts_and_memory_spaces():
   text = (
     'HloModule m, is_scheduled=true\n\n'

@@ -260,7 +260,8 @@ class Module:
     """Times that a loop's body runs; None where that cannot be told.
 
     A TPU's compiler does not write the number down, but a scan's condition
-    compares a counter with it: from the initial value, in steps of one.
+    compares a counter with it: from the initial value, in steps of what the
+    body adds, one unless the compiler unrolled it.
 
     Args:
       computation: where the loop stands.
@@ -282,7 +283,33 @@ class Module:
         value = computation.by_name.get(value.operands[0])
       if value is not None and value.number is not None:
         start = value.number
-    return max(0, limit - start)
+    step = self._step(self.computations[loop.called['body']], index)
+    return max(0, -(-(limit - start) // step))
+
+  def _step(self, body: Computation, index: int) -> int:
+    """What a loop's body adds to an element of the tuple that it returns."""
+    if body.root.opcode != 'tuple':
+      return 1
+    value = body.by_name.get(body.root.operands[index])
+    while value is not None and value.opcode in ('copy', 'bitcast'):
+      value = body.by_name.get(value.operands[0])
+    inside = body
+    if value is not None and value.opcode == 'fusion':
+      inside = self.computations[value.called['calls']]
+      given = {
+        str(place): body.by_name.get(name)
+        for place, name in enumerate(value.operands)
+      }
+      value = inside.root
+    if value is None or value.opcode != 'add':
+      return 1
+    for side in inside.operands(value):
+      origin: Instruction | None = side
+      if side.opcode == 'parameter' and inside is not body:
+        origin = given.get(side.operand_text)
+      if origin is not None and origin.number:
+        return origin.number
+    return 1
 
   def _comparison(self, condition: Computation) -> tuple[int, int] | None:
     """Limit of `element < limit`, and which element of the tuple it is of."""
