@@ -79,6 +79,41 @@ def test_a_damaged_step_is_named_and_skipped(run):
   assert 'damaged' in said[0]
   assert 'steps/2' in said[1]
   assert manager.complete_steps(run) == [1]
+  # What could not be read is kept, as the storage may have been at fault.
+  assert (run / 'damaged_steps/3/params').is_dir()
+  assert (run / 'damaged_steps/2/ema').is_dir()
+  # And is in nobody's way.
+  checkpoints = manager.Manager(run, DESCRIPTION)
+  checkpoints.save(2, _items(2.0), {'step': 2})
+  checkpoints.save(3, _items(3.0), {'step': 3})
+  checkpoints.close()
+  assert _restore(run, [])[1] == {'step': 3}
+
+
+def test_steps_saved_after_going_back_are_kept(run):
+  shutil.rmtree(run / 'steps/3/params')
+  checkpoints = manager.Manager(run, DESCRIPTION, say=lambda _: None)
+  checkpoints.restore(_target())
+  checkpoints.save(3, _items(7.0), {'step': 3})
+  checkpoints.close()
+  items, counters = _restore(run, [])
+  assert counters == {'step': 3}
+  np.testing.assert_array_equal(items['params']['layer']['kernel'], 7.0)
+
+
+def test_a_step_that_cannot_be_read_at_once_is_read_again(run, monkeypatch):
+  read, failures = manager._read, [OSError('try again'), OSError('and again')]
+
+  def reading(folder, target):
+    if failures:
+      raise failures.pop()
+    return read(folder, target)
+
+  monkeypatch.setattr(manager, '_read', reading)
+  monkeypatch.setattr(manager, '_READING_PAUSES', (0.0, 0.0))
+  said = []
+  assert _restore(run, said)[1] == {'step': 3}
+  assert not said and not failures
 
 
 def test_a_half_written_step_is_no_step(run):

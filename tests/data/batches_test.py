@@ -81,6 +81,26 @@ def test_a_resumed_run_equals_one_that_went_on(run):
     run(seed=6).restore(state)
 
 
+def test_batches_keep_their_sizes_on_another_number_of_devices(run):
+  # Positions are numbers of batches: with other sizes they would be others.
+  through, before = run(multiple=4), run(multiple=4)
+  for step in range(6):
+    before.batch(step)
+  resumed = run(multiple=1)
+  assert resumed.batch_sizes() != through.batch_sizes()
+  resumed.batch(0)  # As a run reads one before it knows of the checkpoint.
+  resumed.restore(before.state())
+  assert resumed.batch_sizes() == through.batch_sizes()
+  for step in range(6, 12):
+    _equal(through.batch(step), resumed.batch(step))
+  _equal(run(multiple=4).batch(0), resumed.batch(0))
+  with pytest.raises(errors.ConfigError, match='divides 4.*batch_multiple=N'):
+    run(multiple=3).restore(before.state())
+  older = before.state()
+  del older['batch_sizes']
+  run(multiple=4).restore(older)
+
+
 @pytest.mark.parametrize('count', [2, 4])
 def test_hosts_read_parts_of_one_global_batch(run, count):
   alone = run(multiple=4)

@@ -100,6 +100,22 @@ def test_a_checkpoint_of_other_data_is_not_gone_on_with(pairs):
     _make(pairs, seed=4).restore(batches.state())
 
 
+def test_batches_keep_their_sizes_on_another_number_of_devices(pairs):
+  sizes = {'units': (WHOLE,), 'tokens_per_batch': 5 * 192}
+  begun = _make(pairs, multiple=4, **sizes)
+  resumed = _make(pairs, multiple=1, **sizes)
+  assert begun.batch_sizes() == {WHOLE.name: 4}
+  assert resumed.batch_sizes() == {WHOLE.name: 5}
+  resumed.batch(0)  # As a run reads one before it knows of the checkpoint.
+  resumed.restore(json.loads(json.dumps(begun.state())))
+  for step in (0, 3):
+    expected, found = begun.batch(step), resumed.batch(step)
+    for name, array in expected.items():
+      np.testing.assert_array_equal(found[name], array)
+  with pytest.raises(errors.ConfigError, match='3 devices cannot share'):
+    _make(pairs, multiple=3, **sizes).restore(begun.state())
+
+
 def test_validation_is_whole_and_the_same_each_time(pairs):
   data = super_resolution.FirstPairs((WHOLE,), pairs, TEXT, batch_size=4)
   (batch,) = data.batches(WHOLE.name)

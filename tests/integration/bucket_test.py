@@ -76,6 +76,15 @@ said['same_params'] = all(
 said['unfinished'] = manager.unfinished_steps(bucket / 'lm')
 said['after_a_cut_save'], again = run(bucket, 4)
 said['same_again'] = again == remote
+
+# One that was whole and cannot be read: out of the way, and kept.
+for inner in sorted((bucket / 'lm' / 'steps' / '4' / 'params').iterdir()):
+  if inner.is_dir():
+    inner.rmtree()
+  else:
+    inner.write_text('damaged')
+said['after_damage'], again = run(bucket, 4)
+said['same_after_damage'] = again == remote
 print('RESULT ' + json.dumps(said))
 """
 
@@ -102,6 +111,20 @@ def test_a_save_cut_short_is_named_and_done_again(said):
   assert any('removing 4' in line for line in said['after_a_cut_save'])
   assert any('after step 2' in line for line in said['after_a_cut_save'])
   assert said['same_again']
+
+
+def test_a_damaged_step_is_moved_and_done_again(said):
+  lines = said['after_damage']
+  assert any(
+    'skipping' in line and '4: it is damaged' in line for line in lines
+  )
+  assert any('after step 2' in line for line in lines)
+  assert said['same_after_damage']
+  kept = [
+    n for n in said['names'] if n.startswith('bucket/lm/damaged_steps/4/')
+  ]
+  assert 'bucket/lm/damaged_steps/4/commit_success.txt' in kept
+  assert any('/optimizer/' in name for name in kept)
 
 
 def test_the_bucket_holds_what_a_disk_would(said):

@@ -1,5 +1,7 @@
 """A run that does not get on is noticed; one that does is left alone."""
 
+import dataclasses
+import pathlib
 import threading
 import time
 
@@ -60,8 +62,35 @@ def test_a_hang_is_told_with_step_unit_and_stacks(tmp_path):
   stacks = (tmp_path / 'hang_process0_step7.txt').read_text()
   assert '_stuck_in_here' in stacks
   assert told[0].startswith('hang: process 0')
-  assert told[0].split(' in ')[-1].endswith('hang_process0_step7.txt')
+  assert told[1].split(' in ')[-1].endswith('hang_process0_step7.txt')
   assert ended == [watchdog.EXIT_STATUS]
+
+
+@pytest.mark.parametrize('how', ['hangs', 'fails'])
+def test_a_folder_that_does_not_answer_keeps_no_hang_secret(
+  tmp_path, monkeypatch, how
+):
+  release, ended = threading.Event(), threading.Event()
+
+  def write_text(*args, **options):
+    if how == 'hangs':
+      release.wait(60)
+    raise RuntimeError('the bucket is gone')
+
+  monkeypatch.setattr(pathlib.Path, 'write_text', write_text)
+  monkeypatch.setattr(watchdog, '_WRITING_SECONDS', 0.1)
+  config = dataclasses.replace(_QUICK, exit=True)
+  watched, _, told = _watch(tmp_path, config, end=lambda _: ended.set())
+  try:
+    watched.done(6, 0.001)
+    assert ended.wait(60)
+  finally:
+    release.set()
+    watched.close()
+  assert told[0].startswith('hang: process 0')
+  why = 'nothing after' if how == 'hangs' else 'the bucket is gone'
+  assert 'stacks cannot be written' in told[1] and why in told[1]
+  assert 'test_a_folder_that_does_not_answer' in told[1]
 
 
 def test_it_goes_by_the_median_step_and_by_what_goes_on(tmp_path):

@@ -1,6 +1,7 @@
 """Saves and restores the state of a run.
 
     run_dir/checkpoint.json      what the folder holds (see `describe`)
+    run_dir/damaged_steps/<n>    what could not be read, out of the way
     run_dir/steps/<n>/params     Orbax, one folder an item
                       ema
                       optimizer
@@ -10,12 +11,13 @@ Orbax writes a step into a folder with another name and renames it when it is
 whole, so a step that a crash cut short is never taken for a finished one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import json
 import logging
 import os
 import pathlib
 import re
+import time
 from typing import Any
 
 import jax
@@ -29,7 +31,11 @@ from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 
 STEPS_FOLDER = 'steps'
+# Steps that could not be read when a run went on from one before them.
+DAMAGED_FOLDER = 'damaged_steps'
 COUNTERS = 'counters'
+
+_READING_PAUSES = (1.0, 5.0)  # Seconds before a step is read again.
 
 # Parts of a description that have to agree for a run to go on.
 _MUST_AGREE = (
@@ -225,7 +231,10 @@ class Manager:
   ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Reads the newest complete step onto the devices that `target` names.
 
-    A step that cannot be read is named and the one before is tried.
+    A step that cannot be read, in several attempts, is named and the one before
+    is tried. If that can be read, the later ones are moved to `DAMAGED_FOLDER`:
+    they would be in the way of saving, and it may be the storage that is at
+    fault and not they.
 
     Args:
       target: pytrees of `jax.ShapeDtypeStruct` with shardings by item name.
@@ -250,19 +259,22 @@ class Manager:
       reason = ''
       items: dict[str, Any] = {}
       counters: dict[str, Any] = {}
-      try:
-        items, counters = _read(folder, target)
-      # Orbax and TensorStore raise what they like for damaged files.
-      except Exception as error:
-        reason = (str(error).splitlines() or [''])[0][:200] or 'unreadable'
+      for pause in (*_READING_PAUSES, None):
+        try:
+          items, counters = _read(folder, target)
+          reason = ''
+          break
+        # Orbax and TensorStore raise what they like for damaged files, and for
+        # storage that does not answer.
+        except Exception as error:
+          reason = (str(error).splitlines() or [''])[0][:200] or 'unreadable'
+        if pause is not None:
+          time.sleep(pause)
       if not start.all_agree(not reason, f'step {step} is read'):
         reason = reason or 'another process cannot read its part'
         self._say(f'skipping {folder}: it is damaged ({reason})')
         continue
-      # Later steps that could not be read would be in the way of saving.
-      for later in steps[: steps.index(step)]:
-        self._manager.delete(later)
-        self._read_best()
+      self._set_aside(steps[: steps.index(step)])
       counters.pop(best_lib.SCORES, None)
       return items, counters
     if steps:
@@ -271,6 +283,28 @@ class Manager:
         f'{", ".join(map(str, steps))}): start afresh in another --run_dir'
       )
     return None
+
+  def _set_aside(self, steps: Sequence[int]) -> None:
+    """Moves steps to where they are in nobody's way."""
+    if not steps:
+      return
+    aside = self._directory / DAMAGED_FOLDER
+    if jax.process_index() == 0:
+      for step in steps:
+        target, number = aside / str(step), 1
+        while target.exists():
+          target, number = aside / f'{step}.{number}', number + 1
+        try:
+          storage.move_folder(self._folder(step), target)
+        except OSError as error:
+          raise errors.CheckpointError(
+            f'{self._folder(step)} cannot be moved to {target} '
+            f'({error.strerror or error}); move or delete it, and start again'
+          ) from error
+        self._say(f'{self._folder(step)} is in {target} now')
+    start.barrier('damaged steps are set aside')
+    self._manager.reload()
+    self._read_best()
 
   def _check_shapes(
     self, folder: pathlib.Path, target: Mapping[str, Any]

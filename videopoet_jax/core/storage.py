@@ -73,6 +73,19 @@ def remove_folder(name: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def move_folder(origin: Path, target: Path) -> None:
+  """Gives a folder another name; OSError if it cannot be.
+
+  A bucket renames nothing: there its files are copied, and deleted then.
+  """
+  if is_remote(origin) or is_remote(target):
+    copy_folder(origin, target)
+    remove_folder(origin)
+    return
+  path(target).parent.mkdir(parents=True, exist_ok=True)
+  path(origin).rename(path(target))
+
+
 def copy_folder(origin: Path, target: Path, last: str = '') -> None:
   """Copies a folder's files and folders over those of another.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
+import math
 import threading
 from typing import Any
 
@@ -168,6 +169,11 @@ class LayoutReader:
     """Lets go of the open stream; a later `read` opens another."""
     self._stream.close()
 
+  def resize(self, batch_size: int) -> None:
+    """Makes global batches of another size from here on."""
+    self.batch_size = batch_size
+    self._stream.close()
+
   def read(self, batch: int) -> Batch:
     """This host's part of a global batch.
 
@@ -255,12 +261,13 @@ class TokenBatches:
       DataError: a data set is missing, or does not fill a layout.
     """
     weights = layout_weights(tasks, layouts, weights or {})
+    self._multiple = int(np.lcm(multiple, host.count))
     self._mixture = agd.Mixture(layouts, weights, schedule, seed)
     self._readers = _readers(
       tasks,
       layouts,
       directory,
-      batch_size=_sizing(tokens_per_batch, multiple, host),
+      batch_size=_sizing(tokens_per_batch, self._multiple),
       split=TRAIN,
       shuffle=True,
       seed=seed,
@@ -317,14 +324,23 @@ class TokenBatches:
     """JSON for a checkpoint: batches of each layout before the last step."""
     with self._lock:
       counts = dict(zip(self.units(), self._counts.tolist()))
-      return {'seed': self._seed, 'step': self._step, 'counts': counts}
+      return {
+        'seed': self._seed,
+        'step': self._step,
+        'counts': counts,
+        'batch_sizes': self.batch_sizes(),
+      }
 
   def restore(self, state: Mapping[str, Any]) -> None:
-    """Takes over a checkpoint's counters.
+    """Takes over a checkpoint's counters and sizes of batches.
+
+    Sizes are rounded by the number of devices, and a position is a number of
+    batches: on another number the checkpoint's sizes go on.
 
     Raises:
-      ConfigError: the run has another seed or other layouts, so it would not
-        go on where the checkpoint stopped.
+      ConfigError: the run has another seed or other layouts, or devices that
+        cannot share its batches, so it would not go on where the checkpoint
+        stopped.
     """
     theirs = dict(state['counts'])
     if state['seed'] != self._seed or set(theirs) != set(self.units()):
@@ -336,6 +352,8 @@ class TokenBatches:
         'run from it with --init_from to change the data.'
       )
     with self._lock:
+      readers = dict(zip(self.units(), self._readers, strict=True))
+      adopt_sizes(readers, state.get('batch_sizes', {}), self._multiple)
       self._step = int(state['step'])
       self._counts = np.array([theirs[name] for name in self.units()])
 
@@ -413,12 +431,40 @@ class ValidationBatches:
 
 
 def _sizing(
-  tokens_per_batch: int, multiple: int, host: Host
+  tokens_per_batch: int, multiple: int
 ) -> Callable[[layout_lib.SequenceLayout], int]:
   """Examples of a global batch of a layout."""
   return lambda layout: layout_lib.examples_per_batch(
-    layout, tokens_per_batch, int(np.lcm(multiple, host.count))
+    layout, tokens_per_batch, multiple
   )
+
+
+def adopt_sizes(
+  readers: Mapping[str, Any], saved: Mapping[str, int], multiple: int
+) -> None:
+  """Gives readers the sizes of batches that a checkpoint was trained with.
+
+  Args:
+    readers: by unit, with `batch_size` and `resize`.
+    saved: examples of a global batch by unit; empty where a checkpoint does
+      not say.
+    multiple: what every batch has to be a multiple of.
+
+  Raises:
+    ConfigError: a batch is not.
+  """
+  for name, size in saved.items():
+    if size % multiple:
+      raise errors.ConfigError(
+        f'the checkpoint was trained with batches of {size} examples of '
+        f'{name}, which {multiple} devices cannot share evenly. Go on with a '
+        f'number of devices that divides {math.gcd(*saved.values())}, or start '
+        'a new run from it with --init_from. A run that is to go on with up to '
+        'N devices begins with batch_multiple=N (prefix_lm, super_resolution).'
+      )
+  for name, size in saved.items():
+    if readers[name].batch_size != size:
+      readers[name].resize(size)
 
 
 def layout_weights(

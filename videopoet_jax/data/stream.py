@@ -67,6 +67,7 @@ class Stream:
   def close(self) -> None:
     """Lets go of the pipeline; a later `read` opens it again."""
     self._open.clear()
+    self._recent.clear()
     self._next = -1
 
 

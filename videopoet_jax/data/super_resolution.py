@@ -157,6 +157,12 @@ class UnitReader:
     part = self.batch_size // self._host.count
     return dataset.batch(part, drop_remainder=True)
 
+  def resize(self, batch_size: int) -> None:
+    """Makes global batches of another size from here on."""
+    self.batch_size = batch_size
+    self._source = self._source.replace(batch_size=batch_size)
+    self._stream.close()
+
   def read(self, number: int) -> Batch:
     """This host's part of a global batch.
 
@@ -271,7 +277,7 @@ class PairBatches:
         f'{names} and {weights}.'
       )
     self._edges = np.cumsum(shares / shares.sum())[:-1]
-    whole = int(np.lcm(multiple, host.count))
+    self._multiple = whole = int(np.lcm(multiple, host.count))
     self._readers = [
       UnitReader(
         unit,
@@ -328,16 +334,33 @@ class PairBatches:
 
   def state(self) -> dict[str, Any]:
     """JSON for a checkpoint: what must not change when the run goes on."""
+    return {**self._origin(), 'batch_sizes': self.batch_sizes()}
+
+  def _origin(self) -> dict[str, Any]:
     return {'seed': self._seed, 'units': list(self.units())}
 
+  def batch_sizes(self) -> dict[str, int]:
+    """Examples of a global batch of each unit."""
+    return {reader.unit.name: reader.batch_size for reader in self._readers}
+
   def restore(self, state: Mapping[str, Any]) -> None:
-    """ConfigError where a checkpoint was trained on other data."""
-    if dict(state) != self.state():
+    """Takes over a checkpoint's sizes of batches; see `TokenBatches`.
+
+    Raises:
+      ConfigError: it was trained on other data, or the devices cannot share
+        its batches.
+    """
+    theirs = dict(state)
+    sizes = theirs.pop('batch_sizes', {})
+    if theirs != self._origin():
       raise errors.ConfigError(
-        f'the checkpoint was trained with {dict(state)}, this run has '
-        f'{self.state()}. Start a new run from it with --init_from to change '
+        f'the checkpoint was trained with {theirs}, this run has '
+        f'{self._origin()}. Start a new run from it with --init_from to change '
         'the data.'
       )
+    with self._lock:
+      readers = dict(zip(self.units(), self._readers, strict=True))
+      batches_lib.adopt_sizes(readers, sizes, self._multiple)
 
 
 class FirstPairs:

@@ -347,7 +347,7 @@ class _Story:
       state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
       if counters.get('data') and hasattr(self.batches, 'restore'):
-        self.batches.restore(counters['data'])
+        self._restore_data(counters['data'])
       self.say(f'resuming {self.run_dir} after step {int(state.step)}')
       return state
     if init_from:
@@ -363,6 +363,17 @@ class _Story:
     return jax.jit(begin, out_shardings=self.train_step.shardings)(
       jax.random.key(self.config.seed), self.place(batch)
     )
+
+  def _restore_data(self, state: Mapping[str, Any]) -> None:
+    data: Any = self.batches
+    sizes = getattr(data, 'batch_sizes', dict[str, int])
+    own = sizes()
+    data.restore(state)
+    if sizes() != own:
+      self.say(
+        'batches keep the sizes that the run began with: '
+        f'{_listed(sizes())}; begun here they would be {_listed(own)}'
+      )
 
   def _announce(self) -> None:
     size = sum(x.size for x in jax.tree.leaves(self.train_step.state.params))
@@ -488,6 +499,10 @@ class _Story:
       },
       scores,
     )
+
+
+def _listed(sizes: Mapping[str, int]) -> str:
+  return ', '.join(f'{size} of {unit}' for unit, size in sizes.items())
 
 
 def _is_due(done: int, every: int, is_last: bool) -> bool:

@@ -24,6 +24,8 @@ from videopoet_jax.training import ledger as ledger_lib
 # sysexits.h: a temporary failure, try again. Whoever started the run does.
 EXIT_STATUS = 75
 _WINDOWS = 32
+# What the file of stacks may take before the run ends without it.
+_WRITING_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,19 +148,38 @@ class Watchdog:
       f'kind {self._ledger.kind!r}, step {self._step} of unit '
       f'{self._unit!r} begun, {self._known_done} steps known done'
     )
-    path = self._run_dir / f'hang_process{process}_step{self._step}.txt'
-    try:
-      # It writes to a file of the system only; a run's folder may be none.
-      with tempfile.TemporaryFile('w+', encoding='utf-8') as file:
-        faulthandler.dump_traceback(file, all_threads=True)
-        file.seek(0)
-        path.write_text(f'{head}\n\n{file.read()}', encoding='utf-8')
-      head += f'; stacks of all threads in {path}'
-    except OSError as error:
-      head += f'; stacks cannot be written to {path}: {error.strerror}'
+    stacks = _stacks()
+    # Said before anything is written: what hangs may be the file system.
     self._say(head)
+    path = self._run_dir / f'hang_process{process}_step{self._step}.txt'
+    written, failure = [], []
+
+    def write() -> None:
+      try:
+        path.write_text(f'{head}\n\n{stacks}', encoding='utf-8')
+        written.append(path)
+      except Exception as error:  # Of any kind, where it is a bucket.
+        failure.append(str(error))
+
+    writer = threading.Thread(target=write, name='stacks', daemon=True)
+    writer.start()
+    writer.join(_WRITING_SECONDS)
+    if written:
+      self._say(f'stacks of all threads in {path}')
+    else:
+      why = failure[0] if failure else f'nothing after {_WRITING_SECONDS:.0f} s'
+      self._say(f'stacks cannot be written to {path}: {why}\n{stacks}')
     if self._config.exit:
       self._say(f'ending with status {EXIT_STATUS}, to be started again')
       sys.stdout.flush()
       sys.stderr.flush()
       self._end(EXIT_STATUS)
+
+
+def _stacks() -> str:
+  """Where all threads are."""
+  # It writes to a file of the system only; a run's folder may be none.
+  with tempfile.TemporaryFile('w+', encoding='utf-8') as file:
+    faulthandler.dump_traceback(file, all_threads=True)
+    file.seek(0)
+    return file.read()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 from typing import Any
 
 import gin
@@ -106,6 +107,7 @@ def prefix_lm(
   layouts: Sequence[str] = (),
   task_files: Sequence[str] = (),
   tokens_per_batch: int = gin.REQUIRED,
+  batch_multiple: int = 1,
   mixture: agd.MixtureSchedule = gin.REQUIRED,
   weights: Mapping[str, float] | None = None,
   context_noise: float = 0.0,
@@ -134,6 +136,8 @@ def prefix_lm(
     task_files: tasks beside those that `load_tasks.tasks` lists;
       `--task_file` gives them.
     tokens_per_batch: positions of a global batch, the same for all layouts.
+    batch_multiple: batches hold a multiple of so many examples, and of the
+      devices: the most devices that the run may go on with later.
     mixture: how often images and videos are drawn during the run.
     weights: by layout or task name, in place of the tasks' rates.
     context_noise: see `PrefixLMTrainable`.
@@ -197,7 +201,7 @@ def prefix_lm(
     schedule=mixture,
     seed=seed,
     weights=weights,
-    multiple=jax.device_count(),
+    multiple=math.lcm(jax.device_count(), batch_multiple),
     **shared,
   )
   validation, notes = None, ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import math
 from typing import Any
 
 import gin
@@ -50,6 +51,7 @@ def super_resolution(
   units: Sequence[str] = (),
   weights: Mapping[str, float] | None = None,
   tokens_per_batch: int = gin.REQUIRED,
+  batch_multiple: int = 1,
   seed: int = 0,
   validation_batch_size: int = 16,
   validation_batches: int = 1,
@@ -74,6 +76,8 @@ def super_resolution(
     weights: how often each is drawn, by name; 1 unless given.
     tokens_per_batch: ids of the result in a global batch, the same for all
       units.
+    batch_multiple: batches hold a multiple of so many examples, and of the
+      devices: the most devices that the run may go on with later.
     seed: of the data order.
     validation_batch_size: examples of a global validation batch.
     validation_batches: batches of each unit in a validation; 0 for none.
@@ -113,7 +117,7 @@ def super_resolution(
     tokens_per_batch=tokens_per_batch,
     weights=weights,
     seed=seed,
-    multiple=jax.device_count(),
+    multiple=math.lcm(jax.device_count(), batch_multiple),
     **shared,
   )
   validation, notes = None, ()
