@@ -159,6 +159,35 @@ def test_a_scatter_on_the_sparse_cores_is_covered_likewise(cycles, waits):
   assert found.seconds == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(('after', 'waits'), [(10, True), (10**6, False)])
+def test_what_another_core_sends_begins_when_it_gets_its_operand(after, waits):
+  def worked(name, cycles):
+    return (
+      f'%{name} = f32[1000000]{{0}} negate(%p), '
+      f'backend_config={{"estimated_cycles":"{cycles}"}}'
+    )
+
+  found = _tally(
+    _entry(
+      '%p = f32[1000000]{0} parameter(0)',
+      '%s = ((), (), s32[1]) call-start(), '
+      'async_execution_thread="sparsecore", to_apply=%on_sparse_cores',
+      worked('before', 10**6),  # Covers nothing: what is sent is made here.
+      '%u = ((f32[1000000]), f32[250000]) call-update(%s, %before)',
+      worked('after', after),
+      'ROOT %d = f32[250000]{0} call-done(%u)',
+      before='%on_sparse_cores (q: f32[1000000]) -> f32[250000] {\n'
+      '  %q = f32[1000000]{0} parameter(0)\n'
+      '  ROOT %r = f32[250000]{0} reduce-scatter(%q), '
+      f'{_GATHER}\n}}, execution_thread="sparsecore"\n\n',
+    )
+  )
+  assert found.collectives['reduce-scatter', 'ici'] == pytest.approx(3e6)
+  assert (found.waited_seconds > 0.0) == waits
+  sent = max(after / _CLOCK, found.collective_seconds)
+  assert found.seconds == pytest.approx(10**6 / _CLOCK + sent)
+
+
 def _fused(name, root, *between):
   """A computation that holds a gather of channel 7, and what it ends with."""
   lines = ''.join(f'  {line}\n' for line in between)

@@ -196,23 +196,27 @@ def _activations(
   if not plan.config.scan_layers or not program.text:
     return 0
   module = hlo.parse(program.text)
-  largest = 0
-  for computation, instruction in module.walk():
-    if instruction.opcode != 'while':
-      continue
-    if module.trips(computation, instruction) != number:
-      continue
-    # Parameters have no axis of positions: three axes and more do.
-    kept = [
-      array
-      for array in instruction.arrays
-      if len(array.shape) >= 4 and array.shape[0] == number
-    ]
-    by_shape: dict[Any, int] = {}
-    for array in kept:
-      by_shape.setdefault((array.type, array.shape), array.bytes)
-    largest = max(largest, sum(by_shape.values()))
-  return largest
+  # Loops carry parameters and their gradients too, in the shapes that the
+  # program takes them in. A loop may run one layer fewer than it carries: the
+  # compiler may have put the first before it.
+  parameters = {
+    array.shape
+    for instruction in module.computations[module.entry].instructions
+    if instruction.opcode == 'parameter'
+    for array in instruction.arrays
+  }
+  return max(
+    (
+      sum(
+        array.bytes
+        for array in instruction.arrays
+        if array.shape[:1] == (number,) and array.shape not in parameters
+      )
+      for _, instruction in module.walk()
+      if instruction.opcode == 'while'
+    ),
+    default=0,
+  )
 
 
 def _collective_bytes(

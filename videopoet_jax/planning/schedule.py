@@ -15,6 +15,7 @@ import re
 from videopoet_jax.planning import hlo
 from videopoet_jax.planning import network as network_lib
 from videopoet_jax.planning import products
+from videopoet_jax.planning import traffic
 
 # Share of the peak that attention kernels reach: v5p, heads of 128.
 KERNEL_EFFICIENCY = 0.5
@@ -32,6 +33,9 @@ _CALLS = ('call', 'async-start', 'call-start')
 # Opcodes in whose called computation a collective may hide; the last is of
 # those that run on a chip's sparse cores, beside everything else.
 _HOLDERS = ('fusion', 'async-start', 'call-start')
+# What hands another core, which was started before, what it is to work on; its
+# end is waited for.
+_UPDATE = 'call-update'
 # Custom calls that open and close a chain of fusions which computes while a
 # collective proceeds; every link of it names the collective again.
 _CHAIN_START, _CHAIN_DONE = 'AsyncCollectiveStart', 'AsyncCollectiveDone'
@@ -118,10 +122,21 @@ class Scheduler:
   def _tally(self, computation: hlo.Computation) -> Tally:
     total = Tally()
     links = _Links()
+    updated = {
+      i.operands[0] for i in computation.instructions if i.opcode == _UPDATE
+    }
     for instruction in computation.instructions:
       opcode = instruction.opcode
       if opcode in _FREE:
         continue
+      if instruction.name in updated and self._source(instruction):
+        continue
+      if opcode == _UPDATE:
+        start = computation.by_name[instruction.operands[0]]
+        kind, _ = self._collective(start)
+        if kind:
+          links.send(total, self._transfer(start, kind), instruction.name)
+          continue
       across = self._network.between_slices(instruction)
       if across is not None:
         links.send(total, across, _meeting(instruction))
@@ -194,7 +209,7 @@ class Scheduler:
       return
     own = Tally(
       flops=self._flops(computation, instruction),
-      bytes=self._traffic(computation, instruction),
+      bytes=traffic.moved(self._module, computation, instruction),
       cycles=instruction.cycles,
       seconds=instruction.cycles / self._clock,
     )
@@ -277,27 +292,6 @@ class Scheduler:
         return 2.0 * number * rows * pairs * query[-1]
     return 4.0 * rows * pairs * query[-1]
 
-  def _traffic(
-    self, computation: hlo.Computation, instruction: hlo.Instruction
-  ) -> float:
-    """Bytes that one operation reads from and writes to the large memory."""
-    written = float(_large(instruction))
-    operands = computation.operands(instruction)
-    if instruction.opcode in ('dynamic-slice', 'gather', 'slice'):
-      return 2.0 * written
-    if instruction.opcode == 'dynamic-update-slice':
-      return 2.0 * _large(operands[1])
-    if instruction.opcode != 'fusion':
-      return written + sum(map(_large, operands))
-    inner = self._module.computations[instruction.called['calls']]
-    if inner.root.opcode == 'dynamic-update-slice':
-      # Written in place: only the slice moves.
-      written = float(inner.operands(inner.root)[1].bytes)
-    read = 0.0
-    for index, operand in enumerate(operands):
-      read += min(float(_large(operand)), _read(inner, index))
-    return written + read
-
 
 class _Links:
   """When what is on its way arrives, and when the next may follow it.
@@ -336,29 +330,3 @@ def _names(instruction: hlo.Instruction) -> str:
   """What an instruction and what it calls are named."""
   names = ' '.join((instruction.name, *instruction.called.values()))
   return names.replace('all-reduce-scatter', 'reduce-scatter')
-
-
-def _large(instruction: hlo.Instruction) -> int:
-  """Bytes of a result that lie in the large memory."""
-  return sum(a.bytes for a in instruction.arrays if not a.memory)
-
-
-def _read(inner: hlo.Computation, index: int) -> float:
-  """Bytes that a fusion reads of an operand: slices count as such."""
-  parameters = [i for i in inner.instructions if i.opcode == 'parameter']
-  for parameter in parameters:
-    if parameter.operand_text.strip() != str(index):
-      continue
-    users = [i for i in inner.instructions if parameter.name in i.operands]
-    if users and all(
-      user.opcode in ('dynamic-slice', 'slice', 'gather')
-      or (
-        user.opcode == 'dynamic-update-slice'
-        and user.operands[0] == parameter.name
-      )
-      for user in users
-    ):
-      return float(
-        sum(u.bytes for u in users if u.opcode != 'dynamic-update-slice')
-      )
-  return float('inf')
