@@ -152,14 +152,14 @@ check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
 check_slices "$slices" "${command[@]}"
 need kubectl "$hint"
 
-# Kubernetes replaces $(NAME) in a command, and reads $$ as one dollar sign.
+# Kubernetes replaces $(NAME) in a command and a variable, and reads $$ as one dollar sign.
 argument() {
   printf '              - %s\n' "$(yaml_string "${1//\$/\$\$}")"
 }
 
 variable() {
   printf '              - name: %s\n                value: %s\n' \
-    "$1" "$(yaml_string "$2")"
+    "$1" "$(yaml_string "${2//\$/\$\$}")"
 }
 
 node_selector() {

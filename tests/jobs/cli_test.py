@@ -1,5 +1,7 @@
 """Tests of the console command: help, unknown jobs, exit statuses."""
 
+import os
+import signal
 import subprocess
 import sys
 
@@ -57,6 +59,20 @@ def test_gin_trace_is_left_out(capsys):
 
 def test_interrupt_is_130():
   assert cli.run(_raise(KeyboardInterrupt()), []) == 130
+
+
+def test_the_first_process_of_a_container_ends_by_sigterm(monkeypatch):
+  before = signal.getsignal(signal.SIGTERM)
+  seen, ended = [], []
+  monkeypatch.setattr(os, '_exit', ended.append)
+  try:
+    cli.run(lambda argv: seen.append(signal.getsignal(signal.SIGTERM)), [])
+    assert seen == [before]
+    monkeypatch.setattr(os, 'getpid', lambda: 1)
+    cli.run(lambda argv: signal.raise_signal(signal.SIGTERM), [])
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert ended == [143]
 
 
 def test_bugs_show_their_traceback():

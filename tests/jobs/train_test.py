@@ -87,6 +87,17 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   )
   assert adapted.steps == 3
 
+  # A start that is refused leaves the run as it was.
+  kept = {
+    path: path.read_bytes()
+    for path in run_dir.rglob('*')
+    if path.is_file() and 'steps' not in path.parts
+  }
+  other = _flags(token_set, run_dir, '--gin.prefix_lm_preset.mlp_dim=40')
+  assert cli.run(train.main, other) == 2
+  assert 'is of another model' in capsys.readouterr().err
+  assert kept == {path: path.read_bytes() for path in kept}
+
 
 def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
   config.parse(FILES, _bindings(token_set))

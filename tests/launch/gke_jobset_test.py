@@ -161,8 +161,8 @@ def test_the_command_arrives_word_for_word():
 
 
 def test_environment_arrives_word_for_word():
-  found = manifest('--topology', 'v6e:2x2', '--env', 'A=b="c" d')
-  assert variables(found)['A'] == 'b="c" d'
+  found = manifest('--topology', 'v6e:2x2', '--env', 'A=b="c" $(d) $$e')
+  assert expanded(variables(found)['A']) == 'b="c" $(d) $$e'
 
 
 def _ending(found, status, disrupted=False):

@@ -30,7 +30,7 @@ def test_a_run_of_one_waits_for_nobody():
 
 
 @pytest.mark.parametrize(
-  ('mode', 'status'), [('ends', -signal.SIGTERM), ('lives', 0)]
+  ('mode', 'status'), [('ends', start.TERMINATED_STATUS), ('lives', 0)]
 )
 def test_sigterm_ends_a_job_on_several_hosts_that_asks_for_it(
   tmp_path, monkeypatch, mode, status

@@ -10,6 +10,13 @@ from videopoet_jax.core import errors
 
 Batch = dict[str, np.ndarray]
 
+# Storage that does not answer now: no fault of the data, and the run is worth
+# being started again.
+_PASSING = (
+  tf.errors.UnavailableError,
+  tf.errors.DeadlineExceededError,
+  tf.errors.AbortedError,
+)
 _KEPT = 2  # Batches that may be asked for again at no cost.
 
 
@@ -42,6 +49,7 @@ class Stream:
 
     Raises:
       DataError: something cannot be read.
+      OpError: storage does not answer.
     """
     if number in self._recent:
       # Asked for twice: to compile a program and then to train on it.
@@ -52,6 +60,9 @@ class Stream:
         dataset = dataset.with_options(_options())
         self._open[:] = [dataset.as_numpy_iterator()]
       arrays = dict(next(self._open[0]))
+    except _PASSING:
+      self.close()
+      raise
     except (tf.errors.OpError, StopIteration) as error:
       self.close()
       reason = ' '.join(str(error).split())[:400]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 import importlib
 import os
 import re
+import signal
 import sys
 
 from videopoet_jax import __version__
@@ -43,6 +44,7 @@ _GIN_TRACE = re.compile(r'\n\s+In call to configurable .*')
 
 _USER_ERROR_STATUS = 2
 _INTERRUPT_STATUS = 130  # 128 + SIGINT, as shells report it.
+_TERMINATED_STATUS = 128 + signal.SIGTERM  # Likewise.
 
 
 def usage() -> str:
@@ -72,6 +74,10 @@ def run(
     The exit status: 2 for a `UserError`, 130 for an interrupt, else what the
     job returned, 0 for None. Any other exception is a bug and passes through.
   """
+  if os.getpid() == 1:
+    # The first process of a container has no default action: a signal that
+    # comes before the job listens would be lost, or be so for good.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED_STATUS))
   try:
     return main(list(argv)) or 0
   except errors.UserError as error:

@@ -16,6 +16,8 @@ from typing import Any
 import gin
 import jax
 
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -51,6 +53,7 @@ def train(
   rules: rules_lib.Rules = rules_lib.STANDARD,
   init_from: str | os.PathLike[str] | None = None,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
+  config_text: str = '',
   say: Callable[[str], None] = print,
 ) -> loop_lib.Result:
   """Trains; needs no gin.
@@ -64,6 +67,7 @@ def train(
     rules: logical to mesh axes.
     init_from: checkpoint folder whose parameters a fresh run begins with.
     watchdog: when the run counts as hung.
+    config_text: what `config.gin` of the run's folder is to hold.
     say: takes lines for the screen.
 
   Returns:
@@ -76,7 +80,12 @@ def train(
   if jax.process_index() == 0:
     for note in parts.notes:
       say(note)
+    if (run_dir / describe.FILE_NAME).exists():
+      # Before anything of it is written over.
+      manager.check_description(run_dir, parts.trainable.describe())
     copy_folders(parts.folders, run_dir)
+    if config_text:
+      (run_dir / CONFIG_FILE).write_text(config_text)
   result = loop_lib.run(
     parts.trainable,
     parts.batches,
@@ -132,9 +141,6 @@ def _train(
   rules: Any = rules_lib.STANDARD,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
 ) -> loop_lib.Result:
-  # The configuration travels with the run, to be read and to be repeated.
-  if jax.process_index() == 0:
-    (storage.path(run_dir) / CONFIG_FILE).write_text(config_lib.text())
   return train(
     parts=parts,
     run_dir=run_dir,
@@ -144,6 +150,8 @@ def _train(
     rules=rules,
     init_from=init_from,
     watchdog=watchdog,
+    # It travels with the run, to be read and to be repeated.
+    config_text=config_lib.text(),
     say=say,
   )
 

@@ -147,6 +147,27 @@ def batch_sharding(
   return jax.sharding.NamedSharding(mesh, spec)
 
 
+def check_hosts(mesh: jax.sharding.Mesh, rules: Rules = STANDARD) -> None:
+  """Raises MeshError where hosts would have to hold the same rows of a batch.
+
+  Every host reads rows of its own, so that an axis which does not split the
+  batch has to lie within a host.
+  """
+  sharding = batch_sharding(mesh, rules)
+  rows: dict[int, set[int]] = {}
+  device: Any
+  for device, index in sharding.devices_indices_map((mesh.size,)).items():
+    start, stop, _ = index[0].indices(mesh.size)
+    rows.setdefault(device.process_index, set()).update(range(start, stop))
+  if sum(map(len, rows.values())) > mesh.size:
+    axes = ', '.join(f'{name}={size}' for name, size in mesh.shape.items())
+    raise errors.MeshError(
+      f'on the mesh {axes} hosts of {mesh.size // len(rows)} devices would '
+      'share rows of a batch, and each reads rows of its own: set MeshConfig '
+      'so that tensor x sequence lie within a host, or split parameters by fsdp'
+    )
+
+
 def check_batch(
   size: int, mesh: jax.sharding.Mesh, rules: Rules = STANDARD
 ) -> None:

@@ -13,6 +13,8 @@ from videopoet_jax.core import errors
 
 # As long as a host may compile, or read a checkpoint, longer than another.
 _PATIENCE_SECONDS = 3600
+# What shells report of a process that SIGTERM ended.
+TERMINATED_STATUS = 128 + signal.SIGTERM
 _VARIABLES = ('COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID')
 
 
@@ -100,9 +102,10 @@ def end_by_sigterm() -> None:
 
   JAX takes the signal on several hosts, to tell training of it; a job that
   keeps all that it finishes has nothing to save, and would go on until it is
-  killed.
+  killed. A handler and not the default action, which the first process of a
+  container does not have.
   """
-  signal.signal(signal.SIGTERM, signal.SIG_DFL)
+  signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED_STATUS))
 
 
 def _dispatch_in_order() -> None:

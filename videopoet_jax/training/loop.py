@@ -319,6 +319,7 @@ class _Story:
   def _restore_or_begin(
     self, init_from: str | os.PathLike[str] | None
   ) -> state_lib.TrainState:
+    rules_lib.check_hosts(self.mesh, self.rules)
     batch = self.batches.batch(0)
     size = len(next(iter(batch.values()))) * jax.process_count()
     rules_lib.check_batch(size, self.mesh, self.rules)
