@@ -127,10 +127,22 @@ create() {
   send "${resources[@]}" create "${arguments[@]}"
 }
 
-# ACTIVE, WAITING_FOR_RESOURCES, SUSPENDED, ...; nothing where there is none.
+# ACTIVE, WAITING_FOR_RESOURCES, SUSPENDED, ...; nothing where there is none. A
+# question that is not answered is asked again: it does not say that there is
+# none, and a job may be running.
 state() {
-  "${resources[@]}" describe "$name" "${where[@]}" \
-    --format 'value(state.state)' 2>/dev/null || true
+  local found
+  while true; do
+    if found=$("${resources[@]}" describe "$name" "${where[@]}" \
+      --format 'value(state.state)' 2>&1); then
+      # The last line: warnings may stand before it.
+      printf '%s\n' "${found##*$'\n'}"
+      return
+    fi
+    [[ $found != *NOT_FOUND* ]] || return 0
+    note "$name cannot be looked at, asking again: ${found##*$'\n'}"
+    sleep "$poll_seconds"
+  done
 }
 
 delete() {

@@ -102,7 +102,7 @@ line=$(shell_words "${command[@]}")
 
 arguments=("${where[@]}" --tpu-type "$xpk_type" --num-slices "$slices"
   --docker-image "$image" --docker-name videopoet --priority "$priority"
-  --max-restarts "$max_restarts" --restart-on-exit-codes 1,75
+  --max-restarts "$max_restarts" --restart-on-exit-codes '1,75'
   --termination-grace-period-seconds "$grace_seconds")
 ((hosts * slices == 1)) || arguments+=(--env COORDINATOR_ADDRESS=auto)
 arguments+=(--env 'JAX_PLATFORMS=tpu,cpu')

@@ -113,6 +113,15 @@ case "$*" in
 *create*) echo WAITING_FOR_RESOURCES >"$folder/state" ;;
 *delete*) rm "$folder/state" ;;
 *describe*)
+  if [[ -e $folder/state && -e $folder/follow && $(count look) == [13] ]]; then
+    echo 'ERROR: the service is unavailable' >&2
+    exit 1
+  fi
+  if [[ ! -e $folder/state ]]; then
+    echo 'ERROR: NOT_FOUND: no such thing' >&2
+    exit 1
+  fi
+  echo 'WARNING: there is a newer version' >&2
   cat "$folder/state"
   sed -i s/WAITING_FOR_RESOURCES/ACTIVE/ "$folder/state"
   ;;
@@ -152,6 +161,8 @@ def test_a_preempted_queued_resource_is_asked_for_again(tmp_path, monkeypatch):
     'docker wait', 'docker wait',  # A lost connection, then status 143.
     'docker run', 'docker wait',
   ]  # fmt: skip
+  # A question without an answer is no answer.
+  assert done.stderr.count('cannot be looked at') == 2
 
 
 def test_a_mistake_in_the_command_is_not_repeated(tmp_path, monkeypatch):
