@@ -153,6 +153,19 @@ def test_a_mistake_is_one_line_and_status_2(
   assert re.search(message, lines[0]), printed
 
 
+def test_a_run_that_stays_not_finite_is_not_started_again(
+  tmp_path, capsys, monkeypatch
+):
+  def diverge(*args, **options):
+    raise FloatingPointError('20 steps in a row were not finite')
+
+  monkeypatch.setattr(train, 'from_gin', diverge)
+  flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
+  # Launchers repeat every status but this one.
+  assert cli.run(train.main, flags) == 2
+  assert 'training stopped: 20 steps' in capsys.readouterr().err
+
+
 def test_required_things_are_asked_for(tmp_path, capsys):
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   assert cli.run(train.main, flags) == 2

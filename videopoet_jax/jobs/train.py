@@ -231,8 +231,8 @@ def main(argv: Sequence[str]) -> int:
       init_from=flags.init_from,
     )
   except FloatingPointError as error:
-    print(f'training stopped: {error}', file=sys.stderr)
-    return 1
+    # Started again it would come to the same steps.
+    raise errors.ConfigError(f'training stopped: {error}') from error
   return 128 + result.signal if result.signal else 0
 
 
