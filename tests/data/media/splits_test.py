@@ -2,6 +2,7 @@
 
 import itertools
 
+from hypothesis import example
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ _COUNTS = st.dictionaries(
 
 @settings(deadline=None)
 @given(_COUNTS, st.floats(0.0, 0.5))
+@example({'a': 207, 'b': 263}, 0.4375)  # Blocks that nearly touch.
 def test_properties(counts, share):
   found = splits.assign_splits(counts, share)
   assert {s: len(marks) for s, marks in found.items()} == counts

@@ -49,7 +49,8 @@ def assign_splits(
 def _blocks(count: int, wanted: int) -> list[str | None]:
   """Marks `wanted` of `count` clips as evenly spread validation blocks."""
   marks: list[str | None] = ['train'] * count
-  num_blocks = max(1, round(wanted / _BLOCK_CLIPS))
+  # As many as leave a clip between them, and one more for rounding.
+  num_blocks = max(1, min(round(wanted / _BLOCK_CLIPS), (count - wanted) // 2))
   gap = 1 if count >= _MIN_CLIPS_FOR_GAPS else 0
   for block in range(num_blocks):
     # The sizes differ by at most one and add up to what is wanted.
