@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 
 from tests.training import processes
+from videopoet_jax.core import termination
 from videopoet_jax.parallel import start
 
 # Joins a run of several hosts (of one process), as jobs do.
 _JOB = """
 import sys, time
+from videopoet_jax.core import termination
 from videopoet_jax.parallel import start
 start.initialize(start.from_environment())
 if sys.argv[1] == 'ends':
-  start.end_by_sigterm()
+  termination.end_by_sigterm()
 print('ready', flush=True)
 time.sleep(3)
 """
@@ -30,7 +32,7 @@ def test_a_run_of_one_waits_for_nobody():
 
 
 @pytest.mark.parametrize(
-  ('mode', 'status'), [('ends', start.TERMINATED_STATUS), ('lives', 0)]
+  ('mode', 'status'), [('ends', termination.STATUS), ('lives', 0)]
 )
 def test_sigterm_ends_a_job_on_several_hosts_that_asks_for_it(
   tmp_path, monkeypatch, mode, status

@@ -137,20 +137,29 @@ def test_a_started_gather_is_covered_by_what_runs_between(cycles, waits):
   assert found.seconds == pytest.approx(expected)
 
 
+# A scatter that runs on the sparse cores, and what starts it there.
+_ON_SPARSE_CORES = (
+  '%on_sparse_cores (q: f32[1000000]) -> f32[250000] {\n'
+  '  %q = f32[1000000]{0} parameter(0)\n'
+  '  ROOT %r = f32[250000]{0} reduce-scatter(%q), '
+  f'{_GATHER}\n}}, execution_thread="sparsecore"\n\n'
+)
+_SCATTER_START = (
+  '%s = ((), (), s32[1]) call-start(), '
+  'async_execution_thread="sparsecore", to_apply=%on_sparse_cores'
+)
+
+
 @pytest.mark.parametrize(('cycles', 'waits'), [(10, True), (10**6, False)])
 def test_a_scatter_on_the_sparse_cores_is_covered_likewise(cycles, waits):
   found = _tally(
     _entry(
       '%p = f32[1000000]{0} parameter(0)',
-      '%s = ((), (), s32[1]) call-start(), '
-      'async_execution_thread="sparsecore", to_apply=%on_sparse_cores',
+      _SCATTER_START,
       '%n = f32[1000000]{0} negate(%p), '
       f'backend_config={{"estimated_cycles":"{cycles}"}}',
       'ROOT %d = f32[250000]{0} call-done(%s)',
-      before='%on_sparse_cores (q: f32[1000000]) -> f32[250000] {\n'
-      '  %q = f32[1000000]{0} parameter(0)\n'
-      '  ROOT %r = f32[250000]{0} reduce-scatter(%q), '
-      f'{_GATHER}\n}}, execution_thread="sparsecore"\n\n',
+      before=_ON_SPARSE_CORES,
     )
   )
   assert found.collectives['reduce-scatter', 'ici'] == pytest.approx(3e6)
@@ -170,16 +179,12 @@ def test_what_another_core_sends_begins_when_it_gets_its_operand(after, waits):
   found = _tally(
     _entry(
       '%p = f32[1000000]{0} parameter(0)',
-      '%s = ((), (), s32[1]) call-start(), '
-      'async_execution_thread="sparsecore", to_apply=%on_sparse_cores',
+      _SCATTER_START,
       worked('before', 10**6),  # Covers nothing: what is sent is made here.
       '%u = ((f32[1000000]), f32[250000]) call-update(%s, %before)',
       worked('after', after),
       'ROOT %d = f32[250000]{0} call-done(%u)',
-      before='%on_sparse_cores (q: f32[1000000]) -> f32[250000] {\n'
-      '  %q = f32[1000000]{0} parameter(0)\n'
-      '  ROOT %r = f32[250000]{0} reduce-scatter(%q), '
-      f'{_GATHER}\n}}, execution_thread="sparsecore"\n\n',
+      before=_ON_SPARSE_CORES,
     )
   )
   assert found.collectives['reduce-scatter', 'ici'] == pytest.approx(3e6)

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 import importlib
 import os
 import re
-import signal
 import sys
 
 from videopoet_jax import __version__
 from videopoet_jax.core import errors
+from videopoet_jax.core import termination
 
 # Job name -> (module below videopoet_jax.jobs, one line of help). The module of
 # `tokenize` has another name: a file tokenize.py run as a script would shadow
@@ -44,7 +44,6 @@ _GIN_TRACE = re.compile(r'\n\s+In call to configurable .*')
 
 _USER_ERROR_STATUS = 2
 _INTERRUPT_STATUS = 130  # 128 + SIGINT, as shells report it.
-_TERMINATED_STATUS = 128 + signal.SIGTERM  # Likewise.
 
 
 def usage() -> str:
@@ -77,7 +76,7 @@ def run(
   if os.getpid() == 1:
     # The first process of a container has no default action: a signal that
     # comes before the job listens would be lost, or be so for good.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(_TERMINATED_STATUS))
+    termination.end_by_sigterm()
   try:
     return main(list(argv)) or 0
   except errors.UserError as error:

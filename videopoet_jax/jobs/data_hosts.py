@@ -22,6 +22,7 @@ import zlib
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
+from videopoet_jax.core import termination
 from videopoet_jax.data import pieces as pieces_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.parallel import start
@@ -32,7 +33,6 @@ _SETTINGS = 'data settings'
 _LOOK_SECONDS = 1.0
 _REMOTE_LOOK_SECONDS = 10.0
 _BUG_STATUS = 1
-_STOPPED_STATUS = 128 + signal.SIGTERM
 
 
 @dataclasses.dataclass
@@ -139,7 +139,7 @@ def run(body: Callable[[Hosts], int]) -> int:
     status = cli.run(watched, ())
   except _StoppedError as stopped:
     print(stopped, file=sys.stderr)
-    status = _STOPPED_STATUS
+    status = termination.STATUS
   except Exception:
     traceback.print_exc()
     status = _BUG_STATUS

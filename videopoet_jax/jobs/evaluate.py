@@ -27,6 +27,7 @@ from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
+from videopoet_jax.core import termination
 from videopoet_jax.evaluation import compare
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import results as results_lib
@@ -304,7 +305,7 @@ def main(argv: Sequence[str]) -> int:
     raise errors.ConfigError('give --protocol NAME or FILE.gin.')
   files = [protocol_file(flags.protocol)] if flags.protocol else []
   start.initialize(start.from_environment())
-  start.end_by_sigterm()
+  termination.end_by_sigterm()
   given = {
     name: getattr(flags, name)
     for name in (

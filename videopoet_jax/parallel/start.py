@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 import dataclasses
 import os
-import signal
 from typing import Any
 
 import jax
@@ -13,8 +12,6 @@ from videopoet_jax.core import errors
 
 # As long as a host may compile, or read a checkpoint, longer than another.
 _PATIENCE_SECONDS = 3600
-# What shells report of a process that SIGTERM ended.
-TERMINATED_STATUS = 128 + signal.SIGTERM
 _VARIABLES = ('COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID')
 
 
@@ -95,17 +92,6 @@ def initialize(config: HostConfig) -> None:
   jax.distributed.initialize(
     config.coordinator, config.num_processes, config.process_id
   )
-
-
-def end_by_sigterm() -> None:
-  """Lets SIGTERM end this process, as if it were a run of one.
-
-  JAX takes the signal on several hosts, to tell training of it; a job that
-  keeps all that it finishes has nothing to save, and would go on until it is
-  killed. A handler and not the default action, which the first process of a
-  container does not have.
-  """
-  signal.signal(signal.SIGTERM, lambda *_: os._exit(TERMINATED_STATUS))
 
 
 def _dispatch_in_order() -> None:
