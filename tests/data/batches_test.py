@@ -104,11 +104,14 @@ def test_batches_keep_their_sizes_on_another_number_of_devices(run):
 @pytest.mark.parametrize('count', [2, 4])
 def test_hosts_read_parts_of_one_global_batch(run, count):
   alone = run(multiple=4)
-  hosts = [
-    run(multiple=4, host=batches.Host(index, count)) for index in range(count)
-  ]
+  hosts = [run(multiple=4) for _ in range(count)]
+  hosts[0].batch(0)  # What was read before does not matter.
+  for index, host in enumerate(hosts):
+    host.read_part(index, count)
   for step in (0, 1, 5):
     parts = [host.batch(step) for host in hosts]
+    unit = alone.unit_at(step)
+    assert {len(part['tokens']) for part in parts} == {hosts[0].rows(unit)}
     whole = {
       name: np.concatenate([part[name] for part in parts])
       for name in ('tokens', 'visible')

@@ -92,15 +92,6 @@ def test_layers_constraints_mean_the_mesh_in_use():
   assert jax.jit(function)(np.ones((8, 6), np.float32)).shape == (8, 6)
 
 
-def test_host_slices_cover_the_batch_once():
-  parts = [start.host_slice(12, process, 3) for process in range(3)]
-  rows = np.concatenate([np.arange(12)[part] for part in parts])
-  np.testing.assert_array_equal(rows, np.arange(12))
-  assert start.host_slice(5) == slice(0, 5)
-  with pytest.raises(errors.MeshError, match='multiple of 3'):
-    start.host_slice(10, 0, 3)
-
-
 def test_hosts_are_read_from_the_environment():
   assert start.from_environment({}) == start.HostConfig()
   whole = {

@@ -15,6 +15,7 @@ from tests.training import tiny
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import errors
 from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules
 from videopoet_jax.training import loop
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
@@ -244,6 +245,28 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 def test_a_mesh_that_does_not_divide_the_batch(tmp_path):
   with pytest.raises(errors.MeshError, match='multiple of 8'):
     _run(tmp_path, batches=tiny.TinyBatches(size=6), mesh=mesh_lib.MeshConfig())
+
+
+class _Reader(tiny.TinyBatches):
+  """Batches that can be read in parts, and remember which was asked for."""
+
+  asked: tuple[tuple[int, int], ...] = ()
+
+  def read_part(self, index, count):
+    _Reader.asked += ((index, count),)
+
+
+def test_hosts_that_hold_the_same_rows_read_the_same_part(
+  tmp_path, monkeypatch
+):
+  # One host that holds half of a batch: two would.
+  monkeypatch.setattr(rules, 'part_of_batch', lambda mesh, rules: (1, 2))
+  with pytest.raises(errors.MeshError, match='TinyBatches has no .*read_part'):
+    _run(tmp_path / 'refused')
+  assert not list((tmp_path / 'refused').glob('steps/*'))
+  monkeypatch.undo()
+  _run(tmp_path / 'read', batches=_Reader())
+  assert _Reader.asked == ((0, 1),)
 
 
 def test_checkpoint_holds_its_counters_and_loads_for_inference(

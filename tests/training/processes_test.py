@@ -68,6 +68,10 @@ def test_two_processes_are_as_one_and_one_killed_goes_on(tmp_path, whole):
     (2, 2, {'data': 2, 'fsdp': 2}),
     (4, 1, _SHARDED),
     (4, 2, {'data': 4, 'tensor': 2}),
+    # Hosts that read the same rows.
+    (2, 1, {'data': 1, 'tensor': 2}),
+    (4, 1, {'data': 1, 'fsdp': 2, 'tensor': 2}),
+    (2, 2, {'data': 1, 'fsdp': 1, 'sequence': 2, 'tensor': 2}),
   ],
 )
 def test_processes_equal_one(tmp_path, whole, count, devices, mesh):
@@ -110,13 +114,16 @@ def test_many_saves_beside_steps(tmp_path):
 
 
 @pytest.mark.multi_process
-def test_the_language_model_on_two_processes(tmp_path):
+@pytest.mark.parametrize('mesh', [{}, {'data': 1, 'tensor': 2}])
+def test_the_language_model_on_two_processes(tmp_path, mesh):
   tokens = token_set.write(tmp_path / 'tokens')
   flags = token_set.train_flags(tokens, steps=12)
 
   def train(name, count, devices):
+    mesh_flags = [f'--gin.MeshConfig.{axis}={n}' for axis, n in mesh.items()]
     run_dir = tmp_path / name
-    command = ['videopoet_jax.jobs.train', *flags, '--run_dir', str(run_dir)]
+    command = ['videopoet_jax.jobs.train', *flags, *mesh_flags]
+    command += ['--run_dir', str(run_dir)]
     return run_dir, processes.start(command, processes=count, devices=devices)
 
   run_dir, process = train('one', 0, 2)

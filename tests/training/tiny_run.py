@@ -33,7 +33,20 @@ OPTIMIZER = optimizers.OptimizerConfig(
 )
 
 
-class HostBatches(tiny.TinyBatches):
+class Part:
+  """Which rows of every batch this host reads."""
+
+  index, count = 0, 1
+
+  def read_part(self, index, count):
+    Part.index, Part.count = index, count
+
+  def rows(self, size):
+    share = size // self.count
+    return slice(self.index * share, (self.index + 1) * share)
+
+
+class HostBatches(Part, tiny.TinyBatches):
   """This host's rows of the tiny batches."""
 
   pause = 0.0
@@ -42,16 +55,16 @@ class HostBatches(tiny.TinyBatches):
   def batch(self, step):
     time.sleep(self.pause)
     whole = super().batch(step)
-    rows = start.host_slice(self.size)
+    rows = self.rows(self.size)
     return {name: x[rows].astype(self.dtype) for name, x in whole.items()}
 
 
-class Validation(tiny.TinyValidation):
+class Validation(Part, tiny.TinyValidation):
   """This host's rows of the tiny validation batches."""
 
   def batches(self, unit):
     return [
-      {name: x[start.host_slice(len(x))] for name, x in batch.items()}
+      {name: x[self.rows(len(x))] for name, x in batch.items()}
       for batch in super().batches(unit)
     ]
 

@@ -1,7 +1,6 @@
 """Batches of tokens for the language model, as pure functions of the step."""
 
 from collections.abc import Callable, Mapping, Sequence
-import dataclasses
 import math
 import threading
 from typing import Any
@@ -26,27 +25,8 @@ TRAIN = 'train'
 VALIDATION = 'validation'
 
 Batch = stream_lib.Batch
-
-
-@dataclasses.dataclass(frozen=True)
-class Host:
-  """Which part of every global batch is read here.
-
-  Attributes:
-    index: of this host.
-    count: number of hosts.
-  """
-
-  index: int = 0
-  count: int = 1
-
-
-SINGLE_HOST = Host()
-
-
-def shard(host: Host) -> seqio.ShardInfo:
-  """The same, as SeqIO calls it."""
-  return seqio.ShardInfo(index=host.index, num_shards=host.count)
+# What a reader reads of every batch until `read_part` says otherwise.
+WHOLE = seqio.ShardInfo(index=0, num_shards=1)
 
 
 def with_text(layout: layout_lib.SequenceLayout) -> bool:
@@ -71,7 +51,6 @@ class LayoutReader:
     split: str,
     shuffle: bool,
     seed: int,
-    host: Host,
     drop: Mapping[str, float],
     text_embeddings: bool = False,
     own_steps: bool = True,
@@ -86,7 +65,6 @@ class LayoutReader:
       split: of the data set.
       shuffle: whether the stream is permuted.
       seed: of the order and of what is dropped.
-      host: whose part is read.
       drop: see `converter.LayoutFeatureConverter`.
       text_embeddings: whether batches of a layout with text carry the feature
         of that name.
@@ -102,7 +80,7 @@ class LayoutReader:
     self._split = split
     self._shuffle = shuffle
     self._seed = seed
-    self._host = host
+    self._shard = WHOLE
     text_embeddings = text_embeddings and with_text(layout)
     passthrough = {source_lib.POSITION: converter_lib.Spec(tf.int64, rank=0)}
     if text_embeddings:
@@ -156,17 +134,22 @@ class LayoutReader:
       dataset_split=self._split,
       shuffle=self._shuffle,
       seed=self._seed,
-      shard_info=shard(self._host),
+      shard_info=self._shard,
       trim_output_features=False,
       verbose=False,
     )
 
   def _open(self, start: int) -> tf.data.Dataset:
-    part = self.batch_size // self._host.count
+    part = self.batch_size // self._shard.num_shards
     return self.dataset(start).batch(part, drop_remainder=True)
 
   def close(self) -> None:
     """Lets go of the open stream; a later `read` opens another."""
+    self._stream.close()
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    self._shard = seqio.ShardInfo(index, count)
     self._stream.close()
 
   def resize(self, batch_size: int) -> None:
@@ -195,7 +178,7 @@ class LayoutReader:
   def _check(self, arrays: Batch, batch: int) -> None:
     positions = arrays.pop(source_lib.POSITION)
     expected = source_lib.host_positions(
-      batch, self.batch_size, self._host.index, self._host.count
+      batch, self.batch_size, self._shard.index, self._shard.num_shards
     )
     if not np.array_equal(positions, expected):
       raise errors.DataError(
@@ -235,7 +218,6 @@ class TokenBatches:
     seed: int = 0,
     text: str = preprocessors_lib.BYTES,
     weights: Mapping[str, float] | None = None,
-    host: Host = SINGLE_HOST,
     multiple: int = 1,
     text_embeddings: bool = False,
   ) -> None:
@@ -251,8 +233,7 @@ class TokenBatches:
       text: the text tokenizer, `bytes` or the path of a SentencePiece model.
       weights: by layout name or by task name; what is not named has its
         task's rate, divided among the task's layouts.
-      host: whose part is read.
-      multiple: global batches are a multiple of this, and of the hosts.
+      multiple: global batches are a multiple of this, such as the devices.
       text_embeddings: whether batches carry stored text embeddings, which
         then also tell the used slots; `text` does not matter.
 
@@ -261,7 +242,7 @@ class TokenBatches:
       DataError: a data set is missing, or does not fill a layout.
     """
     weights = layout_weights(tasks, layouts, weights or {})
-    self._multiple = int(np.lcm(multiple, host.count))
+    self._multiple = multiple
     self._mixture = agd.Mixture(layouts, weights, schedule, seed)
     self._readers = _readers(
       tasks,
@@ -271,10 +252,10 @@ class TokenBatches:
       split=TRAIN,
       shuffle=True,
       seed=seed,
-      host=host,
       text=text,
       text_embeddings=text_embeddings,
     )
+    self._parts = 1
     self._seed = seed
     self._lock = threading.Lock()
     self._step = 0
@@ -291,6 +272,17 @@ class TokenBatches:
   def unit_at(self, step: int) -> str:
     """Name of the layout that a step trains."""
     return self._mixture.layouts[self._mixture.at(step)].name
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    with self._lock:
+      self._parts = count
+      for reader in self._readers:
+        reader.read_part(index, count)
+
+  def rows(self, unit: str) -> int:
+    """Examples of this host's part of a batch of a layout."""
+    return self.batch_sizes()[unit] // self._parts
 
   def batch_sizes(self) -> dict[str, int]:
     """Examples of a global batch of each layout."""
@@ -375,7 +367,6 @@ class ValidationBatches:
     batches: int = 1,
     split: str = VALIDATION,
     text: str = preprocessors_lib.BYTES,
-    host: Host = SINGLE_HOST,
     text_embeddings: bool = False,
   ) -> None:
     """See `TokenBatches`; nothing is dropped from conditions here.
@@ -391,7 +382,6 @@ class ValidationBatches:
       batches: of each layout.
       split: of the data set.
       text: the text tokenizer.
-      host: whose part is read.
       text_embeddings: whether batches carry stored text embeddings.
     """
     self._number = batches
@@ -403,7 +393,6 @@ class ValidationBatches:
       split=split,
       shuffle=False,
       seed=0,
-      host=host,
       text=text,
       text_embeddings=text_embeddings,
       dropping=False,
@@ -413,6 +402,12 @@ class ValidationBatches:
       r.layout.name for r in readers if r not in self._readers
     )
     self._kept: dict[str, tuple[Batch, ...]] = {}
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    for reader in self._readers:
+      reader.read_part(index, count)
+    self._kept = {}
 
   def units(self) -> tuple[str, ...]:
     return tuple(reader.layout.name for reader in self._readers)
@@ -504,7 +499,6 @@ def _readers(
   split: str,
   shuffle: bool,
   seed: int,
-  host: Host,
   text: str,
   text_embeddings: bool,
   dropping: bool = True,
@@ -525,7 +519,6 @@ def _readers(
         split=split,
         shuffle=shuffle,
         seed=seed,
-        host=host,
         drop=dict(task.drop) if dropping else {},
         text_embeddings=text_embeddings,
         own_steps=bool(task.preprocessors),

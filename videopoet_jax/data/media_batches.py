@@ -6,6 +6,7 @@ import threading
 
 import gin
 import numpy as np
+import seqio
 import tensorflow as tf
 
 from videopoet_jax.core import errors
@@ -88,7 +89,6 @@ class MediaBatches:
     split: str = batches_lib.TRAIN,
     seed: int = 0,
     mixture: ClipMixture = ClipMixture(),
-    host: batches_lib.Host = batches_lib.SINGLE_HOST,
     shuffle: bool = True,
   ) -> None:
     """Opens the data set.
@@ -100,7 +100,6 @@ class MediaBatches:
       split: of the data set.
       seed: of the order and the mixture.
       mixture: of the clips; sound is always as it is.
-      host: whose part is read.
       shuffle: False for validation: the order on disk.
 
     Raises:
@@ -109,7 +108,7 @@ class MediaBatches:
     self._seed = permutation.fold(seed, 'media')
     self._feature = feature
     self._mixture = mixture if feature == VIDEO else ClipMixture()
-    self._host = host
+    self._shard = batches_lib.WHOLE
     self._batch_size = batch_size
     features = [feature]
     if self._mixture.structure_share:
@@ -134,6 +133,12 @@ class MediaBatches:
     self._stream = stream_lib.Stream(self._open, f'{feature} of {directory}')
     self._lock = threading.Lock()
 
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    with self._lock:
+      self._shard = seqio.ShardInfo(index, count)
+      self._stream.close()
+
   def units(self) -> tuple[str, ...]:
     return (CLIP, IMAGE) if self._mixture.image_share else (CLIP,)
 
@@ -155,9 +160,9 @@ class MediaBatches:
   def _open(self, start: int) -> tf.data.Dataset:
     split, seed, shuffle = self._order
     dataset = self._source.replace(start=start).get_dataset(
-      split, shuffle, seed, batches_lib.shard(self._host)
+      split, shuffle, seed, self._shard
     )
-    part = self._batch_size // self._host.count
+    part = self._batch_size // self._shard.num_shards
     return dataset.batch(part, drop_remainder=True)
 
   def _make(

@@ -75,7 +75,6 @@ class UnitReader:
     split: str,
     shuffle: bool,
     seed: int,
-    host: batches_lib.Host,
   ) -> None:
     """Checks that the clips fill the unit; reads nothing yet.
 
@@ -88,13 +87,12 @@ class UnitReader:
       split: of the data set.
       shuffle: whether the stream is permuted.
       seed: of order and cuts.
-      host: whose part is read.
 
     Raises:
       DataError: the data set cannot be read, or its clips do not fill the unit.
     """
     self.unit, self.batch_size = unit, batch_size
-    self._text, self._host = text, host
+    self._text, self._shard = text, batches_lib.WHOLE
     self._order = (split, seed, shuffle)
     self._check_fits(info, directory)
     assert info.visual is not None and info.low is not None
@@ -130,7 +128,7 @@ class UnitReader:
 
   def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
     """Shape and dtype of each array of this host's part of a batch."""
-    rows = self.batch_size // self._host.count
+    rows = self.batch_size // self._shard.num_shards
     slots = self._text.slots
     found: dict[str, tuple[tuple[int, ...], Any]] = {
       'video_tokens': ((rows, *self._latent), np.int32),
@@ -151,11 +149,16 @@ class UnitReader:
         split,
         shuffle,
         seed,
-        seqio.ShardInfo(self._host.index, self._host.count),
+        self._shard,
       )
     )
-    part = self.batch_size // self._host.count
+    part = self.batch_size // self._shard.num_shards
     return dataset.batch(part, drop_remainder=True)
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    self._shard = seqio.ShardInfo(index, count)
+    self._stream.close()
 
   def resize(self, batch_size: int) -> None:
     """Makes global batches of another size from here on."""
@@ -238,7 +241,6 @@ class PairBatches:
     tokens_per_batch: int,
     weights: Mapping[str, float] | None = None,
     seed: int = 0,
-    host: batches_lib.Host = batches_lib.SINGLE_HOST,
     multiple: int = 1,
   ) -> None:
     """Checks everything that can be checked before the first step.
@@ -252,8 +254,7 @@ class PairBatches:
       weights: how often a unit is drawn, by name, in proportion; 1 unless
         given.
       seed: of draws, order and cuts.
-      host: whose part is read.
-      multiple: global batches are a multiple of this, and of the hosts.
+      multiple: global batches are a multiple of this, such as the devices.
 
     Raises:
       ConfigError: a weight names no unit of the run, or there is no unit.
@@ -277,18 +278,19 @@ class PairBatches:
         f'{names} and {weights}.'
       )
     self._edges = np.cumsum(shares / shares.sum())[:-1]
-    self._multiple = whole = int(np.lcm(multiple, host.count))
+    self._multiple = multiple
     self._readers = [
       UnitReader(
         unit,
         info,
         directory,
         text,
-        batch_size=_examples(unit.latent(info.visual), tokens_per_batch, whole),
+        batch_size=_examples(
+          unit.latent(info.visual), tokens_per_batch, multiple
+        ),
         split=batches_lib.TRAIN,
         shuffle=True,
         seed=seed,
-        host=host,
       )
       for unit in units
     ]
@@ -300,6 +302,12 @@ class PairBatches:
   def units(self) -> tuple[str, ...]:
     """Names: each is compiled once."""
     return tuple(reader.unit.name for reader in self._readers)
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    with self._lock:
+      for reader in self._readers:
+        reader.read_part(index, count)
 
   def _draw(self, start: int, stop: int) -> np.ndarray:
     drawn = permutation.uniform(self._key, np.arange(start, stop))
@@ -375,7 +383,6 @@ class FirstPairs:
     batch_size: int,
     batches: int = 1,
     split: str = batches_lib.VALIDATION,
-    host: batches_lib.Host = batches_lib.SINGLE_HOST,
   ) -> None:
     """See `PairBatches`; frames that are cut are cut in their middle.
 
@@ -386,18 +393,23 @@ class FirstPairs:
       batch_size: examples of a global batch.
       batches: of each unit.
       split: of the data set.
-      host: whose part is read.
     """
     info = tokens_lib.check_pairs(directory)
     self._number = batches
     self._readers = {
       unit.name: UnitReader(
         unit, info, directory, text,
-        batch_size=batch_size, split=split, shuffle=False, seed=0, host=host,
+        batch_size=batch_size, split=split, shuffle=False, seed=0,
       )
       for unit in units
     }  # fmt: skip
     self._kept: dict[str, tuple[Batch, ...]] = {}
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    for reader in self._readers.values():
+      reader.read_part(index, count)
+    self._kept = {}
 
   def units(self) -> tuple[str, ...]:
     return tuple(self._readers)
@@ -414,6 +426,6 @@ class FirstPairs:
 def _examples(
   latent: tuple[int, int, int], tokens_per_batch: int, multiple: int
 ) -> int:
-  """Examples of a global batch, at least one of each device and host."""
+  """Examples of a global batch, at least one of each device."""
   rows = tokens_per_batch // int(np.prod(latent))
   return max(rows // multiple, 1) * multiple

@@ -147,25 +147,39 @@ def batch_sharding(
   return jax.sharding.NamedSharding(mesh, spec)
 
 
-def check_hosts(mesh: jax.sharding.Mesh, rules: Rules = STANDARD) -> None:
-  """Raises MeshError where hosts would have to hold the same rows of a batch.
+def part_of_batch(
+  mesh: jax.sharding.Mesh, rules: Rules = STANDARD, process: int | None = None
+) -> tuple[int, int]:
+  """Which part of every batch a host holds, and how many parts there are.
 
-  Every host reads rows of its own, so that an axis which does not split the
-  batch has to lie within a host.
+  Hosts that lie along an axis which does not split the batch, such as tensor,
+  hold the same part. Parts are numbered by their first row.
+
+  Args:
+    mesh: of all hosts.
+    rules: logical to mesh axes.
+    process: number of the host; this one unless given.
+
+  Raises:
+    MeshError: two hosts would hold some of their rows in common and others not.
   """
+  process = jax.process_index() if process is None else process
   sharding = batch_sharding(mesh, rules)
-  rows: dict[int, set[int]] = {}
+  held: dict[int, set[int]] = {}
   device: Any
   for device, index in sharding.devices_indices_map((mesh.size,)).items():
-    start, stop, _ = index[0].indices(mesh.size)
-    rows.setdefault(device.process_index, set()).update(range(start, stop))
-  if sum(map(len, rows.values())) > mesh.size:
+    rows = range(mesh.size)[index[0]]
+    held.setdefault(device.process_index, set()).update(rows)
+  parts = sorted({tuple(sorted(rows)) for rows in held.values()})
+  if sum(map(len, parts)) > mesh.size or len(set(map(len, parts))) > 1:
     axes = ', '.join(f'{name}={size}' for name, size in mesh.shape.items())
     raise errors.MeshError(
-      f'on the mesh {axes} hosts of {mesh.size // len(rows)} devices would '
-      'share rows of a batch, and each reads rows of its own: set MeshConfig '
-      'so that tensor x sequence lie within a host, or split parameters by fsdp'
+      f'on the mesh {axes} hosts of {mesh.size // len(held)} devices would '
+      'share some rows of a batch and not others: set MeshConfig so that '
+      'tensor x sequence divide the devices of a host, or are a multiple of '
+      'them'
     )
+  return parts.index(tuple(sorted(held[process]))), len(parts)
 
 
 def check_batch(

@@ -146,27 +146,3 @@ def to_host(tree: Any) -> Any:
   from jax.experimental import multihost_utils
 
   return multihost_utils.process_allgather(tree, tiled=True)
-
-
-def host_slice(
-  global_size: int, process: int | None = None, count: int | None = None
-) -> slice:
-  """Rows of a global batch that this host provides.
-
-  Args:
-    global_size: examples of the batch over all hosts.
-    process: this process's index, asked of JAX unless given.
-    count: number of processes, likewise.
-
-  Raises:
-    MeshError: the hosts do not divide the batch.
-  """
-  process = jax.process_index() if process is None else process
-  count = jax.process_count() if count is None else count
-  if global_size % count:
-    raise errors.MeshError(
-      f'a batch of {global_size} examples cannot be split over {count} hosts: '
-      f'make it a multiple of {count}'
-    )
-  share = global_size // count
-  return slice(process * share, (process + 1) * share)

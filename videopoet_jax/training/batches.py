@@ -2,6 +2,10 @@
 
 Nothing is drawn from a stream, so a resumed run needs no iterator state and
 the next batch can be made ahead in a thread.
+
+Both protocols may have `read_part(index, count)`, which the loop calls before
+the first batch: which of so many parts of every batch this host reads. Without
+it there are as many parts as hosts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,6 +59,12 @@ class First:
     self._batches = batches
     self._number = number
     self._kept: dict[str, list[Mapping[str, np.ndarray]]] = {}
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+    if hasattr(self._batches, 'read_part'):
+      self._batches.read_part(index, count)
+    self._kept = {}
 
   def units(self) -> tuple[str, ...]:
     """The units that occur in those steps."""

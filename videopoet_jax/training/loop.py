@@ -234,6 +234,7 @@ class _Story:
     self.say = say
     self.counts: dict[str, int] = {}
     self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
+    self.parts = 1  # Of every batch, one of which this host reads.
 
   def tell(
     self, init_from: str | os.PathLike[str] | None
@@ -258,7 +259,7 @@ class _Story:
       enabled=jax.process_index() == 0,
     )
     feed = prefetch.Prefetch(self.batches, config.total_steps)
-    window = window_lib.Window(first, config.total_steps)
+    window = window_lib.Window(first, config.total_steps, self.parts)
     hosts = hosts_lib.Hosts(self.mesh.local_devices)
     figures: dict[str, float] = {}
     try:
@@ -319,9 +320,9 @@ class _Story:
   def _restore_or_begin(
     self, init_from: str | os.PathLike[str] | None
   ) -> state_lib.TrainState:
-    rules_lib.check_hosts(self.mesh, self.rules)
+    self._share_batches()
     batch = self.batches.batch(0)
-    size = len(next(iter(batch.values()))) * jax.process_count()
+    size = len(next(iter(batch.values()))) * self.parts
     rules_lib.check_batch(size, self.mesh, self.rules)
     accumulate = self.optimizer_config.accumulate
     rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
@@ -365,6 +366,21 @@ class _Story:
       jax.random.key(self.config.seed), self.place(batch)
     )
 
+  def _share_batches(self) -> None:
+    """Lets this host read the part of every batch that its devices hold."""
+    part, self.parts = rules_lib.part_of_batch(self.mesh, self.rules)
+    hosts = jax.process_count()
+    for data in (self.batches, self.validation):
+      if hasattr(data, 'read_part'):
+        data.read_part(part, self.parts)
+      elif data is not None and self.parts != hosts:
+        raise errors.MeshError(
+          f'the {hosts} hosts hold {self.parts} part(s) of a batch, and '
+          f'{type(data).__name__} has no method read_part(index, count) to '
+          'read one of them: write it, or set MeshConfig so that tensor x '
+          'sequence lie within a host'
+        )
+
   def _restore_data(self, state: Mapping[str, Any]) -> None:
     data: Any = self.batches
     sizes = getattr(data, 'batch_sizes', dict[str, int])
@@ -397,7 +413,7 @@ class _Story:
   def _place_shape(self, array: Any) -> jax.ShapeDtypeStruct:
     """Shape of the global array that this host's part belongs to."""
     return jax.ShapeDtypeStruct(
-      (array.shape[0] * jax.process_count(), *array.shape[1:]),
+      (array.shape[0] * self.parts, *array.shape[1:]),
       array.dtype,
       sharding=self.batch_sharding,
     )

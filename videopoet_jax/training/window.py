@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import time
 from typing import Any
 
-import jax
 import numpy as np
 
 from videopoet_jax.training import metrics as metrics_lib
@@ -13,8 +12,16 @@ from videopoet_jax.training import metrics as metrics_lib
 class Window:
   """The steps since the last line of figures, and the rate of the run."""
 
-  def __init__(self, first: int, total: int) -> None:
+  def __init__(self, first: int, total: int, parts: int = 1) -> None:
+    """Begins to count.
+
+    Args:
+      first: steps done before.
+      total: steps of the run.
+      parts: of a global batch, one of which `add` is given.
+    """
     self._total = total
+    self._parts = parts
     self._steps: list[tuple[str, Mapping[str, Any]]] = []
     self._amount = 0
     self._kind = 'examples'
@@ -28,7 +35,7 @@ class Window:
     self._kind = 'examples' if counted is None else 'tokens'
     first = next(iter(batch.values()))
     size = len(first) if counted is None else counted.size
-    self._amount += size * jax.process_count()
+    self._amount += size * self._parts
 
   def last(self, name: str) -> float:
     return float(self._steps[-1][1][name])

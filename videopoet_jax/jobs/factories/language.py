@@ -19,7 +19,6 @@ from videopoet_jax.data import registry
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import parts
-from videopoet_jax.jobs.factories import tokenizers
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
@@ -37,26 +36,22 @@ class LanguageBatches:
     self,
     batches: data_batches.TokenBatches,
     trainable: prefix_lm_lib.PrefixLMTrainable,
-    hosts: int,
   ) -> None:
     """Wraps batches.
 
     Args:
       batches: of tokens.
       trainable: what they are for.
-      hosts: number of hosts.
     """
     self._batches = batches
     self._trainable = trainable
-    self._hosts = hosts
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._batches, name)
 
   def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
     """This host's part of a batch of a layout."""
-    rows = self._batches.batch_sizes()[unit] // self._hosts
-    return self._trainable.batch_shapes(unit, rows)
+    return self._trainable.batch_shapes(unit, self._batches.rows(unit))
 
 
 def make_space(
@@ -187,10 +182,8 @@ def prefix_lm(
     )
   names = tuple(layouts) or registry.layout_names(run_tasks, space, *size)
   built = space.layouts(names)
-  host = tokenizers.host()
   shared: dict[str, Any] = {
     'text': text,
-    'host': host,
     'text_embeddings': text_embeddings,
   }
   batches = data_batches.TokenBatches(
@@ -225,7 +218,7 @@ def prefix_lm(
   )
   return parts.Parts(
     trainable,
-    LanguageBatches(batches, model, host.count),
+    LanguageBatches(batches, model),
     validation,
     folders,
     notes,

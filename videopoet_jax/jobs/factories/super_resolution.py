@@ -17,7 +17,6 @@ from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import language
 from videopoet_jax.jobs.factories import parts
-from videopoet_jax.jobs.factories import tokenizers
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.tokenizers import interface
@@ -108,7 +107,6 @@ def super_resolution(
     fingerprints,
     origin,
   )
-  shared: dict[str, Any] = {'host': tokenizers.host()}
   sizes = list(trainable.units.values())
   batches = data_lib.PairBatches(
     sizes,
@@ -118,7 +116,6 @@ def super_resolution(
     weights=weights,
     seed=seed,
     multiple=math.lcm(jax.device_count(), batch_multiple),
-    **shared,
   )
   validation, notes = None, ()
   if validation_batches:
@@ -129,7 +126,6 @@ def super_resolution(
         read_text,
         batch_size=validation_batch_size,
         batches=validation_batches,
-        **shared,
       )
     except errors.NoExamplesError as error:
       notes = (f'no validation: {error}',)

@@ -1,7 +1,6 @@
 """Runs that train a tokenizer on a media data set."""
 
 import gin
-import jax
 
 from videopoet_jax.core import errors
 from videopoet_jax.data import batches as data_batches
@@ -15,11 +14,6 @@ from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import visual_tokenizer as visual_lib
 
 _PLAIN = media_batches.ClipMixture()
-
-
-def host() -> data_batches.Host:
-  """Which part of every batch this host reads."""
-  return data_batches.Host(jax.process_index(), jax.process_count())
 
 
 @gin.configurable
@@ -50,7 +44,6 @@ def visual_tokenizer(
     batch_size=batch_size,
     seed=seed,
     mixture=mixture,
-    host=host(),
   )
   validation, notes = _validation(
     media, media_batches.VIDEO, batch_size, validation_batches
@@ -90,7 +83,6 @@ def audio_tokenizer(
     media_batches.AUDIO,
     batch_size=batch_size,
     seed=seed,
-    host=host(),
   )
   validation, notes = _validation(
     media, media_batches.AUDIO, batch_size, validation_batches
@@ -119,7 +111,6 @@ def _validation(
       feature,
       batch_size=batch_size,
       split=data_batches.VALIDATION,
-      host=host(),
       shuffle=False,
     )
   except errors.NoExamplesError as error:
