@@ -81,8 +81,10 @@ status)
 cancel)
   need scancel "$hint"
   # The steps get SIGTERM and are left to save and end by themselves; `cancel`
-  # as a file tells the script that this end is not one to begin again from.
+  # as a file tells the script that this end is not one to begin again from. A
+  # job that waits, for the first time or again, takes no signals: it just goes.
   send touch "$log_dir/$name.cancel"
+  send scancel --me --name "$name" --state PENDING
   send scancel --me --name "$name" --signal TERM
   exit
   ;;

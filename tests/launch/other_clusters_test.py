@@ -232,6 +232,15 @@ def test_what_slurm_queues_again(
   assert said == (['scontrol requeue 7'] if again else [])
 
 
+def test_a_slurm_job_that_waits_is_cancelled_too():
+  sent = scripts.dry_run('slurm.sh', '--name', 'lm', '--action', 'cancel')
+  assert sent.splitlines() == [
+    'touch logs/lm.cancel',
+    'scancel --me --name lm --state PENDING',
+    'scancel --me --name lm --signal TERM',
+  ]
+
+
 def test_machines_without_gpus_have_a_process_each():
   flags = (*_SLURM, '--gpus_per_node', '0', '--cpus_per_node', '32')
   script = scripts.dry_run('slurm.sh', *flags, '--', *scripts.TRAIN)

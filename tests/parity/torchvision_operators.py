@@ -8,13 +8,13 @@ The models need none.
 import importlib.metadata
 import sys
 
-import torch
-
 _KEPT = []
 
 
 def declare() -> None:
   """Declares these operators; to be called before torchvision is imported."""
+  import torch
+
   try:
     version = importlib.metadata.version('torchvision')
   except importlib.metadata.PackageNotFoundError:

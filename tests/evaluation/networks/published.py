@@ -3,7 +3,9 @@
 import json
 
 import numpy as np
-import torch
+import pytest
+
+torch = pytest.importorskip('torch', reason='needs torch (parity extra)')
 
 CLIP_SIZE = 32
 
