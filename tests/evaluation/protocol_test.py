@@ -131,6 +131,8 @@ def test_impossible_protocols_are_refused():
     tiny_protocol.make(sampling={'three': {}})
   with pytest.raises(errors.ConfigError, match='every name once'):
     tiny_protocol.make(tiny_protocol.task(), tiny_protocol.task())
+  with pytest.raises(errors.ConfigError, match="holds 'text_to_video'"):
+    tiny_protocol.make('text_to_video')
 
 
 def test_other_protocols_refuse_to_be_compared():

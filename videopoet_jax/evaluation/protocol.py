@@ -175,6 +175,13 @@ class Protocol:
       raise errors.ConfigError(
         f'Protocol.name is {self.name!r}; expected a-z, 0-9 and _ only.'
       )
+    for task in self.tasks:
+      if not isinstance(task, EvaluationTask):
+        raise errors.ConfigError(
+          f'Protocol.tasks holds {task!r}; expected configured tasks, such as '
+          '[@text_to_video/EvaluationTask()], whose fields gin binds by that '
+          'name.'
+        )
     names = [task.name for task in self.tasks]
     if not names or len(set(names)) < len(names):
       raise errors.ConfigError(
