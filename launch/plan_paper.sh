@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Compiles the plans of docs/planning.md, one after the other, into a folder of
-# JSON reports. No TPU is needed; hours on two cores, and what was compiled
-# before is read again.
+# JSON reports. No TPU is needed; about an hour of one core, and what was
+# compiled before is read again.
 #
 #   launch/plan_paper.sh FOLDER [FLAGS OF videopoet plan ...]
 set -euo pipefail
