@@ -309,6 +309,22 @@ def test_attention_kernels_count_the_pairs_that_the_mask_leaves():
   assert half.seconds == pytest.approx(half.flops / rate)
 
 
+def test_attention_that_the_compiler_made_a_kernel_of_is_counted():
+  def text(keys, *operands):
+    return _entry(
+      '%p = bf16[2,4,8,128]{3,2,1,0} parameter(0)\n'
+      f'  %k = bf16[2,4,{keys},128]{{3,2,1,0}} parameter(1)',
+      'ROOT %name = f32[2,4,8,128]{3,2,1,0} '
+      f'custom-call({", ".join(operands)}), custom_call_target="tpu_custom_call"',
+    )
+
+  found = _tally(text(16, '%p', '%k', '%k'))
+  assert found.kernel_flops == 4.0 * (2 * 4) * (8 * 16) * 128
+  # Others without a name are not known to be one.
+  assert _tally(text(16, '%p', '%k', '%p')).kernel_flops == 0.0
+  assert _tally(text(16, '%p', '%k')).kernel_flops == 0.0
+
+
 def test_a_slice_of_stacked_weights_is_read_not_all_of_them():
   def layers(x, w_LDD):
     return jax.lax.scan(lambda x, w: (x + w[0], None), x, w_LDD)[0]

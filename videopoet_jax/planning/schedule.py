@@ -8,6 +8,7 @@ time only as far as what runs between does not cover it.
 """
 
 import collections
+from collections.abc import Sequence
 import dataclasses
 import math
 import re
@@ -274,11 +275,12 @@ class Scheduler:
     self, computation: hlo.Computation, instruction: hlo.Instruction
   ) -> float:
     label = f'{instruction.op_name} {instruction.name}'
-    if instruction.target != 'tpu_custom_call' or not re.search(
-      'splash|flash|attention', label
-    ):
+    if instruction.target != 'tpu_custom_call':
       return 0.0
     arrays = [i.arrays[0] for i in computation.operands(instruction)]
+    named = re.search('splash|flash|attention', label)
+    if not named and not _is_compilers_attention(instruction, arrays):
+      return 0.0
     # Before queries and keys come tables of blocks, which are integers.
     query, key = [
       array.shape
@@ -291,6 +293,21 @@ class Scheduler:
       if part in label:
         return 2.0 * number * rows * pairs * query[-1]
     return 4.0 * rows * pairs * query[-1]
+
+
+def _is_compilers_attention(
+  instruction: hlo.Instruction, arrays: Sequence[hlo.Array]
+) -> bool:
+  """Whether it is a kernel by which the compiler replaced an attention.
+
+  Where scores are large it does so by itself, and the kernel bears no operation's
+  name: it has queries, keys and values, (batch, heads, positions, dimensions).
+  """
+  if instruction.op_name or len(arrays) != 3:
+    return False
+  query, key, value = (array.shape for array in arrays)
+  same = query[:-2] == key[:-2] and query[-1:] == key[-1:]
+  return len(query) == 4 and same and key == value
 
 
 class _Links:
