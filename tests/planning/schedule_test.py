@@ -315,7 +315,8 @@ def test_attention_that_the_compiler_made_a_kernel_of_is_counted():
       '%p = bf16[2,4,8,128]{3,2,1,0} parameter(0)\n'
       f'  %k = bf16[2,4,{keys},128]{{3,2,1,0}} parameter(1)',
       'ROOT %name = f32[2,4,8,128]{3,2,1,0} '
-      f'custom-call({", ".join(operands)}), custom_call_target="tpu_custom_call"',
+      f'custom-call({", ".join(operands)}), '
+      'custom_call_target="tpu_custom_call"',
     )
 
   found = _tally(text(16, '%p', '%k', '%k'))

@@ -300,8 +300,9 @@ def _is_compilers_attention(
 ) -> bool:
   """Whether it is a kernel by which the compiler replaced an attention.
 
-  Where scores are large it does so by itself, and the kernel bears no operation's
-  name: it has queries, keys and values, (batch, heads, positions, dimensions).
+  Where scores are large it does so by itself, and the kernel bears the name of
+  no operation: it has queries, keys and values, (batch, heads, positions,
+  dimensions).
   """
   if instruction.op_name or len(arrays) != 3:
     return False
