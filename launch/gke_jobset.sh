@@ -152,7 +152,8 @@ check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
 check_slices "$slices" "${command[@]}"
 need kubectl "$hint"
 
-# Kubernetes replaces $(NAME) in a command and a variable, and reads $$ as one dollar sign.
+# Kubernetes replaces $(NAME) in a command and a variable, and reads $$ as one
+# dollar sign.
 argument() {
   printf '              - %s\n' "$(yaml_string "${1//\$/\$\$}")"
 }

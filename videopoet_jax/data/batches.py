@@ -25,8 +25,6 @@ TRAIN = 'train'
 VALIDATION = 'validation'
 
 Batch = stream_lib.Batch
-# What a reader reads of every batch until `read_part` says otherwise.
-WHOLE = seqio.ShardInfo(index=0, num_shards=1)
 
 
 def with_text(layout: layout_lib.SequenceLayout) -> bool:
@@ -80,7 +78,7 @@ class LayoutReader:
     self._split = split
     self._shuffle = shuffle
     self._seed = seed
-    self._shard = WHOLE
+    self._shard = source_lib.WHOLE
     text_embeddings = text_embeddings and with_text(layout)
     passthrough = {source_lib.POSITION: converter_lib.Spec(tf.int64, rank=0)}
     if text_embeddings:
@@ -117,6 +115,11 @@ class LayoutReader:
       start=start,
     )
 
+  @property
+  def rows(self) -> int:
+    """Examples of this host's part of a batch."""
+    return self.batch_size // self._shard.num_shards
+
   def has_examples(self) -> bool:
     """Whether any example of the split passes the task's filter."""
     try:
@@ -140,8 +143,7 @@ class LayoutReader:
     )
 
   def _open(self, start: int) -> tf.data.Dataset:
-    part = self.batch_size // self._shard.num_shards
-    return self.dataset(start).batch(part, drop_remainder=True)
+    return self.dataset(start).batch(self.rows, drop_remainder=True)
 
   def close(self) -> None:
     """Lets go of the open stream; a later `read` opens another."""
@@ -255,7 +257,6 @@ class TokenBatches:
       text=text,
       text_embeddings=text_embeddings,
     )
-    self._parts = 1
     self._seed = seed
     self._lock = threading.Lock()
     self._step = 0
@@ -276,13 +277,12 @@ class TokenBatches:
   def read_part(self, index: int, count: int) -> None:
     """Reads this one of so many parts of every batch from here on."""
     with self._lock:
-      self._parts = count
       for reader in self._readers:
         reader.read_part(index, count)
 
   def rows(self, unit: str) -> int:
     """Examples of this host's part of a batch of a layout."""
-    return self.batch_sizes()[unit] // self._parts
+    return self._readers[self.units().index(unit)].rows
 
   def batch_sizes(self) -> dict[str, int]:
     """Examples of a global batch of each layout."""

@@ -108,7 +108,7 @@ class MediaBatches:
     self._seed = permutation.fold(seed, 'media')
     self._feature = feature
     self._mixture = mixture if feature == VIDEO else ClipMixture()
-    self._shard = batches_lib.WHOLE
+    self._shard = source_lib.WHOLE
     self._batch_size = batch_size
     features = [feature]
     if self._mixture.structure_share:

@@ -27,6 +27,8 @@ from videopoet_jax.data import records as records_lib
 # stream, and two numbers that seed random preprocessing of just this example.
 POSITION = 'position'
 SEED = 'seed'
+# The share of a single host: all of every batch.
+WHOLE = seqio.ShardInfo(index=0, num_shards=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,7 +217,7 @@ class IndexedSource(seqio.DataSource):
       DataError: the directory, split, a feature or the filter is wrong, or
         hosts do not divide the batch.
     """
-    shard = shard_info or seqio.ShardInfo(index=0, num_shards=1)
+    shard = shard_info or WHOLE
     if self._batch_size % shard.num_shards:
       raise errors.DataError(
         f'a batch of {self._batch_size} examples cannot be divided among '

@@ -92,7 +92,7 @@ class UnitReader:
       DataError: the data set cannot be read, or its clips do not fill the unit.
     """
     self.unit, self.batch_size = unit, batch_size
-    self._text, self._shard = text, batches_lib.WHOLE
+    self._text, self._shard = text, source_lib.WHOLE
     self._order = (split, seed, shuffle)
     self._check_fits(info, directory)
     assert info.visual is not None and info.low is not None
@@ -126,9 +126,14 @@ class UnitReader:
         'train units of their size or below, or tokenize larger clips.'
       )
 
+  @property
+  def rows(self) -> int:
+    """Examples of this host's part of a batch."""
+    return self.batch_size // self._shard.num_shards
+
   def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
     """Shape and dtype of each array of this host's part of a batch."""
-    rows = self.batch_size // self._shard.num_shards
+    rows = self.rows
     slots = self._text.slots
     found: dict[str, tuple[tuple[int, ...], Any]] = {
       'video_tokens': ((rows, *self._latent), np.int32),
@@ -152,8 +157,7 @@ class UnitReader:
         self._shard,
       )
     )
-    part = self.batch_size // self._shard.num_shards
-    return dataset.batch(part, drop_remainder=True)
+    return dataset.batch(self.rows, drop_remainder=True)
 
   def read_part(self, index: int, count: int) -> None:
     """Reads this one of so many parts of every batch from here on."""

@@ -11,7 +11,10 @@ it there are as many parts as hosts.
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import jax
 import numpy as np
+
+from videopoet_jax.core import errors
 
 
 class Batches(Protocol):
@@ -51,6 +54,26 @@ def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
   return batches.batch(step)
 
 
+def read_part(
+  batches: Batches | ValidationBatches, index: int, count: int
+) -> None:
+  """Lets batches read this one of so many parts from here on.
+
+  Raises:
+    MeshError: they have no method for it, and would read another part.
+  """
+  hosts = jax.process_count()
+  if hasattr(batches, 'read_part'):
+    batches.read_part(index, count)
+  elif count != hosts:
+    raise errors.MeshError(
+      f'the {hosts} hosts hold {count} part(s) of a batch, and '
+      f'{type(batches).__name__} has no method read_part(index, count) to '
+      'read one of them: write it, or set MeshConfig so that tensor x '
+      'sequence lie within a host'
+    )
+
+
 class First:
   """The first batches of training-like batches, as validation data."""
 
@@ -62,8 +85,7 @@ class First:
 
   def read_part(self, index: int, count: int) -> None:
     """Reads this one of so many parts of every batch from here on."""
-    if hasattr(self._batches, 'read_part'):
-      self._batches.read_part(index, count)
+    read_part(self._batches, index, count)
     self._kept = {}
 
   def units(self) -> tuple[str, ...]:

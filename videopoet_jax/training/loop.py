@@ -369,17 +369,9 @@ class _Story:
   def _share_batches(self) -> None:
     """Lets this host read the part of every batch that its devices hold."""
     part, self.parts = rules_lib.part_of_batch(self.mesh, self.rules)
-    hosts = jax.process_count()
     for data in (self.batches, self.validation):
-      if hasattr(data, 'read_part'):
-        data.read_part(part, self.parts)
-      elif data is not None and self.parts != hosts:
-        raise errors.MeshError(
-          f'the {hosts} hosts hold {self.parts} part(s) of a batch, and '
-          f'{type(data).__name__} has no method read_part(index, count) to '
-          'read one of them: write it, or set MeshConfig so that tensor x '
-          'sequence lie within a host'
-        )
+      if data is not None:
+        batches_lib.read_part(data, part, self.parts)
 
   def _restore_data(self, state: Mapping[str, Any]) -> None:
     data: Any = self.batches
