@@ -40,7 +40,7 @@ demo_full: setup ## the same, larger (95 minutes): demo_full/report.html
 	$(BIN)/videopoet demo --profile demo_full --out demo_full
 
 .PHONY: test
-test: setup lint wheel_test test_suite ## lint, wheel and all tests
+test: setup lint wheel_test test_suite ## lint, wheel and tests
 
 .PHONY: test_suite
 # Continuous integration also compares with other implementations and compiles

@@ -24,7 +24,7 @@ from videopoet_jax.core import termination
 # the standard library's.
 JOBS = {
   'layouts': ('layouts', 'print the sequence layout of every task'),
-  'train': ('train', 'train a tokenizer or the prefix language model'),
+  'train': ('train', 'train a tokenizer, the language model, super-resolution'),
   'prepare': ('prepare', 'turn video files into a data set of clips'),
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),

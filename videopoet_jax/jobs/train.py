@@ -159,9 +159,9 @@ def _train(
 def _parser() -> argparse.ArgumentParser:
   parser = argparse.ArgumentParser(
     prog='videopoet train',
-    description='Trains a tokenizer or the prefix language model. Bindings are '
-    'changed with --gin.NAME=VALUE, for example --gin.STEPS=100 or '
-    '--gin.OptimizerConfig.learning_rate=1e-3.',
+    description='Trains a tokenizer, the prefix language model or '
+    'super-resolution. Bindings are changed with --gin.NAME=VALUE, for '
+    'example --gin.STEPS=100 or --gin.OptimizerConfig.learning_rate=1e-3.',
   )
   add = parser.add_argument
   add(
