@@ -138,6 +138,21 @@ def test_path_of_gives_the_true_bounces(clips, truth):
       assert abs(time - other) < 1.0
 
 
+def test_every_leg_of_a_continuation_is_heard(clips, truth):
+  bouncing = [
+    i
+    for i, heard in enumerate(truth.heard)
+    if len(heard.directions) == 2 and -1 not in heard.directions
+  ]
+  assert bouncing
+  for i in bouncing:
+    heard, seen = truth.heard[i], truth.seen[i]
+    assert agreement.sound_fits_video(heard, seen, clips.config)
+    first, second = heard.directions
+    wrong = dataclasses.replace(heard, directions=(first, (second + 3) % 8))
+    assert not agreement.sound_fits_video(wrong, seen, clips.config)
+
+
 def test_sound_of_another_motion_does_not_fit(clips, truth):
   some = range(0, _COUNT, 4)
   fits = [

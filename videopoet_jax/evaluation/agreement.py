@@ -75,8 +75,9 @@ def sound_fits_video(
     config: of shapes in motion.
 
   Returns:
-    True where the kind is the same, the first direction is the same, and
-    every bounce seen clicks within a frame and 50 ms, and nothing else does.
+    True where the kind is the same, every bounce seen clicks within a frame
+    and 50 ms and nothing else does, and the glide of each leg between bounces
+    is that of its direction.
   """
   if not (heard.valid and heard.kind == seen.kind):
     return False
@@ -85,14 +86,18 @@ def sound_fits_video(
   length = len(seen.positions_T2)
   # The walls are read to a fraction of a pixel, so a bounce in the last
   # frames may be seen or not.
-  legs = path_of(seen, config).legs(length)[1:]
+  legs = path_of(seen, config).legs(length)
   tolerance = 1 / config.frame_rate + CLICK_SECONDS
-  times = [time / config.frame_rate for time, _ in legs]
+  times = [time / config.frame_rate for time, _ in legs[1:]]
   sure = [t for t in times if t < (length - _OPEN_END) / config.frame_rate]
 
   def near(time: float, others: list[float] | tuple[float, ...]) -> bool:
     return any(abs(time - other) <= tolerance for other in others)
 
-  return all(near(time, heard.clicks) for time in sure) and all(
-    near(click, times) for click in heard.clicks
+  glides = [direction for _, direction in legs]
+  return (
+    all(near(time, heard.clicks) for time in sure)
+    and all(near(click, times) for click in heard.clicks)
+    # Legs too short to hear are -1, and one in the open end may be missing.
+    and all(a in (-1, b) for a, b in zip(heard.directions, glides))
   )

@@ -226,11 +226,9 @@ def _video_to_audio(r: Readings, clips: held_out.Clips, i: int) -> bool:
 
 def _continuation(r: Readings, clips: held_out.Clips, i: int) -> bool:
   shape, seen = clips.shapes[i], r.seen[i]
-  return (
-    seen.shows(shape.kind, shape.colour)
-    and seen.steady
-    and agreement.sound_fits_video(r.heard[i], seen, clips.config)
-  )
+  return seen.shows(
+    shape.kind, shape.colour, shape.direction
+  ) and agreement.sound_fits_video(r.heard[i], seen, clips.config)
 
 
 _JUDGES = {
