@@ -137,6 +137,43 @@ def test_bad_videos_are_named(
   assert status == 2 and message in said and said.count('\n') == 1
 
 
+@pytest.mark.parametrize(
+  'flags, message',
+  [
+    (['--task', 'text_to_video', '--text', 'a', '--audio', 'x'], 'no --audio'),
+    (['--task', 'text_to_video', '--text', 'a', '--seconds', '-1'], 'above 0'),
+    (['--task', 'text_to_vide', '--text', 'a'], "mean 'text_to_video'"),
+    (['--task', 'video_to_audio', '--seconds', '3'], 'needs --video'),
+    (
+      ['--task', 'text_to_video', '--text', 'a', '--out', 'f/o'],
+      'cannot write',
+    ),
+  ],
+)
+def test_what_cannot_be_is_said_before_anything_is_sampled(
+  checkpoint, tmp_path, capsys, monkeypatch, flags, message
+):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'f').write_text('')
+
+  def never(*args, **options):
+    raise AssertionError('sampled')
+
+  monkeypatch.setattr(generator_lib.Generator, 'generate', never)
+  assert _run('--checkpoint', checkpoint, '--out', 'out', *flags) == 2
+  said = capsys.readouterr().err
+  assert message in said and said.count('\n') == 1
+
+
+def test_a_picture_is_what_was_sampled(tmp_path):
+  picture = np.repeat(np.repeat(_video(1)[0, 0, :4, :4], 4, 0), 4, 1)
+  media.write_picture(tmp_path / 'a.png', picture)
+  assert Image.open(tmp_path / 'a.png').size == (128, 128)
+  np.testing.assert_array_equal(
+    np.asarray(Image.open(tmp_path / 'a.png'))[::8, ::8], picture
+  )
+
+
 def test_silent_and_unreadable_sound_files_are_named(tmp_path):
   silent = tmp_path / 'silent.mp4'
   media.write_mp4(silent, _video()[0], 8.0)
@@ -144,6 +181,19 @@ def test_silent_and_unreadable_sound_files_are_named(tmp_path):
     media.read_audio(silent, 16_000, 100)
   with pytest.raises(errors.DataError, match='not a sound file'):
     media.read_audio(tmp_path / 'none.wav', 16_000, 100)
+  for kept in (4, 44):
+    cut = tmp_path / f'cut{kept}.flac'
+    with av.open(str(tmp_path / 'whole.flac'), 'w') as container:
+      stream = container.add_stream('flac', rate=16_000, layout='mono')
+      block = av.AudioFrame.from_ndarray(
+        np.zeros((1, 16_000), np.int16), 's16', 'mono'
+      )
+      block.sample_rate = 16_000
+      container.mux(stream.encode(block))
+      container.mux(stream.encode())
+    cut.write_bytes((tmp_path / 'whole.flac').read_bytes()[:kept])
+    with pytest.raises(errors.DataError, match='not a sound file'):
+      media.read_audio(cut, 16_000, 100)
 
 
 def test_bad_checkpoints_and_folders_are_named(checkpoint, tmp_path):

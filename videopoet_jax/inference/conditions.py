@@ -1,6 +1,6 @@
 """From signals (text, pixels, sound) to what a layout is filled from."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -112,6 +112,28 @@ def check_given(
     raise errors.DataError(
       f'{layout.name} needs {" and ".join(flags)}; got '
       f'{sorted(given) or "no condition"}.'
+    )
+
+
+def check_used(layout: layout_lib.SequenceLayout, given: Iterable[str]) -> None:
+  """Raises DataError where a signal is given that the layout does not take.
+
+  Args:
+    layout: that is to be filled.
+    given: signals, keys of `FLAGS`.
+  """
+  given = list(given)
+  used = set()
+  for feature in prefix_features(layout):
+    used |= set(
+      [name for name in _SOURCES.get(feature, ()) if name in given][:1]
+    )
+  surplus = [FLAGS[name] for name in given if name not in used]
+  if surplus:
+    raise errors.DataError(
+      f'{layout.name} takes no {" and no ".join(surplus)}'
+      + (f' beside {", ".join(FLAGS[n] for n in sorted(used))}' if used else '')
+      + '; leave it out, or choose another task.'
     )
 
 

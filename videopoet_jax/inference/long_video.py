@@ -41,6 +41,25 @@ def layout_for(generator: generator_lib.Generator) -> str:
   )
 
 
+def check(generator: generator_lib.Generator, frames: int) -> str:
+  """Checks that clips of so many frames can be continued.
+
+  Returns:
+    The layout that continues them, see `layout_for`.
+
+  Raises:
+    LayoutError: the model was not trained on one.
+    DataError: the clips are shorter than its condition.
+  """
+  name = layout_for(generator)
+  given = generator.space.visual.frames(CONDITION_LATENTS)
+  if frames < given:
+    raise errors.DataError(
+      f'long video goes on from {given} frames; got {frames}.'
+    )
+  return name
+
+
 def extend(
   generator: generator_lib.Generator,
   video_BTHWC: np.ndarray,
@@ -63,15 +82,11 @@ def extend(
     its beginning, unchanged.
 
   Raises:
-    DataError: the clips are shorter than the condition.
+    LayoutError, DataError: see `check`.
   """
-  name = layout_for(generator)
+  name = check(generator, video_BTHWC.shape[1])
   spec = generator.space.visual
   given = spec.frames(CONDITION_LATENTS)
-  if video_BTHWC.shape[1] < given:
-    raise errors.DataError(
-      f'long video goes on from {given} frames; got {video_BTHWC.shape[1]}.'
-    )
   wanted = round(seconds * spec.frame_rate)
   second = 0
   while video_BTHWC.shape[1] < wanted:

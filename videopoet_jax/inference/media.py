@@ -61,7 +61,7 @@ def read_audio(path: Path, sampling_rate: int, samples: int) -> np.ndarray:
         if sum(map(len, pieces)) > samples:
           break
       pieces += [x.to_ndarray()[0] for x in resampler.resample(None)]
-  except (OSError, ValueError) as error:
+  except (av.error.FFmpegError, OSError, ValueError) as error:
     raise errors.DataError(
       f'{path} is not a sound file that can be read ({error}).'
     ) from error
@@ -94,6 +94,19 @@ def writing(path: Path) -> Iterator[pathlib.Path]:
       f'cannot write {path}: {error.strerror or error}; give an --out that can '
       'be written.'
     ) from error
+
+
+def check_folder(folder: Path) -> None:
+  """Makes a folder and tries to write in it, before long work is begun.
+
+  Raises:
+    DataError: it cannot be written.
+  """
+  if storage.is_remote(folder):
+    return  # A store without permission says so in no time at the first file.
+  with writing(pathlib.Path(folder) / '.probe') as probe:
+    probe.touch()
+    probe.unlink()
 
 
 def _enlarged(video_THWC: np.ndarray, shortest: int) -> np.ndarray:
@@ -172,6 +185,16 @@ def write_wav(path: Path, audio_T: np.ndarray, sampling_rate: int) -> None:
     file.setsampwidth(2)
     file.setframerate(sampling_rate)
     file.writeframes(np.asarray(audio_T, '<i2').tobytes())
+
+
+def write_picture(
+  path: Path, picture_HWC: np.ndarray, shortest: int = 128
+) -> None:
+  """A PNG of one uint8 frame; `shortest` as for `write_mp4`."""
+  with writing(path) as target:
+    Image.fromarray(_enlarged(picture_HWC[None], shortest)[0]).save(
+      target, 'PNG'
+    )
 
 
 def write_contact_sheet(

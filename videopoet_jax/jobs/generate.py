@@ -142,7 +142,7 @@ def _write_videos(
     audio_T = sound_T if audio_BT is None else audio_BT[index]
     if len(video_THWC) == 1:
       files.append(f'sample_{index:03d}.png')
-      media.write_contact_sheet(folder / files[-1], video_THWC[None], 128)
+      media.write_picture(folder / files[-1], video_THWC[0])
       continue
     files.append(f'sample_{index:03d}.mp4')
     media.write_mp4(
@@ -246,13 +246,21 @@ def generate(
   )
   name = layout or generator.choose_layout(task, files)
   chosen = generator.layout(name)
+  # Models that enlarge take the text, whatever the task does.
+  conditions.check_used(
+    chosen, [name for name in files if not (cascade and name == 'text')]
+  )
   targets = {s.feature for s in chosen.filled(types.Role.TARGET)}
-  if cascade:
-    if 'video_tokens' not in targets:
+  for flag, wanted in (('super_resolution', cascade), ('seconds', seconds)):
+    if wanted and 'video_tokens' not in targets:
       raise errors.ConfigError(
-        f'--super_resolution: {chosen.task} makes no video; leave it out, or '
-        'choose another task.'
+        f'--{flag}: {chosen.task} makes no video; leave it out, or choose '
+        'another task.'
       )
+  if seconds:
+    long_video.check(generator, _clip_size(chosen)[0])
+  media.check_folder(out)
+  if cascade:
     cascade.check_clip(*_clip_size(chosen))
     cascade.check_source(
       generator.visual_fingerprint, generator.tokenizers.visual is not None
@@ -266,9 +274,7 @@ def generate(
     config=config,
     negative_text=negative_text,
   )
-  if seconds:
-    if made.video_BTHWC is None:
-      raise errors.ConfigError(f'--seconds: {chosen.task} makes no video.')
+  if seconds and made.video_BTHWC is not None:
     longer = long_video.extend(
       generator, made.video_BTHWC, seconds, seed=seed, config=config
     )
@@ -354,6 +360,10 @@ def main(argv: Sequence[str]) -> int:
   if flags.num_samples < 1:
     raise errors.ConfigError(
       f'--num_samples is {flags.num_samples}; it must be at least 1.'
+    )
+  if flags.seconds < 0:
+    raise errors.ConfigError(
+      f'--seconds is {flags.seconds:g}; it must be above 0.'
     )
   files = {
     name: getattr(flags, name)
