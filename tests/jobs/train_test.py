@@ -1,6 +1,7 @@
 """`videopoet train` from its gin files, and what it says to a mistake."""
 
 import re
+import shutil
 
 import gin
 import jax
@@ -8,9 +9,11 @@ import numpy as np
 import pytest
 
 from tests.jobs import token_set as token_set_lib
+from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
 from videopoet_jax.core import paths
+from videopoet_jax.data import tokens
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import train
 from videopoet_jax.jobs.factories import language
@@ -87,6 +90,22 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   )
   assert adapted.steps == 3
 
+  # Tokens of another tokenizer mean something else.
+  other = tmp_path / 'other_tokens'
+  shutil.copytree(token_set, other)
+  told = other / tokens.INFO_FILE
+  told.write_text(told.read_text().replace('"v1"', '"v2"'))
+  for option, value, what in (
+    ('TOKENS', str(other), 'fingerprints.visual'),
+    ('prefix_lm.text_slots', 5, 'space.text_slots'),
+  ):
+    flags = _flags(token_set, run_dir, f'--gin.{option}={value!r}')
+    assert cli.run(train.main, flags) == 2
+    assert what in capsys.readouterr().err
+  flags = _flags(token_set, tmp_path / 'new', f'--gin.TOKENS={str(other)!r}')
+  assert cli.run(train.main, [*flags, '--init_from', str(run_dir)]) == 2
+  assert 'fingerprints.visual' in capsys.readouterr().err
+
   # A start that is refused leaves the run as it was.
   kept = {
     path: path.read_bytes()
@@ -97,6 +116,30 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   assert cli.run(train.main, other) == 2
   assert 'is of another model' in capsys.readouterr().err
   assert kept == {path: path.read_bytes() for path in kept}
+
+
+def test_a_task_file_of_ones_own_with_a_module_beside_it(
+  token_set, tmp_path, capsys, monkeypatch
+):
+  folder = tmp_path / 'mine'
+  folder.mkdir()
+  (folder / 'my_steps.py').write_text(
+    'import gin\n\n@gin.configurable\ndef hand_on(dataset):\n'
+    '  print("my step")\n  return dataset\n'
+  )
+  (folder / 'first.gin').write_text(
+    'import my_steps\n'
+    "first/Task.template = 'unconditional'\n"
+    'first/Task.preprocessors = [@my_steps.hand_on]\n'
+  )
+  monkeypatch.chdir(folder)
+  flags = _flags(token_set, tmp_path / 'run', '--task_file', 'first.gin')
+  flags += ['--gin.STEPS=1', "--gin.load_tasks.tasks=['unconditional']"]
+  assert cli.run(train.main, flags) == 0
+  printed = capsys.readouterr().out
+  assert '2 unit(s) to compile' in printed and 'my step' in printed
+  described = describe.read_description(tmp_path / 'run', 'prefix_lm')
+  assert 'first/9x16x16' in described['layouts']
 
 
 def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):

@@ -43,9 +43,12 @@ _MUST_AGREE = (
   'config',
   'vocabulary',
   'layouts',
-  'visual_tokenizer',
-  'audio_tokenizer',
+  'space',
+  'visual',
+  'low_visual',
+  'units',
   'text_tokenizer',
+  'text_encoder',
   'fingerprints',
 )
 

@@ -85,7 +85,8 @@ def parse(
   Args:
     gin_files: paths or include strings (`gin/runs/demo.gin`).
     bindings: `NAME = VALUE` each, in gin's syntax.
-    task_files: likewise paths or include strings, one task a file.
+    task_files: likewise paths or include strings, one task a file; modules
+      beside one can be imported in it.
 
   Raises:
     ConfigError: a file is missing, a name is unknown, a value does not parse,
@@ -95,9 +96,13 @@ def parse(
   _keep_plain_readers()
   _search(root)
   gin.clear_config()
-  for name in (*gin_files, *task_files):
+  for name in gin_files:
     path = paths.resolve(name, root)
     with _one_line_errors(str(name)):
+      gin.parse_config_file(str(storage.absolute(path)))
+  for name in task_files:
+    path = paths.resolve(name, root)
+    with _one_line_errors(str(name)), paths.importable(path.parent):
       gin.parse_config_file(str(storage.absolute(path)))
   for binding in bindings:
     with _one_line_errors(f'binding {binding!r}'):

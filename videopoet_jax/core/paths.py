@@ -6,7 +6,10 @@ folder that holds both, so an include such as `gin/models/tiny.gin` means the
 same file in a clone, an editable install and a wheel.
 """
 
+from collections.abc import Iterator
+import contextlib
 import pathlib
+import sys
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -81,3 +84,17 @@ def resolve(name: str, root: pathlib.Path | None = None) -> pathlib.Path:
     f'There is no gin file {name!r}: looked in {pathlib.Path.cwd()} and in '
     f'{root}{hint}'
   )
+
+
+@contextlib.contextmanager
+def importable(folder: str | pathlib.Path) -> Iterator[None]:
+  """Lets modules beside a task file be imported, after all others."""
+  folder = str(folder)
+  added = folder and folder not in sys.path
+  if added:
+    sys.path.append(folder)
+  try:
+    yield
+  finally:
+    if added:
+      sys.path.remove(folder)

@@ -14,8 +14,12 @@ from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
 
-# The layouts are not among them: another mix of tasks is what this is for.
-_MUST_AGREE = ('vocabulary', 'visual_tokenizer', 'audio_tokenizer')
+# By kind of model, what else has to agree besides the parameters' shapes. The
+# layouts are not among them: another mix of tasks is what this is for. A stage
+# of super-resolution may go on with a tokenizer trained further.
+_MUST_AGREE = {
+  'prefix_lm': ('vocabulary', 'fingerprints', 'text_tokenizer', 'text_encoder')
+}
 
 
 def load(
@@ -32,10 +36,13 @@ def load(
     The parameters on the devices.
 
   Raises:
-    CheckpointError: the folder is not of this kind of model or size.
+    CheckpointError: the folder is not of this kind of model or size, or the
+      ids of a language model mean something else there.
   """
-  expected = {k: description[k] for k in _MUST_AGREE if k in description}
-  _, params = export.load_params(directory, description['kind'], expected)
+  kind = description['kind']
+  keys = _MUST_AGREE.get(kind, ())
+  expected = {key: description[key] for key in keys if key in description}
+  _, params = export.load_params(directory, kind, expected)
   found = {
     manager.path_name(path): leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(params)
