@@ -195,6 +195,21 @@ def test_ids_outside_the_vocabulary_are_named(space, tmp_path, example_at):
     reading.batch(0)
 
 
+def test_a_task_without_examples_is_named_before_the_first_step(
+  space, token_set
+):
+  (task,) = registry.load_tasks(['video_to_audio'])
+  task = dataclasses.replace(task, minimum={'quality': 9.0})
+  with pytest.raises(errors.NoExamplesError, match="'video_to_audio'.*quality"):
+    batches.TokenBatches(
+      [task],
+      space.layouts(['video_to_audio/9x16x16']),
+      token_set,
+      tokens_per_batch=60,
+      schedule=agd.MixtureSchedule('constant'),
+    )
+
+
 def test_validation_leaves_out_what_has_no_example(space, token_set):
   tasks = [
     dataclasses.replace(task, minimum={'quality': least})

@@ -87,6 +87,21 @@ def test_a_preprocessor_by_gin_reference(space, task_folder, monkeypatch):
   assert seqio.TaskRegistry.get('plain').preprocessors[0]('same') == 'same'
 
 
+def test_what_is_dropped_has_to_be_a_condition(space):
+  (task,) = registry.load_tasks(['stylization'])
+  layouts = space.layouts(['stylization/9x16x16'])
+  wrong = dataclasses.replace(task, drop={'txt': 0.1})
+  with pytest.raises(errors.ConfigError, match="'txt'.*mean 'text'"):
+    registry.register(wrong, layouts)
+  with pytest.raises(errors.ConfigError, match='no condition'):
+    registry.register(
+      dataclasses.replace(task, drop={'audio_tokens': 0.1}), layouts
+    )
+  registry.register(
+    dataclasses.replace(task, drop={'structure_tokens': 0.1}), layouts
+  )
+
+
 def test_bindings_parsed_before_win_over_the_file():
   gin.parse_config('text_to_video/Task.rate = 7')
   (task,) = registry.load_tasks(['text_to_video'])

@@ -6,6 +6,7 @@ import sys
 
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import layouts
+from videopoet_jax.tokenizers.soundstream import config as audio_config
 
 
 def test_json_states_padding_and_group(capsys):
@@ -22,6 +23,16 @@ def test_text_lists_every_layout_once(capsys):
   said = capsys.readouterr().out
   names = layouts.spaces()['tiny'].standard_names(17, 32, 32)
   assert all(said.count(f'  {name}: ') == 1 for name in names)
+
+
+def test_tiny_is_what_the_demo_trains_on():
+  space = layouts.spaces()['tiny']
+  assert space.audio == audio_config.tiny().spec
+  vocabulary = space.vocabulary
+  assert (vocabulary.audio_levels, vocabulary.audio_codes) == (
+    space.audio.levels,
+    space.audio.codes,
+  )
 
 
 def test_impossible_sizes_are_one_line(capsys):

@@ -106,6 +106,18 @@ def test_captions_that_name_missing_clips(videos, tmp_path, capsys):
   assert not (tmp_path / 'set').exists()
 
 
+def test_captions_of_clips_that_a_file_is_too_short_for(
+  videos, tmp_path, capsys
+):
+  captions = tmp_path / 'captions.csv'
+  captions.write_text('clip,caption\nsound#1,later\nsound#40,never\n')
+  args = ['--input', videos / 'sound.mp4', '--output', tmp_path / 'set']
+  assert _prepare(*args, '--captions', captions) == 2
+  message = capsys.readouterr().err
+  assert "the clip 'sound.mp4#00040'; that file has 5 at most" in message
+  assert not (tmp_path / 'set').exists()
+
+
 def test_max_clips(videos, tmp_path):
   output = tmp_path / 'set'
   args = ['--input', videos / 'sound.mp4', '--output', output]

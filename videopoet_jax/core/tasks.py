@@ -76,6 +76,12 @@ class TaskTemplate:
   frames: int | None = None
   closed: bool = True
 
+  @property
+  def conditions(self) -> tuple[str, ...]:
+    """Features of the prefix, each once."""
+    parts = [_PART.match(part) for part in self.prefix]
+    return tuple(dict.fromkeys(part['feature'] for part in parts if part))
+
 
 TEMPLATES: tuple[TaskTemplate, ...] = (
   TaskTemplate('unconditional', 'video'),

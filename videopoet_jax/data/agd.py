@@ -224,7 +224,7 @@ def agd_report(
 
   Returns:
     Shares from 0 to 1 of all positions: `layout_padding` (positions that no
-    segment holds, or that even out the lengths of a batch), `unused_text`
+    segment holds: none, as a layout is the sum of its segments), `unused_text`
     (text slots without text), `kernel_padding` (added by `multiple`),
     `packing_would_pad` (left empty by first-fit packing of the mixture into
     rows of the longest layout), `longest_would_pad` (were every example padded

@@ -120,10 +120,19 @@ class LayoutReader:
     """Examples of this host's part of a batch."""
     return self.batch_size // self._shard.num_shards
 
+  def check_examples(self) -> None:
+    """Raises NoExamplesError where none of the split passes the filter."""
+    try:
+      self._source().order(self._split, self._seed, self._shuffle)
+    except errors.NoExamplesError as error:
+      raise errors.NoExamplesError(f'task {self.layout.task!r}: {error}') from (
+        error
+      )
+
   def has_examples(self) -> bool:
     """Whether any example of the split passes the task's filter."""
     try:
-      self._source().order(self._split, self._seed, self._shuffle)
+      self.check_examples()
     except errors.NoExamplesError:
       return False
     return True
@@ -242,6 +251,7 @@ class TokenBatches:
     Raises:
       ConfigError: tasks, layouts or weights do not go together.
       DataError: a data set is missing, or does not fill a layout.
+      NoExamplesError: it has no training example for a task.
     """
     weights = layout_weights(tasks, layouts, weights or {})
     self._multiple = multiple
@@ -257,6 +267,8 @@ class TokenBatches:
       text=text,
       text_embeddings=text_embeddings,
     )
+    for reader in self._readers:
+      reader.check_examples()
     self._seed = seed
     self._lock = threading.Lock()
     self._step = 0

@@ -12,12 +12,11 @@ preprocessors of the user's own module (import paths are also looked for in the
 folder of the file). `docs/design.md` says what follows from a template.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import contextlib
 import dataclasses
 import importlib
 import pathlib
-import sys
 from typing import Any
 
 import gin
@@ -100,7 +99,7 @@ def _read(path: pathlib.Path) -> list[str]:
   """Parses a task file, keeps earlier bindings, returns the tasks in it."""
   statements = []
   try:
-    with path.open() as lines, _importable(path.parent):
+    with path.open() as lines, paths.importable(path.parent):
       parser = gin.config_parser.ConfigParser(lines, _Unresolved())
       statements = [s for s in parser if hasattr(s, 'arg_name')]
       kept = {}
@@ -153,20 +152,6 @@ def _instantiate(name: str, path: pathlib.Path) -> Task:
       raise errors.ConfigError(f'task {name!r} of {path}: {reason}') from error
 
 
-@contextlib.contextmanager
-def _importable(folder: str | pathlib.Path) -> Iterator[None]:
-  """Lets modules beside a task file be imported, after all others."""
-  folder = str(folder)
-  added = folder and folder not in sys.path
-  if added:
-    sys.path.append(folder)
-  try:
-    yield
-  finally:
-    if added:
-      sys.path.remove(folder)
-
-
 def resolve_function(
   named: str | Callable[..., Any], task: Task, field: str
 ) -> Callable[..., Any]:
@@ -186,7 +171,7 @@ def resolve_function(
       f'videopoet_jax.data.preprocessors{hint}.'
     )
   try:
-    with _importable(task.folder):
+    with paths.importable(task.folder):
       module = importlib.import_module(module_name)
   except ImportError as error:
     raise errors.ConfigError(
@@ -271,8 +256,8 @@ def register(
     The SeqIO task. It reads `task.directory`; a run gives it another source.
 
   Raises:
-    ConfigError: the name is registered with another definition, or a
-      preprocessor does not exist.
+    ConfigError: the name is registered with another definition, a
+      preprocessor does not exist, or what is to be dropped is no condition.
     DataError: the text tokenizer does not go with the vocabulary.
   """
   vocabulary = preprocessors_lib.text_vocabulary(text)
@@ -289,6 +274,7 @@ def register(
       f'a task {task.name!r} is registered already, with another definition; '
       'rename yours (the scope in its gin file).'
     )
+  _check_dropped(task)
   steps = [
     resolve_function(step, task, 'preprocessors') for step in task.preprocessors
   ]
@@ -314,6 +300,17 @@ def register(
   )
   _REGISTERED[task.name] = definition
   return registered
+
+
+def _check_dropped(task: Task) -> None:
+  """ConfigError where `Task.drop` names what is no condition of the task."""
+  conditions = task.layout_template().conditions
+  for feature, _ in task.drop:
+    if feature not in conditions:
+      raise errors.ConfigError(
+        f'{task.name}/Task.drop names {feature!r}, which is no condition of '
+        f'the task{errors.near_names(feature, conditions)}.'
+      )
 
 
 def _output_features(

@@ -22,14 +22,13 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
-from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import bench_cost
 from videopoet_jax.jobs import bench_data
 from videopoet_jax.jobs import bench_decoder
 from videopoet_jax.jobs import bench_super_resolution
 from videopoet_jax.jobs import bench_windows
+from videopoet_jax.jobs import layouts
 from videopoet_jax.models.prefix_lm import presets
 from videopoet_jax.planning import work
 
@@ -61,15 +60,7 @@ def size(name: str) -> Size:
   presets.preset(name)
   if not name.startswith('tiny'):
     return Size(name, tasks.LayoutSpace(), _LARGE_CLIP)
-  space = tasks.LayoutSpace(
-    vocabulary_lib.Vocabulary(
-      visual_size=4096, audio_levels=2, audio_codes=256, text_size=128
-    ),
-    specs.VisualSpec(4096),
-    specs.AudioSpec(2, 256, 16_000, 2_000),
-    text_slots=12,
-  )
-  return Size(name, space, _TINY_CLIP)
+  return Size(name, layouts.spaces()['tiny'], _TINY_CLIP)
 
 
 def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:

@@ -29,7 +29,7 @@ def spaces() -> dict[str, tasks_lib.LayoutSpace]:
         visual_size=4096, audio_levels=2, audio_codes=256, text_size=128
       ),
       specs.VisualSpec(codebook_size=4096),
-      specs.AudioSpec(levels=2, codes=256, sampling_rate=16_000, hop=1600),
+      specs.AudioSpec(levels=2, codes=256, sampling_rate=16_000, hop=2000),
       text_slots=12,
     ),
   }

@@ -151,6 +151,13 @@ def prepare(
     usable = {
       name: found for name, found in probed.items() if 'seconds' in found
     }
+    if captions is not None:
+      # A container may state its length a little short, hence one clip more.
+      most = {
+        name: int(found['seconds'] / config.seconds) + 1
+        for name, found in usable.items()
+      }
+      captions_lib.check_numbers(captions, texts, most)
     spills = writer_lib.plan_spills(
       {name: found['seconds'] for name, found in usable.items()}
     )

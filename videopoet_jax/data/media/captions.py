@@ -72,6 +72,34 @@ def read_captions(path: pathlib.Path, sources: Sequence[str]) -> Captions:
   return Captions(texts)
 
 
+def check_numbers(
+  path: pathlib.Path, captions: Captions, most: Mapping[str, int]
+) -> None:
+  """Refuses captions of clips that a file is too short to have.
+
+  Args:
+    path: of the captions, for the message.
+    captions: what was read from it.
+    most: clips that a source may have at most; others are not looked at.
+
+  Raises:
+    DataError: a clip's number is not below that.
+  """
+  missing = []
+  for name in captions.texts:
+    source, mark, index = name.rpartition('#')
+    if mark and source in most and int(index) >= most[source]:
+      missing.append((name, most[source]))
+  if missing:
+    (name, number), more = missing[0], len(missing) - 1
+    raise errors.DataError(
+      f'{path}: names the clip {name!r}'
+      + (f' and {more} more that are not there' if more else '')
+      + f'; that file has {number} at most, counted from 0. Correct the '
+      'numbers or name the file alone, which gives all its clips one caption'
+    )
+
+
 def _read_pairs(path: pathlib.Path) -> list[tuple[str, str]]:
   try:
     text = path.read_text(encoding='utf-8-sig')
