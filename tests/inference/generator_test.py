@@ -165,6 +165,24 @@ def test_what_cannot_be_is_said_before_anything_is_sampled(
   assert message in said and said.count('\n') == 1
 
 
+def test_several_prompts_in_batches(checkpoint, tmp_path):
+  pictures = []
+  for size in (2, 6):
+    out = tmp_path / str(size)
+    status = _run(
+      '--checkpoint', checkpoint, '--out', out, '--task', 'text_to_video',
+      '--text', 'ab', '--text', 'cd', '--num_samples', 3, '--batch_size', size,
+    )  # fmt: skip
+    assert status == 0
+    record = json.loads((out / 'generation.json').read_text())
+    assert record['conditions'] == {'text': ['ab', 'cd']}
+    assert record['files'].count('sample_005.gif') == 1
+    pictures.append(
+      [(out / f'sample_{i:03d}.gif').read_bytes() for i in range(6)]
+    )
+  assert pictures[0] == pictures[1] and len(set(pictures[0])) == 6
+
+
 def test_a_picture_is_what_was_sampled(tmp_path):
   picture = np.repeat(np.repeat(_video(1)[0, 0, :4, :4], 4, 0), 4, 1)
   media.write_picture(tmp_path / 'a.png', picture)

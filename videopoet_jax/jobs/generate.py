@@ -88,12 +88,13 @@ def read_conditions(
   space: tasks_lib.LayoutSpace,
   files: dict[str, Any],
 ) -> dict[str, Any]:
-  """Signals of one row from files, as much of each as the layout takes.
+  """Signals from files, as much of each as the layout takes: a row a text.
 
   Args:
     layout: to be conditioned.
     space: grids of the tokenizers.
-    files: `text` as it is, paths of `image`, `video`, `audio`, `structure`.
+    files: `text` as it is, or several in a list; paths of `image`, `video`,
+      `audio`, `structure`, each for all rows.
 
   Raises:
     DataError: a file cannot be used, or a condition is missing.
@@ -104,7 +105,7 @@ def read_conditions(
   names = conditions.prefix_features(layout)
   conditions.check_given(layout, files)
   if 'text' in files and 'text' in names:
-    given['text'] = [files['text']]
+    given['text'] = _texts(files)
   visual = [n for n in names if n not in ('text', 'audio_tokens')]
   video_features = [n for n in visual if n != 'structure_tokens']
   if video_features and 'video' in files:
@@ -125,7 +126,17 @@ def read_conditions(
     given['audio'] = media.read_audio(
       files['audio'], spec.sampling_rate, latents * spec.hop
     )[None]
-  return given
+  rows = len(given.get('text', ('',)))
+  return {
+    name: signal if name == 'text' else np.repeat(signal, rows, axis=0)
+    for name, signal in given.items()
+  }
+
+
+def _texts(files: dict[str, Any]) -> list[str]:
+  """The prompts, of which there may be none."""
+  text = files.get('text', [])
+  return [text] if isinstance(text, str) else list(text)
 
 
 def _write_videos(
@@ -208,6 +219,7 @@ def generate(
   layout: str = '',
   files: dict[str, Any] | None = None,
   num_samples: int = 1,
+  batch_size: int = 64,
   seed: int = 0,
   config: sampling.SamplingConfig = sampling.DEFAULT,
   negative_text: str = '',
@@ -223,7 +235,8 @@ def generate(
     task: name of a task, unless a layout is named.
     layout: name of a layout the model was trained on.
     files: see `read_conditions`.
-    num_samples: how many.
+    num_samples: how many of each text, next to each other.
+    batch_size: most of them that are sampled at one time.
     seed: of the draws.
     config: how ids are drawn.
     negative_text: with guidance, what to move away from.
@@ -266,10 +279,13 @@ def generate(
       generator.visual_fingerprint, generator.tokenizers.visual is not None
     )
   given = read_conditions(chosen, generator.space, files)
+  if 'text' not in given and len(_texts(files)) > 1:
+    raise errors.DataError(f'{chosen.name} takes no text: give one at most.')
   made = generator.generate(
     name,
     given,
     num_samples=num_samples,
+    batch_size=batch_size,
     seed=seed,
     config=config,
     negative_text=negative_text,
@@ -283,15 +299,18 @@ def generate(
     )
   larger = None
   if upscale and cascade:
-    text = [files['text']] * num_samples if files.get('text') else None
+    text = [text for text in _texts(files) for _ in range(num_samples)]
     configs = upscale.configs()
     if seconds and made.video_BTHWC is not None:
       larger = cascade.run_long(
-        made.video_BTHWC, text, configs=configs, seed=seed
+        made.video_BTHWC, text or None, configs=configs, seed=seed
       )
     else:
       larger = cascade.run(
-        chain.clips_of(generator, made), text, configs=configs, seed=seed
+        chain.clips_of(generator, made),
+        text or None,
+        configs=configs,
+        seed=seed,
       ).video_BTHWC
   heard = given['audio'][0] if 'audio' in given else None
   return write_samples(
@@ -302,7 +321,10 @@ def generate(
       'checkpoint': str(checkpoint),
       'task': chosen.task,
       'targets': sorted(targets),
-      'conditions': {key: str(value) for key, value in files.items()},
+      'conditions': {
+        key: value if isinstance(value, list) else str(value)
+        for key, value in files.items()
+      },
       'negative_text': negative_text,
       'num_samples': num_samples,
       'seed': seed,
@@ -325,12 +347,13 @@ def _parser() -> argparse.ArgumentParser:
   add('--out', required=True, help='folder to write')
   add('--task', default='', help='for example text_to_video')
   add('--layout', default='', help='in place of --task, one layout by name')
-  add('--text', help='prompt')
+  add('--text', action='append', help='prompt; may be repeated, a row each')
   add('--image', help='picture: the first frame')
   add('--video', help='video file')
   add('--audio', help='sound file, or a video file with sound')
   add('--structure', help='flow and depth: .npz, or a video of 3 channels')
-  add('--num_samples', type=int, default=1)
+  add('--num_samples', type=int, default=1, help='of each prompt')
+  add('--batch_size', type=int, default=64, help='sampled at one time (64)')
   add('--guidance', type=float, default=1.0, help='1 is none')
   add('--temperature', type=float, default=1.0, help='0 takes the likeliest')
   add(
@@ -357,10 +380,11 @@ def main(argv: Sequence[str]) -> int:
   flags = _parser().parse_args(argv)
   if not flags.task and not flags.layout:
     raise errors.ConfigError('give --task (text_to_video, ...) or --layout.')
-  if flags.num_samples < 1:
-    raise errors.ConfigError(
-      f'--num_samples is {flags.num_samples}; it must be at least 1.'
-    )
+  for name in ('num_samples', 'batch_size'):
+    if getattr(flags, name) < 1:
+      raise errors.ConfigError(
+        f'--{name} is {getattr(flags, name)}; it must be at least 1.'
+      )
   if flags.seconds < 0:
     raise errors.ConfigError(
       f'--seconds is {flags.seconds:g}; it must be above 0.'
@@ -377,6 +401,7 @@ def main(argv: Sequence[str]) -> int:
     layout=flags.layout,
     files=files,
     num_samples=flags.num_samples,
+    batch_size=flags.batch_size,
     seed=flags.seed,
     config=sampling.SamplingConfig(
       flags.temperature,
