@@ -36,7 +36,7 @@ demo: setup ## the whole chain on shapes in motion: demo/report.html
 	$(BIN)/videopoet demo --profile demo --out demo
 
 .PHONY: demo_full
-demo_full: setup ## the same, larger (95 minutes): demo_full/report.html
+demo_full: setup ## the same, larger (under two hours): demo_full/report.html
 	$(BIN)/videopoet demo --profile demo_full --out demo_full
 
 .PHONY: test

@@ -118,6 +118,30 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   assert kept == {path: path.read_bytes() for path in kept}
 
 
+def test_a_resumed_language_model_is_equal_bit_for_bit(token_set, tmp_path):
+  options = {'STEPS': 4, 'LoopConfig.save_every': 2, 'LoopConfig.keep': 2}
+
+  def run(name):
+    return train.from_gin(
+      FILES,
+      tmp_path / name,
+      bindings=_bindings(token_set, **options),
+      say=lambda line: None,
+    )
+
+  whole, second = run('whole'), run('second')
+  shutil.rmtree(tmp_path / 'second/steps/4')
+  resumed = run('second')
+  assert resumed.steps == 4
+  for other in (second, resumed):
+    for part in ('params', 'ema', 'optimizer'):
+      jax.tree.map(
+        np.testing.assert_array_equal,
+        getattr(whole.state, part),
+        getattr(other.state, part),
+      )
+
+
 def test_a_task_file_of_ones_own_with_a_module_beside_it(
   token_set, tmp_path, capsys, monkeypatch
 ):
