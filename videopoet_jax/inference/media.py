@@ -102,11 +102,10 @@ def check_folder(folder: Path) -> None:
   Raises:
     DataError: it cannot be written.
   """
-  if storage.is_remote(folder):
-    return  # A store without permission says so in no time at the first file.
-  with writing(pathlib.Path(folder) / '.probe') as probe:
-    probe.touch()
-    probe.unlink()
+  probe = storage.path(folder) / '.probe'
+  with writing(probe) as path:
+    path.touch()
+  probe.unlink()
 
 
 def _enlarged(video_THWC: np.ndarray, shortest: int) -> np.ndarray:
