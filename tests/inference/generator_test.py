@@ -199,17 +199,18 @@ def test_silent_and_unreadable_sound_files_are_named(tmp_path):
     media.read_audio(silent, 16_000, 100)
   with pytest.raises(errors.DataError, match='not a sound file'):
     media.read_audio(tmp_path / 'none.wav', 16_000, 100)
+  whole = tmp_path / 'whole.flac'
+  with av.open(str(whole), 'w') as container:
+    stream = container.add_stream('flac', rate=16_000, layout='mono')
+    block = av.AudioFrame.from_ndarray(
+      np.zeros((1, 16_000), np.int16), 's16', 'mono'
+    )
+    block.sample_rate = 16_000
+    container.mux(stream.encode(block))
+    container.mux(stream.encode())
   for kept in (4, 44):
     cut = tmp_path / f'cut{kept}.flac'
-    with av.open(str(tmp_path / 'whole.flac'), 'w') as container:
-      stream = container.add_stream('flac', rate=16_000, layout='mono')
-      block = av.AudioFrame.from_ndarray(
-        np.zeros((1, 16_000), np.int16), 's16', 'mono'
-      )
-      block.sample_rate = 16_000
-      container.mux(stream.encode(block))
-      container.mux(stream.encode())
-    cut.write_bytes((tmp_path / 'whole.flac').read_bytes()[:kept])
+    cut.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(errors.DataError, match='not a sound file'):
       media.read_audio(cut, 16_000, 100)
 

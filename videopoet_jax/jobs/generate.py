@@ -272,15 +272,16 @@ def generate(
       )
   if seconds:
     long_video.check(generator, _clip_size(chosen)[0])
-  media.check_folder(out)
   if cascade:
     cascade.check_clip(*_clip_size(chosen))
     cascade.check_source(
       generator.visual_fingerprint, generator.tokenizers.visual is not None
     )
   given = read_conditions(chosen, generator.space, files)
-  if 'text' not in given and len(_texts(files)) > 1:
+  texts = _texts(files)
+  if 'text' not in given and len(texts) > 1:
     raise errors.DataError(f'{chosen.name} takes no text: give one at most.')
+  media.check_folder(out)
   made = generator.generate(
     name,
     given,
@@ -299,18 +300,15 @@ def generate(
     )
   larger = None
   if upscale and cascade:
-    text = [text for text in _texts(files) for _ in range(num_samples)]
+    text = [text for text in texts for _ in range(num_samples)] or None
     configs = upscale.configs()
     if seconds and made.video_BTHWC is not None:
       larger = cascade.run_long(
-        made.video_BTHWC, text or None, configs=configs, seed=seed
+        made.video_BTHWC, text, configs=configs, seed=seed
       )
     else:
       larger = cascade.run(
-        chain.clips_of(generator, made),
-        text or None,
-        configs=configs,
-        seed=seed,
+        chain.clips_of(generator, made), text, configs=configs, seed=seed
       ).video_BTHWC
   heard = given['audio'][0] if 'audio' in given else None
   return write_samples(
