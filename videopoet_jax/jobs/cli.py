@@ -25,6 +25,7 @@ from videopoet_jax.core import termination
 JOBS = {
   'layouts': ('layouts', 'print the sequence layout of every task'),
   'train': ('train', 'train a tokenizer, the language model, super-resolution'),
+  'shapes': ('shapes', 'draw shapes in motion as a data set of clips'),
   'prepare': ('prepare', 'turn video files into a data set of clips'),
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),

@@ -1,9 +1,7 @@
 """The stages of the demo: from drawn clips to samples of every task."""
 
 from collections.abc import Callable, Sequence
-import contextlib
 import dataclasses
-import io
 import json
 import pathlib
 from typing import Any
@@ -145,8 +143,6 @@ class Demo:
 
   def draw_shapes(self) -> None:
     """Writes the media data set."""
-    import tensorflow_datasets as tfds
-
     from videopoet_jax.data.shapes import builder
 
     config = builder.ShapesBuilderConfig(
@@ -156,10 +152,7 @@ class Demo:
       validation=self.profile.validation,
       test_held_out=self.profile.samples,
     )
-    # TFDS speaks of downloads, and draws bars for each of a hundred clips.
-    tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):
-      builder.build(str(self.path(SHAPES)), config)
+    builder.build(str(self.path(SHAPES)), config)
 
   def media(self) -> str:
     """The folder of the media data set."""

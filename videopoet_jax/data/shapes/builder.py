@@ -1,8 +1,10 @@
 """Writes shapes in motion as a TFDS data set in ArrayRecord format."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import contextlib
 import dataclasses
 import functools
+import io
 import multiprocessing
 from typing import Any, ClassVar
 
@@ -35,15 +37,20 @@ class ShapesBuilderConfig(tfds.core.BuilderConfig):
   shapes: shapes_config.ShapesConfig = dataclasses.field(
     default_factory=shapes_config.ShapesConfig
   )
-  train: int = 12_000
-  validation: int = 512
-  test_held_out: int = 512
+  train: int = splits.CLIPS[splits.TRAIN]
+  validation: int = splits.CLIPS[splits.VALIDATION]
+  test_held_out: int = splits.CLIPS[splits.TEST_HELD_OUT]
   processes: int = 2
 
 
 class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
-  """Coloured shapes that move, with caption, sound, flow and depth."""
+  """Coloured shapes that move, with caption, sound, flow and depth.
 
+  Attributes:
+    drawn: called with the split after each clip, unless None.
+  """
+
+  drawn: Callable[[str], None] | None = None
   VERSION = tfds.core.Version('1.0.0')
   # There are no downloads, so no checksums to look for beside the code.
   url_infos: ClassVar[dict[str, Any]] = {}
@@ -103,6 +110,12 @@ class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(
     self, split: str
   ) -> Iterator[tuple[int, dict[str, Any]]]:
+    for item in self._draw(split):
+      yield item
+      if self.drawn is not None:
+        self.drawn(split)
+
+  def _draw(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
     count = getattr(self.builder_config, split)
     draw = functools.partial(example, self.builder_config.shapes, split)
     if self.builder_config.processes <= 1 or count < 256:
@@ -168,16 +181,22 @@ def write_caption(scene: shapes_scene.Scene) -> str:
 def build(
   directory: str,
   config: ShapesBuilderConfig | None = None,
+  drawn: Callable[[str], None] | None = None,
 ) -> str:
   """Builds the data set under `directory`, or finds it there.
 
   Args:
     directory: TFDS data directory.
     config: what to build; the default configuration if None.
+    drawn: called with the split after each clip.
 
   Returns:
     The folder for `tfds.builder_from_directory`.
   """
+  # TFDS speaks of downloads, and draws bars for each of a hundred clips.
+  tfds.disable_progress_bar()
   builder = ShapesInMotion(data_dir=directory, config=config)
-  builder.download_and_prepare()
+  builder.drawn = drawn
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare()
   return str(builder.data_dir)

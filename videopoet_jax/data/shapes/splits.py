@@ -14,6 +14,8 @@ TRAIN = 'train'
 VALIDATION = 'validation'
 TEST_HELD_OUT = 'test_held_out'
 SPLITS = (TRAIN, VALIDATION, TEST_HELD_OUT)
+# Clips of each, unless a data set says otherwise.
+CLIPS = {TRAIN: 12_000, VALIDATION: 512, TEST_HELD_OUT: 512}
 
 
 def is_held_out(kind: int, colour: int, direction: int) -> bool:
