@@ -57,8 +57,8 @@ def test_ground_truth_is_read(seed):
   [
     ({'height': 64, 'width': 64}, 48, 1.0),
     ({'height': 48, 'width': 32}, 48, 1.0),
-    ({'edges': 'leave'}, 96, 0.97),
-    ({'edges': 'mixed'}, 96, 0.97),
+    ({'edges': 'leave'}, 400, 0.99),
+    ({'edges': 'mixed'}, 400, 0.99),
   ],
 )
 def test_other_configs_are_read(change, count, least):
