@@ -20,6 +20,9 @@ from videopoet_jax.core import vocabulary as vocabulary_lib
 Modality = types.Modality
 Role = types.Role
 
+# Fused attention works on blocks of so many positions, a TPU's lanes.
+KERNEL_BLOCK = 128
+
 
 @dataclasses.dataclass(frozen=True)
 class Segment:
@@ -169,6 +172,11 @@ class SequenceLayout:
   def input_length(self) -> int:
     """Positions the model is run on: the last token predicts nothing."""
     return self.length - 1
+
+  @property
+  def kernel_padding(self) -> int:
+    """Positions that fill the last block of a fused attention kernel."""
+    return -self.input_length % KERNEL_BLOCK
 
   @functools.cached_property
   def slices(self) -> dict[str, slice]:

@@ -206,7 +206,6 @@ def agd_report(
   *,
   tokens_per_batch: int,
   text_lengths: Sequence[int] = (),
-  multiple: int = 128,
   examples: int = 4096,
   seed: int = 0,
 ) -> dict[str, float]:
@@ -218,17 +217,17 @@ def agd_report(
     tokens_per_batch: positions a batch.
     text_lengths: lengths in slots of some texts; without them no slot counts
       as unused.
-    multiple: lengths are rounded up to this for fused attention kernels.
     examples: drawn to simulate packing.
     seed: of that draw.
 
   Returns:
     Shares from 0 to 1 of all positions: `layout_padding` (positions that no
     segment holds: none, as a layout is the sum of its segments), `unused_text`
-    (text slots without text), `kernel_padding` (added by `multiple`),
-    `packing_would_pad` (left empty by first-fit packing of the mixture into
-    rows of the longest layout), `longest_would_pad` (were every example padded
-    to the longest layout), and `kernel_multiple`.
+    (text slots without text), `kernel_padding` (added to fill the
+    last block of a fused attention kernel), `packing_would_pad` (left empty by
+    first-fit packing of the mixture into rows of the longest layout),
+    `longest_would_pad` (were every example padded to the longest layout), and
+    `kernel_multiple`, the block.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])
@@ -248,18 +247,19 @@ def agd_report(
   if len(text_lengths):
     used = np.minimum(np.asarray(text_lengths)[:, None], slots[None, :])
     unused = float((weight * (slots - used.mean(0))).sum()) / positions
-  padded = -(-lengths // multiple) * multiple
+  inputs = float((weight * [la.input_length for la in layouts]).sum())
+  padding = float((weight * [la.kernel_padding for la in layouts]).sum())
   drawn = np.random.default_rng(seed).choice(
     lengths, size=examples, p=weight / weight.sum()
   )
   return {
     'layout_padding': float((weight * (lengths - held)).sum()) / positions,
     'unused_text': unused,
-    'kernel_padding': 1 - positions / float((weight * padded).sum()),
+    'kernel_padding': padding / (inputs + padding),
     'longest_would_pad': 1
     - float((weight * held).sum() / (weight.sum() * lengths.max())),
     'packing_would_pad': _first_fit_waste(drawn, int(lengths.max())),
-    'kernel_multiple': multiple,
+    'kernel_multiple': layout_lib.KERNEL_BLOCK,
   }
 
 

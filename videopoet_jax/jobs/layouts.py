@@ -17,8 +17,6 @@ from videopoet_jax.core import specs
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
 
-_KERNEL_BLOCK = 128  # fused attention works on blocks of so many positions.
-
 
 def spaces() -> dict[str, tasks_lib.LayoutSpace]:
   """The paper's sizes, and those that the demo trains on a CPU."""
@@ -39,12 +37,10 @@ def table(
   layouts: Sequence[layout_lib.SequenceLayout],
 ) -> list[dict[str, Any]]:
   """JSON values of each layout, padding to kernel blocks included."""
-  rows = []
-  for layout in layouts:
-    blocks = -(-layout.input_length // _KERNEL_BLOCK)
-    padding = blocks * _KERNEL_BLOCK - layout.input_length
-    rows.append({**layout.to_json(), 'kernel_padding': padding})
-  return rows
+  return [
+    {**layout.to_json(), 'kernel_padding': layout.kernel_padding}
+    for layout in layouts
+  ]
 
 
 def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
@@ -59,7 +55,8 @@ def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
       lines.append(
         f'  {layout.name}: {row["prefix_length"]} prefix + '
         f'{row["target_length"]} target = {length}, '
-        f'{row["kernel_padding"]} to pad a multiple of {_KERNEL_BLOCK}'
+        f'{row["kernel_padding"]} to pad a multiple of '
+        f'{layout_lib.KERNEL_BLOCK}'
       )
       for role in ('prefix', 'target'):
         parts = [
