@@ -95,6 +95,18 @@ def test_captions_reach_the_examples(videos, tmp_path):
   assert texts[b'sound.mp4#00001'] == b'later'
 
 
+def test_numbers_of_the_captions_file_reach_the_examples(videos, tmp_path):
+  captions = tmp_path / 'captions.csv'
+  captions.write_text('clip,caption,quality\nsound#1,later,0.75\n')
+  output = tmp_path / 'set'
+  inputs = ['--input', videos / 'sound.mp4', '--output', output]
+  assert _prepare(*inputs, '--captions', captions, '--numbers', 'quality') == 0
+  sources = tfds.builder_from_directory(str(output)).as_data_source()
+  known = {e['clip_id']: e['quality'] for s in sources.values() for e in s}
+  assert known.pop(b'sound.mp4#00001') == 0.75
+  assert len(known) == 3 and all(np.isnan(value) for value in known.values())
+
+
 def test_captions_that_name_missing_clips(videos, tmp_path, capsys):
   captions = tmp_path / 'captions.json'
   captions.write_text('{"sounds.mp4": "text"}')
@@ -132,6 +144,8 @@ def test_max_clips(videos, tmp_path):
     (['--validation_share', '0.9'], '--validation_share is 0.9'),
     (['--frame_rate', '0'], '--frame_rate is 0'),
     (['--max_clips', '0'], '--max_clips is 0'),
+    (['--numbers', 'quality'], 'columns of --captions'),
+    (['--numbers', 'start'], 'have a feature of that name'),
   ],
 )
 def test_impossible_flags(videos, tmp_path, capsys, flags, message):

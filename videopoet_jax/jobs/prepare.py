@@ -66,6 +66,7 @@ def prepare(
   inputs: Sequence[pathlib.Path],
   output: pathlib.Path,
   captions: pathlib.Path | None = None,
+  numbers: Sequence[str] = (),
   num_frames: int = 17,
   frame_rate: float = 8.0,
   height: int = 128,
@@ -83,6 +84,7 @@ def prepare(
     inputs: files, and folders to search.
     output: the data set's folder.
     captions: a file of captions, see `data/media/captions.py`.
+    numbers: further columns of it that go with the clips.
     num_frames: frames of a clip; 1 + 4k suits the tokenizer.
     frame_rate: frames a second.
     height: in pixels.
@@ -98,9 +100,11 @@ def prepare(
     What was written.
 
   Raises:
-    ConfigError: a size or the share is impossible.
+    ConfigError: a size or the share is impossible, or numbers are asked of no
+      captions file or by the name of another feature.
     DataError: there is nothing to write, it cannot be written, the captions
-      name missing files, or a file cannot be used and `strict` is set.
+      name missing files or lack a number, or a file cannot be used and
+      `strict` is set.
   """
   # These import TensorFlow, which takes seconds: after the flags are read.
   from videopoet_jax.data.media import captions as captions_lib
@@ -122,10 +126,13 @@ def prepare(
     )
   if max_clips is not None and max_clips < 1:
     raise errors.ConfigError(f'--max_clips is {max_clips}; at least 1')
+  features = writer_lib.features(config, numbers)
+  if numbers and captions is None:
+    raise errors.ConfigError('--numbers names columns of --captions; give it')
   files = clips_lib.find_files(inputs)
   texts = captions_lib.Captions()
   if captions is not None:
-    texts = captions_lib.read_captions(captions, list(files))
+    texts = captions_lib.read_captions(captions, list(files), numbers)
 
   metadata = {
     'frame_rate': frame_rate,
@@ -137,7 +144,7 @@ def prepare(
     'version': __version__,
     'clips': dataclasses.asdict(config),
     'files': _digest({name: p.stat().st_size for name, p in files.items()}),
-    'captions': _digest(texts.texts),
+    'captions': _digest(dataclasses.asdict(texts)),
     'validation_share': validation_share,
     'max_clips': max_clips,
   }
@@ -145,9 +152,7 @@ def prepare(
   with data_hosts.making(hosts, output, settings, overwrite) as pieces:
     skip = _Skip(strict)
     probed = _probe(hosts, pieces, files, skip)
-    writer = writer_lib.DatasetWriter(
-      pieces, writer_lib.features(config), metadata
-    )
+    writer = writer_lib.DatasetWriter(pieces, features, metadata)
     usable = {
       name: found for name, found in probed.items() if 'seconds' in found
     }
@@ -157,7 +162,7 @@ def prepare(
         name: int(found['seconds'] / config.seconds) + 1
         for name, found in usable.items()
       }
-      captions_lib.check_numbers(captions, texts, most)
+      captions_lib.check_indices(captions, texts, most)
     spills = writer_lib.plan_spills(
       {name: found['seconds'] for name, found in usable.items()}
     )
@@ -296,7 +301,12 @@ class _Work:
         try:
           spilled.add(
             source,
-            (writer_lib.example(clip, self.texts.of(clip)) for clip in watched),
+            (
+              writer_lib.example(
+                clip, self.texts.of(clip), self.texts.numbers_of(clip)
+              )
+              for clip in watched
+            ),
           )
         except decode.UnusableFileError as error:
           skipped[source] = self.skip(source, error)
@@ -365,6 +375,14 @@ def _parser() -> argparse.ArgumentParser:
     help='.csv (clip,caption), .json (an object) or .txt (clip, tab, caption); '
     'a clip is a file name, or file#00012 for one of its clips',
   )
+  add(
+    '--numbers',
+    nargs='+',
+    default=(),
+    metavar='COLUMN',
+    help='columns of the captions file that hold a number of each clip, such '
+    'as a quality, by which Task.minimum chooses examples',
+  )
   add('--frames', type=int, default=17, help='frames of a clip (17)')
   add('--frame_rate', type=float, default=8.0, help='frames a second (8)')
   add('--height', type=int, default=128, help='in pixels (128)')
@@ -388,6 +406,7 @@ def _run(flags: argparse.Namespace, hosts: data_hosts.Hosts) -> int:
     inputs=flags.input,
     output=flags.output,
     captions=flags.captions,
+    numbers=flags.numbers,
     num_frames=flags.frames,
     frame_rate=flags.frame_rate,
     height=flags.height,

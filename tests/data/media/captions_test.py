@@ -84,3 +84,37 @@ def test_mistakes_are_one_clear_message(tmp_path, name, text, message):
 def test_missing_file(tmp_path):
   with pytest.raises(errors.DataError, match='cannot be read'):
     captions.read_captions(tmp_path / 'c.csv', _SOURCES)
+
+
+def test_numbers_of_clips_and_files(tmp_path):
+  path = tmp_path / 'c.csv'
+  path.write_text(
+    'clip,caption,quality,motion\n'
+    'c.webm,a cat,0.5,2\nc.webm#1,it sits,,3\nday/a,a dog,1e-1,\n'
+  )
+  found = captions.read_captions(path, _SOURCES, ['quality', 'motion'])
+  assert found.numbers_of(_clip('c.webm')) == {'quality': 0.5, 'motion': 2}
+  assert found.numbers_of(_clip('c.webm', 1)) == {'quality': 0.5, 'motion': 3}
+  dog = found.numbers_of(_clip('day/a.mp4'))
+  assert dog['quality'] == 0.1 and np.isnan(dog['motion'])
+  assert np.isnan(found.numbers_of(_clip('day/b.mp4'))['quality'])
+  path = tmp_path / 'c.json'
+  path.write_text('[{"clip": "c", "caption": "a cat", "quality": 2}]')
+  found = captions.read_captions(path, _SOURCES, ['quality'])
+  assert found.numbers_of(_clip('c.webm')) == {'quality': 2}
+
+
+@pytest.mark.parametrize(
+  ('name', 'text', 'message'),
+  [
+    ('c.csv', 'clip,caption,qualty\nc,a cat,1\n', "no 'quality'.*qualty"),
+    ('c.csv', 'clip,caption,quality\nc,a cat,good\n', "'good', not a number"),
+    ('c.json', '{"c": "a cat"}', "no 'quality'"),
+    ('c.txt', 'c\ta cat\n', "no 'quality'"),
+  ],
+)
+def test_numbers_that_are_not_there(tmp_path, name, text, message):
+  path = tmp_path / name
+  path.write_text(text)
+  with pytest.raises(errors.DataError, match=message):
+    captions.read_captions(path, _SOURCES, ['quality'])

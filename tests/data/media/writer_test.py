@@ -28,7 +28,7 @@ def _clip(source: str, index: int) -> clips.Clip:
 
 def _examples(source: str, count: int):
   for index in range(count):
-    yield writer_lib.example(_clip(source, index), f'caption {index}')
+    yield writer_lib.example(_clip(source, index), f'caption {index}', {})
 
 
 def _writer(output, overwrite=False):

@@ -17,6 +17,7 @@ from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
+from videopoet_jax.core import errors
 from videopoet_jax.data import pieces as pieces_lib
 from videopoet_jax.data import serialize
 from videopoet_jax.data.media import clips
@@ -32,35 +33,52 @@ _MOST_SECONDS = 600.0
 _BLOCK = 16  # Records read at a time.
 
 
-def features(config: clips.ClipConfig) -> tfds.features.FeaturesDict:
+def features(
+  config: clips.ClipConfig, numbers: Iterable[str] = ()
+) -> tfds.features.FeaturesDict:
   """The features of an example; see `Clip` for what they hold.
 
   `audio` is always there, so that all data sets of a size have one schema:
   zeros stand for a file without sound, which `has_audio` tells from silence.
+
+  Args:
+    config: sizes of a clip.
+    numbers: names of further ones, float32, NaN where one is not known.
+
+  Raises:
+    ConfigError: a number has the name of another feature.
   """
   size = (config.num_frames, config.height, config.width, 3)
-  return tfds.features.FeaturesDict(
-    {
-      # Raw bytes: the records themselves are compressed.
-      'video': tfds.features.Tensor(
-        shape=size, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
-      ),
-      'audio': tfds.features.Tensor(
-        shape=(config.num_samples,),
-        dtype=np.int16,
-        encoding=tfds.features.Encoding.BYTES,
-      ),
-      'has_audio': tfds.features.Scalar(dtype=np.bool_),
-      'caption': tfds.features.Text(),
-      'clip_id': tfds.features.Text(),
-      'source': tfds.features.Text(),
-      'start': tfds.features.Scalar(dtype=np.float32),
-      'end': tfds.features.Scalar(dtype=np.float32),
-    }
-  )
+  own = {
+    # Raw bytes: the records themselves are compressed.
+    'video': tfds.features.Tensor(
+      shape=size, dtype=np.uint8, encoding=tfds.features.Encoding.BYTES
+    ),
+    'audio': tfds.features.Tensor(
+      shape=(config.num_samples,),
+      dtype=np.int16,
+      encoding=tfds.features.Encoding.BYTES,
+    ),
+    'has_audio': tfds.features.Scalar(dtype=np.bool_),
+    'caption': tfds.features.Text(),
+    'clip_id': tfds.features.Text(),
+    'source': tfds.features.Text(),
+    'start': tfds.features.Scalar(dtype=np.float32),
+    'end': tfds.features.Scalar(dtype=np.float32),
+  }
+  taken = sorted(own.keys() & set(numbers))
+  if taken:
+    raise errors.ConfigError(
+      f'--numbers {taken[0]}: clips have a feature of that name; call the '
+      'column otherwise'
+    )
+  further = {name: tfds.features.Scalar(dtype=np.float32) for name in numbers}
+  return tfds.features.FeaturesDict(own | further)
 
 
-def example(clip: clips.Clip, caption: str) -> dict[str, Any]:
+def example(
+  clip: clips.Clip, caption: str, numbers: Mapping[str, float]
+) -> dict[str, Any]:
   """The example of one clip, as `features` describes it."""
   return {
     'video': clip.video_THWC,
@@ -71,6 +89,7 @@ def example(clip: clips.Clip, caption: str) -> dict[str, Any]:
     'source': clip.source,
     'start': np.float32(clip.start),
     'end': np.float32(clip.end),
+    **{name: np.float32(value) for name, value in numbers.items()},
   }
 
 
