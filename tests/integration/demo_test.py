@@ -1,12 +1,10 @@
 """The whole chain at a size that learns nothing, from the command line."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from tests.integration import job_process
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
@@ -18,20 +16,7 @@ pytestmark = pytest.mark.slow
 
 
 def _demo(*flags):
-  return _run('demo', *flags)
-
-
-def _run(job, *flags):
-  # One device, as users have it; the tests' fake ones only cost time.
-  environment = {**os.environ, 'XLA_FLAGS': ''}
-  return subprocess.run(
-    [sys.executable, '-m', f'videopoet_jax.jobs.{job}', *flags],
-    env=environment,
-    capture_output=True,
-    text=True,
-    timeout=840,
-    check=False,
-  )
+  return job_process.run('demo', *flags)
 
 
 @pytest.fixture(scope='module')
@@ -84,7 +69,7 @@ def test_evaluate_finds_the_same_rows(finished, tmp_path):
   drawn = demo_profile.load('demo').sampling
   some = {name: drawn[name] for name in ('default', *tasks)}
   scoped = ', '.join(f'@{task}/EvaluationTask()' for task in tasks)
-  result = _run(
+  result = job_process.run(
     'evaluate',
     *('--protocol', 'shapes_scoreboard', '--checkpoint', str(out)),
     *('--out', str(tmp_path), '--batch_size', '16'),
