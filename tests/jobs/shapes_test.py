@@ -8,6 +8,8 @@ from videopoet_jax.data.shapes import render
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import shapes
 
+tf = pytest.importorskip('tensorflow')
+builder = pytest.importorskip('videopoet_jax.data.shapes.builder')
 records_lib = pytest.importorskip('videopoet_jax.data.records')
 
 _FLAGS = [
@@ -77,3 +79,16 @@ def test_folder_that_cannot_be_written(tmp_path, capsys):
   (tmp_path / 'file').write_text('')
   assert _run(tmp_path / 'file' / 'shapes') == 2
   assert 'cannot be written' in capsys.readouterr().err
+
+
+def test_full_disk_is_told_with_what_is_needed(tmp_path, capsys, monkeypatch):
+  def fill(directory, *_):
+    (tmp_path / 'shapes.unfinished').mkdir()
+    raise tf.errors.ResourceExhaustedError(None, None, directory)
+
+  monkeypatch.setattr(builder, 'build', fill)
+  sizes = ['--train', '100000', '--height', '100', '--width', '100']
+  assert _run(tmp_path / 'shapes', *sizes) == 2
+  # 100,000 clips of 5 frames of 100 x 100 at 9 bytes, and their sound.
+  assert 'uncompressed, 47.0 GB' in capsys.readouterr().err
+  assert not list(tmp_path.iterdir())
