@@ -50,3 +50,36 @@ def test_what_is_read_is_what_was_drawn(tmp_path, processes):
       ]
       heard = tuple(example['bounce_times'][example['bounce_times'] >= 0])
       assert heard == pytest.approx(clip.scene.bounces(shapes), abs=1e-5)
+
+
+def test_a_split_is_never_whole_in_memory(tmp_path, monkeypatch):
+  from tensorflow_datasets.core import shuffle
+
+  held = []
+  read_values = shuffle._Bucket.read_values
+
+  def counted(bucket):
+    values = list(read_values(bucket))
+    held.append(len(values))
+    return iter(values)
+
+  monkeypatch.setattr(shuffle, 'MAX_MEM_BUFFER_SIZE', 0)
+  monkeypatch.setattr(shuffle._Bucket, 'read_values', counted)
+  folder = builder.build(
+    str(tmp_path),
+    builder.ShapesBuilderConfig(
+      name='tiny',
+      shapes=dataclasses.replace(
+        shapes_config.ShapesConfig(), frames=1, height=16, width=16
+      ),
+      train=40,
+      validation=0,
+      test_held_out=0,
+      processes=1,
+    ),
+  )
+  source = tfds.builder_from_directory(folder).as_data_source('train')
+  ids = [bytes(example['clip_id']).decode() for example in source]
+  assert ids == [f'train/{index:06d}' for index in range(40)]
+  assert sum(held) == 40
+  assert max(held) == 1

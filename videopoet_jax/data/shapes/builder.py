@@ -21,6 +21,11 @@ from videopoet_jax.data.shapes import splits
 NO_BOUNCE = -1.0
 MAX_BOUNCES = 8
 
+# TFDS keeps a split in a thousand files by the key's place below 2^128 until
+# it is complete, then holds one of them at a time in memory. The files stay
+# open: a quarter of them is well below the usual limit of 1,024.
+_KEYS = 2**128 // 4
+
 
 @dataclasses.dataclass
 class ShapesBuilderConfig(tfds.core.BuilderConfig):
@@ -110,22 +115,25 @@ class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(
     self, split: str
   ) -> Iterator[tuple[int, dict[str, Any]]]:
-    for item in self._draw(split):
-      yield item
+    # Keys of 0, 1, 2 ... would all fall into the first file, and a whole split
+    # into memory.
+    spacing = _KEYS // getattr(self.builder_config, split)
+    for index, clip in enumerate(self._draw(split)):
+      yield index * spacing, clip
       if self.drawn is not None:
         self.drawn(split)
 
-  def _draw(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+  def _draw(self, split: str) -> Iterator[dict[str, Any]]:
     count = getattr(self.builder_config, split)
     draw = functools.partial(example, self.builder_config.shapes, split)
     if self.builder_config.processes <= 1 or count < 256:
-      yield from enumerate(map(draw, range(count)))
+      yield from map(draw, range(count))
       return
     # A fresh interpreter each: what this one runs (threads of TensorFlow)
     # does not survive a fork.
     context = multiprocessing.get_context('spawn')
     with context.Pool(self.builder_config.processes - 1) as pool:
-      yield from enumerate(pool.imap(draw, range(count), chunksize=16))
+      yield from pool.imap(draw, range(count), chunksize=16)
 
 
 def example(
