@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from videopoet_jax.layers import causal_conv
+from videopoet_jax.layers import linear
 
 
 def _channel_vector(
@@ -138,7 +139,11 @@ class Dense(nn.Module):
     )
     bias = _channel_vector(self, 'bias', nn.initializers.zeros, self.features)
     dtype = video_BTHWC.dtype
-    return video_BTHWC @ kernel.astype(dtype) + bias.astype(dtype)
+    # Flat, or XLA on a CPU copies what comes in once more.
+    flat_NC = video_BTHWC.reshape(-1, video_BTHWC.shape[-1])
+    out_NC = linear.project(flat_NC, kernel.astype(dtype))
+    out_BTHWC = out_NC.reshape(*video_BTHWC.shape[:-1], self.features)
+    return out_BTHWC + bias.astype(dtype)
 
 
 class ConvResidual(nn.Module):
