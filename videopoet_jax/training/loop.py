@@ -356,7 +356,7 @@ class _Story:
       params = adaptation.load(
         init_from, self.trainable.describe(), shapes.params
       )
-      self.say(f'parameters from {init_from}, step 0, fresh optimizer')
+      self.say(f'step 0 with the parameters of {init_from}, fresh optimizer')
       return jax.jit(create, out_shardings=self.train_step.shardings)(params)
 
     def begin(rng: jax.Array, batch: Any) -> state_lib.TrainState:
