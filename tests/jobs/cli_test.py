@@ -36,6 +36,22 @@ def test_unknown_job_shows_near_names(capsys):
   assert "did you mean 'prepare'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+  'job, given, kept',
+  [('layouts', None, '1'), ('layouts', '3', '3'), ('evaluate', None, None)],
+)
+def test_small_products_get_one_thread_unless_said(
+  job, given, kept, monkeypatch, capsys
+):
+  name = 'OPENBLAS_NUM_THREADS'
+  environment = {} if given is None else {name: given}
+  monkeypatch.setattr(os, 'environ', environment)
+  with pytest.raises(SystemExit):
+    cli.main([job, '--help'])
+  assert environment.get(name) == kept
+  assert 'usage' in capsys.readouterr().out
+
+
 def _raise(error):
   def main(argv):
     raise error

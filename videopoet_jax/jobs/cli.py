@@ -43,6 +43,9 @@ JOBS = {
 # gin writes under which call an error arose; the user did not make that call.
 _GIN_TRACE = re.compile(r'\n\s+In call to configurable .*')
 
+# Its large eigenvalue problems are worth several threads.
+_MANY_BLAS_THREADS = ('evaluate',)
+
 _USER_ERROR_STATUS = 2
 _INTERRUPT_STATUS = 130  # 128 + SIGINT, as shells report it.
 
@@ -108,6 +111,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     hint = errors.near_names(name, JOBS)
     print(f'videopoet has no job {name!r}{hint}', file=sys.stderr)
     return _USER_ERROR_STATUS
+  if name not in _MANY_BLAS_THREADS:
+    # Read when NumPy is first imported. Loaders multiply small matrices all the
+    # time (bicubic resizing); threads of OpenBLAS's own wait for them by
+    # spinning, on the cores that XLA computes on.
+    os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   module = importlib.import_module(f'videopoet_jax.jobs.{JOBS[name][0]}')
   return run(module.main, rest)
 
