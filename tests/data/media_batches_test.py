@@ -136,6 +136,20 @@ def test_cuts_of_several_scales(media, clips):
   assert sum(kinds.values()) == len(shown) and min(kinds.values()) > 4
 
 
+def test_of_several_tries_the_sharpest_cut_is_taken(media):
+  def edges(tries):
+    mixture = media_batches.ClipMixture(crop=8, crop_tries=tries)
+    cuts = np.array(_cuts(_make(media, mixture=mixture), 6), float)
+    return np.square(np.diff(cuts[..., 1], axis=2)).sum((1, 2, 3)) + (
+      np.square(np.diff(cuts[..., 1], axis=3)).sum((1, 2, 3))
+    )
+
+  # The first try is the same, so no cut has fewer edges.
+  any_place, sharpest = edges(1), edges(4)
+  assert (sharpest >= any_place).all()
+  assert (sharpest > any_place).sum() > len(any_place) / 3
+
+
 def _cuts(made, steps):
   return [cut for step in range(steps) for cut in made.batch(step)['video']]
 
@@ -146,6 +160,7 @@ def _cuts(made, steps):
     ({'scales': (1, 2)}, 'bind ClipMixture.crop'),
     ({'scales': (1, 2), 'crop': 12}, 'Bind at most 8'),
     ({'scales': (3,)}, 'use 15 or 18'),
+    ({'crop_tries': 0}, 'crop_tries is 0'),
   ],
 )
 def test_scales_and_cuts_that_do_not_fit_are_refused(media, options, message):

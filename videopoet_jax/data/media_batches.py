@@ -22,6 +22,7 @@ CLIP = 'clip'
 IMAGE = 'image'
 VIDEO = 'video'
 AUDIO = 'audio'
+_SIDES = ('top', 'left')
 
 
 @gin.configurable
@@ -42,6 +43,9 @@ class ClipMixture:
       evenly: a tokenizer of all sizes of a super-resolution cascade.
     crop: pixels of the square that is then cut out at a place drawn; 0 keeps
       clips whole, which scales of one size only admit.
+    crop_tries: so many places are drawn for that cut, and the one with the
+      strongest edges is taken, so that less of a short run goes to plain
+      ground; 1 takes any place.
   """
 
   masked_share: float = 0.0
@@ -49,6 +53,7 @@ class ClipMixture:
   image_share: float = 0.0
   scales: tuple[int, ...] = (1,)
   crop: int = 0
+  crop_tries: int = 1
 
   def __post_init__(self) -> None:
     """Raises errors.ConfigError where a value makes no sense."""
@@ -62,6 +67,11 @@ class ClipMixture:
     if not self.scales or min(self.scales) < 1:
       raise errors.ConfigError(
         f'ClipMixture.scales is {self.scales}; expected whole numbers from 1.'
+      )
+    if self.crop_tries < 1:
+      raise errors.ConfigError(
+        f'ClipMixture.crop_tries is {self.crop_tries}; expected a whole number '
+        'from 1.'
       )
     if len(set(self.scales)) > 1 and not self.crop:
       raise errors.ConfigError(
@@ -199,18 +209,29 @@ class MediaBatches:
     scales, crop = self._mixture.scales, self._mixture.crop
     if not crop:
       return resizing.reduce_pixels(video, scales[0])
-    draws = {
-      name: permutation.uniform(permutation.fold(self._seed, name), places)
-      for name in ('scale', 'top', 'left')
-    }
+
+    def draw(name: str) -> np.ndarray:
+      return permutation.uniform(permutation.fold(self._seed, name), places)
+
+    # Further tries have names of their own: the first is as without them.
+    tries = [''] + [str(n) for n in range(1, self._mixture.crop_tries)]
+    tops, lefts = ([draw(f'{side}{n}') for n in tries] for side in _SIDES)
     cuts = []
-    for row, clip in enumerate(video):
-      scale = scales[int(draws['scale'][row] * len(scales))]
-      clip = resizing.reduce_pixels(clip, scale)
-      top = int(draws['top'][row] * (clip.shape[1] - crop + 1))
-      left = int(draws['left'][row] * (clip.shape[2] - crop + 1))
-      cuts.append(clip[:, top : top + crop, left : left + crop])
+    for row, (clip, drawn) in enumerate(zip(video, draw('scale'), strict=True)):
+      clip = resizing.reduce_pixels(clip, scales[int(drawn * len(scales))])
+      found = []
+      for top, left in zip(tops, lefts, strict=True):
+        y = int(top[row] * (clip.shape[1] - crop + 1))
+        x = int(left[row] * (clip.shape[2] - crop + 1))
+        found.append(clip[:, y : y + crop, x : x + crop])
+      cuts.append(max(found, key=_edges) if len(found) > 1 else found[0])
     return np.stack(cuts)
+
+
+def _edges(clip_THWC: np.ndarray) -> float:
+  """Squared differences of neighbouring pixels, of green, in sum."""
+  green = clip_THWC[..., 1].astype(np.float32)
+  return sum(float(np.square(np.diff(green, axis=a)).sum()) for a in (1, 2))
 
 
 def _check_sizes(
