@@ -1,6 +1,10 @@
 """Local paths stay pathlib's; folders are copied in order."""
 
 import pathlib
+import subprocess
+import sys
+
+import pytest
 
 from videopoet_jax.core import storage
 
@@ -50,3 +54,23 @@ def test_the_last_file_comes_last(tmp_path, monkeypatch):
   assert copied[-1] == 'a_info'
   assert (tmp_path / 'to' / 'inner' / 'c').read_text() == 'inner/c'
   assert len(copied) == 2  # The inner folder is copied by the library.
+
+
+def test_a_folder_is_held_by_one_process(tmp_path):
+  hold = (
+    'import sys; from videopoet_jax.core import storage\n'
+    'with storage.held(sys.argv[1]): print("held", flush=True); input()'
+  )
+  other = subprocess.Popen(
+    [sys.executable, '-c', hold, tmp_path],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert other.stdout.readline() == 'held\n'
+  with pytest.raises(BlockingIOError), storage.held(tmp_path):
+    pass
+  other.kill()
+  other.communicate()
+  with storage.held(tmp_path):
+    assert not list(tmp_path.iterdir())

@@ -1,5 +1,6 @@
 """`videopoet train` from its gin files, and what it says to a mistake."""
 
+import contextlib
 import re
 import shutil
 
@@ -13,6 +14,7 @@ from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
 from videopoet_jax.core import paths
+from videopoet_jax.core import storage
 from videopoet_jax.data import tokens
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import train
@@ -237,6 +239,27 @@ def test_required_things_are_asked_for(tmp_path, capsys):
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   assert cli.run(train.main, flags) == 2
   assert 'TOKENS' in capsys.readouterr().err
+
+
+def test_a_folder_that_another_run_writes_to(
+  token_set, tmp_path, capsys, monkeypatch
+):
+  run = tmp_path / 'run'
+  run.mkdir()
+  flags = _flags(token_set, run, '--init_from', 'nowhere')
+  naps = []
+  with contextlib.ExitStack() as other:
+    other.enter_context(storage.held(run))
+    monkeypatch.setattr(train.time, 'sleep', naps.append)
+    assert cli.run(train.main, flags) == 2
+    printed = capsys.readouterr()
+    assert 'another run is writing to' in printed.err
+    assert printed.out.count('waiting for another run') == 1 and len(naps) > 9
+    assert not list(run.iterdir())
+    # One that ends meanwhile is waited for; then the next mistake shows.
+    monkeypatch.setattr(train.time, 'sleep', lambda _: other.close())
+    assert cli.run(train.main, flags) == 2
+  assert 'nowhere is not a folder' in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(token_set, tmp_path, capsys):

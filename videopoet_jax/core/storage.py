@@ -6,6 +6,9 @@ TensorFlow; it is imported only then. pathlib would make `gs:/` of `gs://`, so
 that a path a user gives goes through `path` before anything else.
 """
 
+from collections.abc import Iterator
+import contextlib
+import fcntl
 import os
 import pathlib
 import shutil
@@ -71,6 +74,34 @@ def remove_folder(name: Path) -> None:
     folder.rmtree(missing_ok=True)
   else:
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def held(name: Path) -> Iterator[None]:
+  """Holds a folder for this process; the system lets go when it ends.
+
+  Nothing is written. A bucket, and a file system without locks, is not held.
+
+  Args:
+    name: a folder that is there.
+
+  Raises:
+    BlockingIOError: another process holds it.
+  """
+  if is_remote(name):
+    yield
+    return
+  handle = os.open(name, os.O_RDONLY)
+  try:
+    try:
+      fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      raise
+    except OSError:
+      pass  # Some network file systems.
+    yield
+  finally:
+    os.close(handle)
 
 
 def move_folder(origin: Path, target: Path) -> None:

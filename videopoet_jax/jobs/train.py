@@ -7,10 +7,12 @@ Started again with the same --run_dir it goes on after the newest checkpoint.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import contextlib
 import os
 import pathlib
 import sys
+import time
 from typing import Any
 
 import gin
@@ -41,6 +43,8 @@ FACTORIES = (
   super_resolution.super_resolution,
 )
 CONFIG_FILE = 'config.gin'
+# A run that is told to stop saves first.
+_STOPPING_SECONDS = 60
 
 
 def train(
@@ -128,6 +132,29 @@ def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
     ) from error
 
 
+@contextlib.contextmanager
+def _alone_in(
+  run_dir: str | os.PathLike[str], say: Callable[[str], None]
+) -> Iterator[None]:
+  """Keeps a folder to this run, once another one that is stopping has saved."""
+  with contextlib.ExitStack() as stack:
+    for second in range(_STOPPING_SECONDS + 1):
+      try:
+        if jax.process_index() == 0:
+          stack.enter_context(storage.held(run_dir))
+        break
+      except BlockingIOError as error:
+        if second == _STOPPING_SECONDS:
+          raise errors.CheckpointError(
+            f'another run is writing to {run_dir}; wait until it has ended, or '
+            'give another --run_dir'
+          ) from error
+        if not second:
+          say(f'waiting for another run that is writing to {run_dir}')
+        time.sleep(1)
+    yield
+
+
 @gin.configurable('train')
 def _train(
   *,
@@ -212,9 +239,10 @@ def from_gin(
     with gin.unlock_config():
       gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
   copy_folders({}, storage.path(run_dir))
-  return config_lib.call(
-    _train, run_dir=str(run_dir), init_from=init_from, say=say
-  )
+  with _alone_in(run_dir, say):
+    return config_lib.call(
+      _train, run_dir=str(run_dir), init_from=init_from, say=say
+    )
 
 
 def main(argv: Sequence[str]) -> int:
