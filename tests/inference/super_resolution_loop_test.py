@@ -9,6 +9,7 @@ from tests.inference import super_resolution_fakes as fakes
 from videopoet_jax.core import errors
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_loop as loop
+from videopoet_jax.tokenizers.quantizers import lfq
 
 _SHAPE = (2, 4, 4)
 
@@ -36,7 +37,7 @@ def _fill(model, config, numbers=(0, 1, 2), known=None, seed=0, text=True):
   return loop.fill(
     model, {}, _conditions(len(numbers), text), ids, masked,
     config=config, keys_B=_keys(numbers, seed),
-  )  # fmt: skip
+  ).ids_BTHW  # fmt: skip
 
 
 def test_steps_let_tokens_agree_and_one_step_does_not():
@@ -78,6 +79,40 @@ def test_samples_depend_on_seed_and_number_only():
   assert not np.array_equal(_fill(model, config, seed=1), together)
 
 
+def _with_codes(num_steps, ids, masked):
+  config = config_lib.UpscaleConfig(num_steps=num_steps)
+  codes = np.array(lfq.ids_to_codes(ids, 2 * fakes.BITS))
+  numbers = np.arange(len(ids))
+  without = _fill(fakes.Agreeing(), config, numbers, (ids, masked))
+  made = loop.fill(
+    fakes.Agreeing(), {}, _conditions(len(ids)), ids, masked,
+    config=config, keys_B=_keys(numbers), codes_BTHWC=codes,
+  )  # fmt: skip
+  np.testing.assert_array_equal(made.ids_BTHW, without)
+  return made, np.asarray(lfq.ids_to_codes(made.ids_BTHW, 2 * fakes.BITS))
+
+
+def test_expected_codes_are_those_of_the_draw():
+  nothing = np.zeros((3, *_SHAPE), np.int32)
+  made, exact = _with_codes(1, nothing, np.ones(nothing.shape, bool))
+  # Every first factor is as likely, and it decides the second one.
+  low, high = np.split(made.codes_BTHWC, 2, axis=-1)
+  np.testing.assert_allclose(high, np.zeros_like(high), atol=1e-6)
+  np.testing.assert_allclose(low, exact[..., : fakes.BITS], atol=1e-5)
+  # All but the first token follow from it.
+  made, exact = _with_codes(24, nothing, np.ones(nothing.shape, bool))
+  off = np.abs(made.codes_BTHWC - exact).max(axis=-1) > 1e-5
+  np.testing.assert_array_equal(off.sum(axis=(1, 2, 3)), [1, 1, 1])
+
+
+def test_known_ids_keep_their_codes():
+  ids = np.full((1, *_SHAPE), 63, np.int32)
+  masked = np.ones(ids.shape, bool)
+  masked[0, 0] = False
+  made, exact = _with_codes(1, ids, masked)
+  np.testing.assert_array_equal(made.codes_BTHWC[0, 0], exact[0, 0])
+
+
 @pytest.mark.parametrize('schedule', ['cosine', 'square_root'])
 def test_counts_are_the_schedules_and_kept_ids_never_change(schedule):
   config = config_lib.UpscaleConfig(num_steps=6, schedule=schedule)
@@ -90,9 +125,8 @@ def test_counts_are_the_schedules_and_kept_ids_never_change(schedule):
     drawn = generator.integers(0, 64, (2, 32), dtype=np.int32)
     # Whole numbers: many confidences are equal.
     confidence = generator.integers(0, 3, (2, 32)).astype(np.float32)
-    after = loop.keep(
-      state, jnp.asarray(drawn), jnp.asarray(confidence), left_B
-    )
+    draws = loop.Draws(jnp.asarray(drawn), jnp.asarray(confidence))
+    after = loop.keep(state, draws, left_B)
     left = np.asarray(after.masked_BTHW)
     np.testing.assert_array_equal(left.sum(axis=(1, 2, 3)), left_B)
     assert not np.any(left & ~np.asarray(state.masked_BTHW))
@@ -109,10 +143,10 @@ def test_the_surest_are_kept():
   state = loop.State(
     jnp.zeros((1, 1, 1, 4), jnp.int32), jnp.ones((1, 1, 1, 4), bool)
   )
-  after = loop.keep(
-    state, jnp.array([[7, 8, 9, 10]]), jnp.array([[-3.0, -1.0, -2.0, -4.0]]),
-    jnp.array([2]),
-  )  # fmt: skip
+  draws = loop.Draws(
+    jnp.array([[7, 8, 9, 10]]), jnp.array([[-3.0, -1.0, -2.0, -4.0]])
+  )
+  after = loop.keep(state, draws, jnp.array([2]))
   np.testing.assert_array_equal(
     after.masked_BTHW[0, 0, 0], [True, False, False, True]
   )
@@ -124,7 +158,7 @@ def _log_probability(config, text=True):
   masked = np.ones((1, 4, 16, 16), bool)
   passes, steps = loop.plan(config, masked, text)
   state = loop.State(jnp.zeros(masked.shape, jnp.int32), jnp.asarray(masked))
-  ids_BN, confidence_BN = loop.candidates(
+  ids_BN, confidence_BN, _ = loop.candidates(
     fakes.Conditioned(), {}, state, _conditions(1, text), steps.weights_P,
     steps.temperature, _keys((0,)), passes=passes, greedy=False,
   )  # fmt: skip

@@ -55,7 +55,7 @@ def test_tiles_go_on_from_what_their_neighbours_made(agreeing, monkeypatch):
 
   def watched(model, params, conditions, ids, masked, **settings):
     made = fill(model, params, conditions, ids, masked, **settings)
-    calls.append((ids, masked, made))
+    calls.append((ids, masked, made.ids_BTHW))
     return made
 
   monkeypatch.setattr(loop, 'fill', watched)
@@ -128,6 +128,23 @@ def test_pixels_are_encoded_and_decoded(upscaler):
   assert made.video_BTHWC.dtype == np.uint8
   from_ids = upscaler.upscale(upscaler.low.encode(video), config=_FEW)
   np.testing.assert_array_equal(made.ids_BTHW, from_ids.ids_BTHW)
+
+
+def test_pixels_from_expected_codes(upscaler):
+  expected = dataclasses.replace(_FEW, decode_from='expectation')
+  low = _low(3)
+  plain = upscaler.upscale(low, config=_FEW, batch_size=2)
+  soft = upscaler.upscale(low, config=expected, batch_size=2)
+  np.testing.assert_array_equal(soft.ids_BTHW, plain.ids_BTHW)
+  assert not np.array_equal(soft.video_BTHWC, plain.video_BTHWC)
+  # Nothing is expected of ids that are known.
+  known = super_resolution.Given(
+    plain.ids_BTHW, np.ones(plain.ids_BTHW.shape, bool)
+  )
+  again = upscaler.upscale(low, given=known, config=expected)
+  np.testing.assert_array_equal(again.video_BTHWC, plain.video_BTHWC)
+  with pytest.raises(errors.ConfigError, match="decode_from is 'pixels'"):
+    config_lib.UpscaleConfig(decode_from='pixels')
 
 
 def test_what_does_not_fit_is_refused(upscaler):

@@ -38,9 +38,8 @@ def test_counts_and_kept_tokens_equal_the_reference(schedule, steps, tokens):
     sample, drawn = made.prev_sample, made.pred_original_sample.numpy()
     # Ours are handed their draws.
     confidence = np.take_along_axis(log_probabilities, drawn[..., None], -1)
-    ours = loop.keep(
-      ours, jnp.asarray(drawn), jnp.asarray(confidence[..., 0]), counts[step]
-    )
+    draws = loop.Draws(jnp.asarray(drawn), jnp.asarray(confidence[..., 0]))
+    ours = loop.keep(ours, draws, counts[step])
     masked = np.asarray(ours.masked_BTHW)[:, 0, 0]
     np.testing.assert_array_equal(masked, sample.numpy() == _MASK)
     np.testing.assert_array_equal(

@@ -24,6 +24,7 @@ from videopoet_jax.models.super_resolution import model as model_lib
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
+from videopoet_jax.tokenizers.quantizers import lfq
 
 # Folders beside the checkpoint; the condition's only where it is another one.
 VISUAL_FOLDER = 'visual_tokenizer'
@@ -318,6 +319,10 @@ class Upscaler:
     if given is not None:
       known_BTHW = np.broadcast_to(given.known_BTHW, shape).copy()
       ids_BTHW = np.where(known_BTHW, given.ids_BTHW, 0).astype(np.int32)
+    codes_BTHWC: np.ndarray | None = None
+    if decode_signals and config.decode_from == 'expectation':
+      bits = self.spec.codebook_size.bit_length() - 1
+      codes_BTHWC = np.array(lfq.ids_to_codes(jnp.asarray(ids_BTHW), bits))
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
     for index, part in enumerate(
       tiles.over(grid[1:], tile, config.overlap, scale)
@@ -341,11 +346,23 @@ class Upscaler:
             ~known_BTHW[chosen][here],
             config=config,
             keys_B=loop.sample_keys(seed, first_sample + chosen, index),
+            codes_BTHWC=(
+              None if codes_BTHWC is None else codes_BTHWC[chosen][here]
+            ),
           )
         )
-      ids_BTHW[here] = np.concatenate(made)[:number]
+      ids_BTHW[here] = np.concatenate([m.ids_BTHW for m in made])[:number]
+      if codes_BTHWC is not None:
+        codes_BTHWC[here] = np.concatenate([m.codes_BTHWC for m in made])[
+          :number
+        ]
       known_BTHW[(slice(None), slice(None), *part.kept)] = True
-    video = self.decode(ids_BTHW) if decode_signals else None
+    video = None
+    if codes_BTHWC is not None:
+      self.check_decodes()
+      video = visual_bundle.to_pixels(self.visual.decode_codes(codes_BTHWC))
+    elif decode_signals:
+      video = self.decode(ids_BTHW)
     return Upscaled(ids_BTHW, video)
 
   def decode(self, ids_BTHW: np.ndarray) -> np.ndarray:

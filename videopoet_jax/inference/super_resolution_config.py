@@ -21,6 +21,8 @@ class Pass:
   text_visible: bool
 
 
+DECODE_FROM = ('ids', 'expectation')
+
 FREE = Pass(False, False)
 LOW = Pass(True, False)
 BOTH = Pass(True, True)
@@ -52,6 +54,10 @@ class UpscaleConfig:
     overlap: where a clip is larger than the model was trained on, the least
       share of a tile that lies over its neighbour, along height and width;
       half of it is kept, the half at the tile's edge is made again.
+    decode_from: what pixels are decoded from, one of `DECODE_FROM`: the 'ids',
+      or the 'expectation' of their codes when they were drawn, which is
+      softer where the model is not sure and nearer to the truth on average.
+      Ids are the same. Not in the paper.
   """
 
   num_steps: int = 24
@@ -61,9 +67,11 @@ class UpscaleConfig:
   text_guidance: float = 1.0
   low_guidance: float = 1.0
   overlap: float = 0.5
+  decode_from: str = 'ids'
 
   def __post_init__(self) -> None:
     mask_schedule.check(self.schedule)
+    errors.check_choice('upscaling: decode_from', self.decode_from, DECODE_FROM)
     at_least = {
       'num_steps': 1,
       'temperature': 0,

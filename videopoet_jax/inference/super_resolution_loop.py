@@ -17,6 +17,7 @@ import numpy as np
 from videopoet_jax.inference import mask_schedule
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.parallel import compiler
+from videopoet_jax.tokenizers.quantizers import lfq
 
 _FIRST, _SECOND, _CONFIDENCE = range(3)  # What a step's key is folded with.
 
@@ -27,10 +28,37 @@ class State(NamedTuple):
   Attributes:
     ids_BTHW: int32 local ids; arbitrary where masked.
     masked_BTHW: bool, True where still to be decided.
+    codes_BTHWC: float32, what the code of each id was expected to be when it
+      was drawn, from -1 to 1 a bit; None where nobody asks.
   """
 
   ids_BTHW: jax.Array
   masked_BTHW: jax.Array
+  codes_BTHWC: jax.Array | None = None
+
+
+class Draws(NamedTuple):
+  """An id for every position.
+
+  Attributes:
+    ids_BN: int32.
+    confidence_BN: float32, log probabilities under the guided logits at
+      temperature 1.
+    codes_BNC: float32, the expectation of each id's code under the same: of its
+      high bits, and of its low ones given the high ones drawn. None where
+      nobody asks.
+  """
+
+  ids_BN: jax.Array
+  confidence_BN: jax.Array
+  codes_BNC: jax.Array | None = None
+
+
+class Filled(NamedTuple):
+  """Ids that are all decided, as NumPy arrays; see `State`."""
+
+  ids_BTHW: np.ndarray
+  codes_BTHWC: np.ndarray | None
 
 
 class Conditions(NamedTuple):
@@ -117,6 +145,17 @@ def _draw(
   return drawn_BN.astype(jnp.int32), chosen_BN[..., 0] - log_z_BN
 
 
+def _expected_codes(logits_BNV: jax.Array) -> jax.Array:
+  """Mean code of a factor: float32 (B, N, bits), lowest bit first."""
+  values = logits_BNV.shape[-1]
+  codes_VC = lfq.ids_to_codes(jnp.arange(values), values.bit_length() - 1)
+  return jnp.matmul(
+    jax.nn.softmax(logits_BNV),
+    codes_VC,
+    precision=jax.lax.Precision.HIGHEST,
+  )
+
+
 def candidates(
   model: Any,
   params: Any,
@@ -128,23 +167,19 @@ def candidates(
   *,
   passes: tuple[config_lib.Pass, ...],
   greedy: bool,
-) -> tuple[jax.Array, jax.Array]:
+) -> Draws:
   """Draws an id for every position.
 
   Args:
     model: a `SuperResolution`; its passes run as one larger batch.
     params: unboxed.
-    state: what is known.
+    state: what is known; with `codes_BTHWC` where they are asked for.
     conditions: see there.
     weights_P: of the passes.
     temperature: divides the logits.
     keys_B: one a sample.
     passes: what each pass is given.
     greedy: whether the likeliest id is taken.
-
-  Returns:
-    int32 (B, N) ids and their float32 (B, N) log probabilities under the
-    guided logits at temperature 1.
   """
   number = state.ids_BTHW.shape[0]
 
@@ -173,39 +208,39 @@ def candidates(
   )
   hidden_ND = hidden_BTHWD.reshape(-1, hidden_BTHWD.shape[-1])
   keys = functools.partial(_fold, keys_B)
+  first_logits_BNV = guided(apply(hidden_ND, method='first_factor'))
   first_BN, surely_BN = _draw(
-    guided(apply(hidden_ND, method='first_factor')),
-    keys(_FIRST),
-    temperature,
-    greedy,
+    first_logits_BNV, keys(_FIRST), temperature, greedy
   )
   # Every pass is asked for the second factor of the same first one.
-  second_logits = apply(
-    hidden_ND, tiled(first_BN).reshape(-1), method='second_factor'
+  second_logits_BNV = guided(
+    apply(hidden_ND, tiled(first_BN).reshape(-1), method='second_factor')
   )
   second_BN, then_BN = _draw(
-    guided(second_logits), keys(_SECOND), temperature, greedy
+    second_logits_BNV, keys(_SECOND), temperature, greedy
   )
-  low_bits = second_logits.shape[-1].bit_length() - 1
-  return (first_BN << low_bits) + second_BN, surely_BN + then_BN
+  low_bits = second_logits_BNV.shape[-1].bit_length() - 1
+  codes_BNC = None
+  if state.codes_BTHWC is not None:
+    codes_BNC = jnp.concatenate(
+      [_expected_codes(second_logits_BNV), _expected_codes(first_logits_BNV)],
+      axis=-1,
+    )
+  return Draws(
+    (first_BN << low_bits) + second_BN, surely_BN + then_BN, codes_BNC
+  )
 
 
 def _fold(keys_B: jax.Array, number: jax.Array | int) -> jax.Array:
   return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys_B)
 
 
-def keep(
-  state: State,
-  ids_BN: jax.Array,
-  confidence_BN: jax.Array,
-  still_masked_B: jax.Array,
-) -> State:
+def keep(state: State, draws: Draws, still_masked_B: jax.Array) -> State:
   """Fills in the surest draws.
 
   Args:
     state: before.
-    ids_BN: a draw for every position.
-    confidence_BN: float32; that of known positions does not matter.
+    draws: those of known positions do not matter.
     still_masked_B: how many positions stay masked, exactly.
 
   Returns:
@@ -213,13 +248,22 @@ def keep(
   """
   shape = state.ids_BTHW.shape
   masked_BN = state.masked_BTHW.reshape(shape[0], -1)
-  confidence_BN = jnp.where(masked_BN, confidence_BN, jnp.inf)
+  confidence_BN = jnp.where(masked_BN, draws.confidence_BN, jnp.inf)
   # Ranks, not a threshold: equal confidences must not change the number.
   order_BN = jnp.argsort(confidence_BN, axis=-1)
   rank_BN = jnp.argsort(order_BN, axis=-1)
   left_BN = rank_BN < still_masked_B[:, None]
-  ids_BN = jnp.where(masked_BN, ids_BN, state.ids_BTHW.reshape(shape[0], -1))
-  return State(ids_BN.reshape(shape), left_BN.reshape(shape))
+  ids_BTHW = jnp.where(
+    state.masked_BTHW, draws.ids_BN.reshape(shape), state.ids_BTHW
+  )
+  codes_BTHWC = state.codes_BTHWC
+  if codes_BTHWC is not None and draws.codes_BNC is not None:
+    codes_BTHWC = jnp.where(
+      state.masked_BTHW[..., None],
+      draws.codes_BNC.reshape(codes_BTHWC.shape),
+      codes_BTHWC,
+    )
+  return State(ids_BTHW, left_BN.reshape(shape), codes_BTHWC)
 
 
 def decode(
@@ -232,7 +276,7 @@ def decode(
   model: Any,
   passes: tuple[config_lib.Pass, ...],
   greedy: bool,
-) -> jax.Array:
+) -> State:
   """Decides every masked id, in one loop; a pure function to be compiled.
 
   Args:
@@ -246,13 +290,13 @@ def decode(
     greedy: whether the likeliest ids are taken.
 
   Returns:
-    int32 (B, T, H, W).
+    The state with nothing masked.
   """
 
   def step(state: State, now: Any) -> tuple[State, None]:
     number, still_masked_B, noise = now
     keys = _fold(keys_B, number)
-    ids_BN, confidence_BN = candidates(
+    draws = candidates(
       model,
       params,
       state,
@@ -264,15 +308,17 @@ def decode(
       greedy=greedy,
     )
     gumbel_BN = jax.vmap(
-      lambda key: jax.random.gumbel(key, confidence_BN.shape[1:])
+      lambda key: jax.random.gumbel(key, draws.confidence_BN.shape[1:])
     )(_fold(keys, _CONFIDENCE))
-    confidence_BN += noise * gumbel_BN
-    return keep(state, ids_BN, confidence_BN, still_masked_B), None
+    draws = draws._replace(
+      confidence_BN=draws.confidence_BN + noise * gumbel_BN
+    )
+    return keep(state, draws, still_masked_B), None
 
   state, _ = jax.lax.scan(
     step, state, (steps.step_S, steps.still_masked_SB, steps.noise_S)
   )
-  return state.ids_BTHW
+  return state
 
 
 compiled = compiler.jit(decode, static_argnames=('model', 'passes', 'greedy'))
@@ -287,7 +333,8 @@ def fill(
   *,
   config: config_lib.UpscaleConfig,
   keys_B: jax.Array,
-) -> np.ndarray:
+  codes_BTHWC: np.ndarray | None = None,
+) -> Filled:
   """Decides the masked ids of a batch.
 
   Args:
@@ -298,21 +345,24 @@ def fill(
     masked_BTHW: bool.
     config: how ids are drawn.
     keys_B: a key for each sample.
-
-  Returns:
-    int32 (B, T, H, W).
+    codes_BTHWC: float32 codes of the known ids, where expected ones are asked
+      for.
   """
   has_text = bool(np.any(conditions.text_visible_BS))
   passes, steps = plan(config, masked_BTHW, has_text)
-  return np.asarray(
-    compiled(
-      params,
-      State(jnp.asarray(ids_BTHW, jnp.int32), jnp.asarray(masked_BTHW)),
-      conditions,
-      steps,
-      keys_B,
-      model=model,
-      passes=passes,
-      greedy=config.temperature == 0.0,
-    )
+  made = compiled(
+    params,
+    State(
+      jnp.asarray(ids_BTHW, jnp.int32),
+      jnp.asarray(masked_BTHW),
+      None if codes_BTHWC is None else jnp.asarray(codes_BTHWC, jnp.float32),
+    ),
+    conditions,
+    steps,
+    keys_B,
+    model=model,
+    passes=passes,
+    greedy=config.temperature == 0.0,
   )
+  codes = None if made.codes_BTHWC is None else np.asarray(made.codes_BTHWC)
+  return Filled(np.asarray(made.ids_BTHW), codes)

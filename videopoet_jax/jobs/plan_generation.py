@@ -98,7 +98,7 @@ def _sample(
   def function(params: Any, *inputs: Any) -> Any:
     return loop.decode(
       params, *inputs, model=trainable.module, passes=passes, greedy=False
-    )
+    ).ids_BTHW
 
   return generation_lib.Generation(
     plan,

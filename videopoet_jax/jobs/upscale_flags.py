@@ -35,6 +35,11 @@ _SETTINGS: Mapping[str, tuple[str, Any, str]] = {
     'weight of the smaller clip; 1 is none',
   ),
   'overlap': ('overlap', float, 'share of a tile over its neighbour'),
+  'decode_from': (
+    'decode_from',
+    str,
+    f'what becomes pixels: {", ".join(config_lib.DECODE_FROM)}',
+  ),
 }
 
 

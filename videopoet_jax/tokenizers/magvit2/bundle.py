@@ -31,6 +31,7 @@ class VisualTokenizer(interface.TokenizerBundle):
   ) -> None:
     self.module = model_lib.VisualTokenizerModel(config)
     super().__init__(config, params, batch_size)
+    self._decode_codes = jax.jit(self.decode_codes_batch)
 
   @property
   def spec(self) -> specs.VisualSpec:
@@ -44,6 +45,11 @@ class VisualTokenizer(interface.TokenizerBundle):
   def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
     """Pure: int32 ids_BTHW to float32 video_BTHWC in [-1, 1]."""
     return self.module.apply({'params': params}, ids, method='decode')
+
+  def decode_codes_batch(self, params: Any, codes: jax.Array) -> jax.Array:
+    """Pure: float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]."""
+    video = self.module.apply({'params': params}, codes, method='decode_codes')
+    return jnp.clip(video, -1.0, 1.0)
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
     """Brings uint8 or float video to float32 in [-1, 1].
@@ -74,6 +80,20 @@ class VisualTokenizer(interface.TokenizerBundle):
         f" tokenizer's 0 to {self.spec.codebook_size - 1}; give local ids."
       )
     return super().decode(ids)
+
+  def decode_codes(self, codes_BTHWC: np.ndarray) -> np.ndarray:
+    """Decodes codes that need not be those of an id.
+
+    Args:
+      codes_BTHWC: float32 (batch, t, h, w, bits), from -1 to 1.
+
+    Returns:
+      float32 (batch, frames, height, width, 3) in [-1, 1].
+    """
+    return self._in_batches(
+      lambda part: self._decode_codes(self.params, self.place(part)),
+      codes_BTHWC,
+    )
 
 
 def from_pixels(video: Any) -> Any:
