@@ -113,6 +113,12 @@ def test_description_rebuilds_the_config():
 
 
 def test_bad_settings_and_batches_are_refused():
+  for wrong in (
+    {'uncertain_share': 0.1},
+    {'decoder_only': True, 'uncertain_share': 2},
+  ):
+    with pytest.raises(errors.ConfigError, match='uncertain_share is'):
+      visual_tokenizer.VisualTokenizerRecipe(**wrong)
   with pytest.raises(errors.ConfigError, match='total_steps'):
     visual_tokenizer.VisualTokenizerRecipe(total_steps=0)
   with pytest.raises(errors.LayoutError, match='frames'):
@@ -135,6 +141,23 @@ def test_only_the_decoder_learns_where_asked():
   )(_params())
   assert all(not np.any(leaf) for leaf in jax.tree.leaves(grads['encoder']))
   assert any(np.any(leaf) for leaf in jax.tree.leaves(grads['decoder']))
+
+
+def test_uncertain_bits_are_right_as_often_as_they_say():
+  key = jax.random.key(0)
+  codes = jnp.where(jax.random.bernoulli(key, 0.5, (8, 5, 16, 16, 18)), 1.0, -1)
+  told = visual_tokenizer.uncertain(codes, 0.25, jax.random.key(1))
+  changed = np.asarray(told != codes)
+  np.testing.assert_allclose(changed.mean(), 0.25, atol=0.01)
+  # In groups: a place has either none or about half of its bits.
+  none = ~changed.any(axis=-1)
+  np.testing.assert_allclose(none.mean(), 0.5, atol=0.02)
+  said, true = np.asarray(told)[changed], np.asarray(codes)[changed]
+  for low in np.arange(-1.0, 1.0, 0.25):
+    here = (said >= low) & (said < low + 0.25)
+    np.testing.assert_allclose(true[here].mean(), said[here].mean(), atol=0.05)
+  same = visual_tokenizer.uncertain(codes, 0.0, key)
+  np.testing.assert_array_equal(same, codes)
 
 
 def test_differences_of_neighbours_are_a_term_where_asked():

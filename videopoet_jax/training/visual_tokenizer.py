@@ -52,6 +52,10 @@ class VisualTokenizerRecipe:
     decoder_only: whether the encoder is left as it is (`--init_from`): ids stay
       what they were, so models of them stay of use, and pixels get better.
       Quantizes always, and has none of the latents' terms.
+    uncertain_share: with `decoder_only`, share of the bits that the decoder is
+      told of with a certainty u even in [0, 1] only: as the bit times u, and
+      wrong by a chance of (1 - u) / 2. So it learns to read expected codes
+      (`UpscaleConfig.decode_from`).
   """
 
   total_steps: int = 1000
@@ -67,12 +71,18 @@ class VisualTokenizerRecipe:
   bypass_noise: float = 0.3
   gradient_weight: float = 0.0
   decoder_only: bool = False
+  uncertain_share: float = 0.0
 
   def __post_init__(self) -> None:
     if self.total_steps < 1:
       raise errors.ConfigError(
         f'VisualTokenizerRecipe.total_steps is {self.total_steps}; it must be'
         ' at least 1.'
+      )
+    if not 0 <= self.uncertain_share <= (1 if self.decoder_only else 0):
+      raise errors.ConfigError(
+        f'VisualTokenizerRecipe.uncertain_share is {self.uncertain_share}; '
+        'expected a share from 0 to 1, and decoder_only = True unless it is 0.'
       )
 
 
@@ -144,7 +154,8 @@ class VisualTokenizerTrainable:
 
     def bottleneck(latents: jax.Array) -> jax.Array:
       if recipe.decoder_only:
-        return jax.lax.stop_gradient(lfq.quantize(latents))
+        codes = jax.lax.stop_gradient(lfq.quantize(latents))
+        return uncertain(codes, recipe.uncertain_share, rng)
       return self._bottleneck(latents, rng, progress)
 
     out, latents = self._module.apply({'params': params}, video, bottleneck)
@@ -192,6 +203,32 @@ class VisualTokenizerTrainable:
     noise = jax.random.normal(noise_key, latents.shape)
     soft = jnp.clip(latents, -1.0, 1.0) + recipe.bypass_noise * noise
     return jnp.where(around, soft, codes)
+
+
+def uncertain(
+  codes_BTHWC: jax.Array, share: float, rng: jax.Array
+) -> jax.Array:
+  """Makes some bits known with a certainty only, in groups as models do.
+
+  Args:
+    codes_BTHWC: float32 of -1 and 1.
+    share: of the bits: a share of its root of the places, and of their bits.
+    rng: key.
+
+  Returns:
+    float32 codes, right on average: where the result is e, the bit was 1 with
+    chance (1 + e) / 2.
+  """
+  if not share:
+    return codes_BTHWC
+  place_key, bit_key, certainty_key, right_key = jax.random.split(rng, 4)
+  shape = codes_BTHWC.shape
+  chosen = jax.random.bernoulli(place_key, share**0.5, (*shape[:-1], 1))
+  chosen &= jax.random.bernoulli(bit_key, share**0.5, shape)
+  certainty = jax.random.uniform(certainty_key, shape)
+  right = jax.random.bernoulli(right_key, 0.5 * (1.0 + certainty))
+  told = jnp.where(right, codes_BTHWC, -codes_BTHWC) * certainty
+  return jnp.where(chosen, told, codes_BTHWC)
 
 
 def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:
