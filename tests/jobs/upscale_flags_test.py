@@ -45,6 +45,7 @@ def test_both_sizes_are_written(folders, tmp_path, capsys):
     folders, '--out', tmp_path, '--task', 'text_to_video', '--text', 'ab',
     '--num_samples', 2, '--upscale', '4x', '--super_resolution', larger, larger,
     '--upscale_steps', 3, '--upscale_text_guidance', 2, 3,
+    '--upscale_decode_from', 'ids', 'expectation',
   )  # fmt: skip
   assert status == 0, capsys.readouterr().err
   record = json.loads((tmp_path / 'generation.json').read_text())
@@ -55,6 +56,8 @@ def test_both_sizes_are_written(folders, tmp_path, capsys):
   assert record['files'] == [*names, *(f'upscaled/{name}' for name in names)]
   assert [stage['text_guidance'] for stage in record['upscale']] == [2, 3]
   assert [stage['low_guidance'] for stage in record['upscale']] == [1, 2]
+  decoded = [stage['decode_from'] for stage in record['upscale']]
+  assert decoded == ['ids', 'expectation']
   with av.open(str(tmp_path / 'upscaled' / 'sample_001.mp4')) as container:
     frames = [frame.to_ndarray() for frame in container.decode(video=0)]
   assert len(frames) == 17
