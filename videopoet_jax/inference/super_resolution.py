@@ -19,6 +19,7 @@ from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_loop as loop
 from videopoet_jax.inference import super_resolution_tiles as tiles
 from videopoet_jax.inference import text_encoder as text_encoder_lib
+from videopoet_jax.layers import embeddings
 from videopoet_jax.models.super_resolution import description
 from videopoet_jax.models.super_resolution import model as model_lib
 from videopoet_jax.tokenizers import interface
@@ -321,7 +322,7 @@ class Upscaler:
       ids_BTHW = np.where(known_BTHW, given.ids_BTHW, 0).astype(np.int32)
     codes_BTHWC: np.ndarray | None = None
     if decode_signals and config.decode_from == 'expectation':
-      bits = self.spec.codebook_size.bit_length() - 1
+      bits = embeddings.code_bits(self.spec.codebook_size)
       codes_BTHWC = np.array(lfq.ids_to_codes(jnp.asarray(ids_BTHW), bits))
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
     for index, part in enumerate(

@@ -16,6 +16,7 @@ import numpy as np
 
 from videopoet_jax.inference import mask_schedule
 from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.layers import embeddings
 from videopoet_jax.parallel import compiler
 from videopoet_jax.tokenizers.quantizers import lfq
 
@@ -148,7 +149,7 @@ def _draw(
 def _expected_codes(logits_BNV: jax.Array) -> jax.Array:
   """Mean code of a factor: float32 (B, N, bits), lowest bit first."""
   values = logits_BNV.shape[-1]
-  codes_VC = lfq.ids_to_codes(jnp.arange(values), values.bit_length() - 1)
+  codes_VC = lfq.ids_to_codes(jnp.arange(values), embeddings.code_bits(values))
   return jnp.matmul(
     jax.nn.softmax(logits_BNV),
     codes_VC,
@@ -219,7 +220,7 @@ def candidates(
   second_BN, then_BN = _draw(
     second_logits_BNV, keys(_SECOND), temperature, greedy
   )
-  low_bits = second_logits_BNV.shape[-1].bit_length() - 1
+  low_bits = embeddings.code_bits(second_logits_BNV.shape[-1])
   codes_BNC = None
   if state.codes_BTHWC is not None:
     codes_BNC = jnp.concatenate(

@@ -48,8 +48,7 @@ class VisualTokenizer(interface.TokenizerBundle):
 
   def decode_codes_batch(self, params: Any, codes: jax.Array) -> jax.Array:
     """Pure: float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]."""
-    video = self.module.apply({'params': params}, codes, method='decode_codes')
-    return jnp.clip(video, -1.0, 1.0)
+    return self.module.apply({'params': params}, codes, method='decode_codes')
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
     """Brings uint8 or float video to float32 in [-1, 1].

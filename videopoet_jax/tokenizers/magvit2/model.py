@@ -63,13 +63,12 @@ class VisualTokenizerModel(nn.Module):
     return lfq.latents_to_ids(self.latents(video_BTHWC))
 
   def decode_codes(self, codes_BTHWC: jax.Array) -> jax.Array:
-    """Returns the video of codes, not clipped: (batch, frames, H, W, 3)."""
-    return self.decoder(codes_BTHWC)
+    """Returns the video of codes, clipped to [-1, 1]."""
+    return jnp.clip(self.decoder(codes_BTHWC), -1.0, 1.0)
 
   def decode(self, ids_BTHW: jax.Array) -> jax.Array:
     """Returns the video of ids, clipped to [-1, 1]."""
-    codes = lfq.ids_to_codes(ids_BTHW, self.config.num_bits)
-    return jnp.clip(self.decoder(codes), -1.0, 1.0)
+    return self.decode_codes(lfq.ids_to_codes(ids_BTHW, self.config.num_bits))
 
   def __call__(
     self,
