@@ -17,6 +17,7 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.inference import sampling
 from videopoet_jax.layers import attention
+from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import transformer
@@ -183,7 +184,7 @@ class Decoder:
     first_B = choose(self._apply(params, 'first_factor', hidden_BD), 0)
     both = jnp.tile(first_B, 2) if config.is_guided else first_B
     second = self._apply(params, 'second_factor', hidden_BD, both)
-    low_bits = second.shape[-1].bit_length() - 1
+    low_bits = embeddings.code_bits(second.shape[-1])
     return run.range.start + (first_B << low_bits) + choose(second, 1)
 
 
