@@ -64,6 +64,23 @@ def test_ids_pass_from_stage_to_stage(stage, video):
   np.testing.assert_array_equal(second.ids_BTHW, made.ids_BTHW)
 
 
+def test_expected_codes_pass_where_asked(stage, video):
+  expected = dataclasses.replace(_FEW, decode_from='expectation')
+  cascade = cascade_lib.Cascade((stage, stage))
+  clips = cascade_lib.Clips(
+    stage.low.encode(video), stage.described.fingerprints['low']
+  )
+  made = cascade.run(clips, configs=(expected, _FEW))
+  assert made.codes_BTHWC is None
+  first = stage.upscale(clips.ids_BTHW, config=expected, decode_signals=False)
+  assert first.video_BTHWC is None
+  assert first.codes_BTHWC.shape == (1, 5, 4, 4, 6)
+  second = stage.upscale(first.codes_BTHWC, config=_FEW, seed=1)
+  np.testing.assert_array_equal(second.ids_BTHW, made.ids_BTHW)
+  hard = cascade.run(clips, configs=(_FEW, _FEW))
+  assert not np.array_equal(hard.ids_BTHW, made.ids_BTHW)
+
+
 def test_ids_of_another_tokenizer_are_made_anew_or_refused(
   stage, video, tmp_path
 ):
@@ -73,14 +90,14 @@ def test_ids_of_another_tokenizer_are_made_anew_or_refused(
   ids, fingerprint = stage.low.encode(video), stage.low.fingerprint
   said = []
   clips = cascade_lib.Clips(ids, fingerprint, video)
-  again = cascade_lib.low_ids(other, clips, said.append)
+  again = cascade_lib.condition(other, clips, said.append)
   np.testing.assert_array_equal(again, other.low.encode(video))
   assert len(said) == 1 and 'encoded again' in said[0]
   with pytest.raises(errors.CheckpointError, match='no pixels'):
-    cascade_lib.low_ids(other, cascade_lib.Clips(ids, fingerprint))
+    cascade_lib.condition(other, cascade_lib.Clips(ids, fingerprint))
   blind = dataclasses.replace(other, low=None)
   with pytest.raises(errors.CheckpointError, match='low_tokenizer'):
-    cascade_lib.low_ids(blind, clips)
+    cascade_lib.condition(blind, clips)
 
 
 def test_what_cannot_be_handed_on_is_said_before(stage):

@@ -14,6 +14,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_loop as loop
+from videopoet_jax.tokenizers.quantizers import lfq
 
 _FEW = config_lib.UpscaleConfig(num_steps=3)
 
@@ -145,6 +146,18 @@ def test_pixels_from_expected_codes(upscaler):
   np.testing.assert_array_equal(again.video_BTHWC, plain.video_BTHWC)
   with pytest.raises(errors.ConfigError, match="decode_from is 'pixels'"):
     config_lib.UpscaleConfig(decode_from='pixels')
+
+
+def test_codes_of_ids_are_as_good_as_ids(upscaler):
+  low = _low(3)
+  codes = np.asarray(lfq.ids_to_codes(low, 6), np.float32)
+  plain = upscaler.upscale(low, config=_FEW, batch_size=2)
+  same = upscaler.upscale(codes, config=_FEW, batch_size=2)
+  np.testing.assert_array_equal(same.ids_BTHW, plain.ids_BTHW)
+  with pytest.raises(errors.LayoutError, match='numbers from -1 to 1 each'):
+    upscaler.upscale(2 * codes, config=_FEW)
+  with pytest.raises(errors.LayoutError, match='numbers from -1 to 1 each'):
+    upscaler.upscale(codes[..., 1:], config=_FEW)
 
 
 def test_what_does_not_fit_is_refused(upscaler):

@@ -87,6 +87,19 @@ def test_what_is_hidden_is_most_of_it_and_differs_by_step(params):
   np.testing.assert_allclose(hidden.mean(), 2 / np.pi + 0.5 / 32, atol=0.03)
 
 
+def test_all_may_be_hidden_and_conditions_uncertain(params):
+  batch = _batch()
+  _, metrics = _losses(_trainable(all_hidden=1.0), params, batch)
+  assert metrics['hidden'] == 1.0
+  sees = {'drop_low': 0.0, 'drop_text': 0.0, 'low_noise': 0.0}
+  sure = _losses(_trainable(**sees), params, batch)[0]
+  unsure = _losses(_trainable(**sees, low_uncertain=1.0), params, batch)[0]
+  # As good as certain: the same conditions by another way.
+  hardly = _losses(_trainable(**sees, low_uncertain=1e-9), params, batch)[0]
+  np.testing.assert_allclose(hardly, sure, rtol=1e-5)
+  assert abs(unsure - sure) > 1e-3
+
+
 def test_conditions_all_dropped_do_not_matter(params):
   blind = _trainable(drop_low=1.0, drop_text=1.0)
   batch = _batch()

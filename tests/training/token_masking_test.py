@@ -26,6 +26,16 @@ def test_hidden_places_are_as_many_as_drawn_and_anywhere():
   np.testing.assert_allclose(hidden.mean(0), counts.mean() / 12, atol=0.05)
 
 
+def test_so_many_examples_have_all_hidden():
+  hidden = np.asarray(
+    token_masking.draw_hidden(jax.random.key(0), (2000, 5, 8, 8), 0.4)
+  )
+  whole = hidden.reshape(2000, -1).all(1)
+  # Of the others only ratios below 2.5 % hide all 320.
+  assert abs(whole.mean() - (0.4 + 0.6 * 0.036)) < 0.03
+  assert 0.3 < (hidden[~whole].mean()) < 2 / np.pi
+
+
 def test_resampled_shares_differ_by_example_and_stay_below_the_most():
   ids = np.full((500, 4, 8, 8), 5, np.int32)
   found = np.asarray(

@@ -143,23 +143,6 @@ def test_only_the_decoder_learns_where_asked():
   assert any(np.any(leaf) for leaf in jax.tree.leaves(grads['decoder']))
 
 
-def test_uncertain_bits_are_right_as_often_as_they_say():
-  key = jax.random.key(0)
-  codes = jnp.where(jax.random.bernoulli(key, 0.5, (8, 5, 16, 16, 18)), 1.0, -1)
-  told = visual_tokenizer.uncertain(codes, 0.25, jax.random.key(1))
-  changed = np.asarray(told != codes)
-  np.testing.assert_allclose(changed.mean(), 0.25, atol=0.01)
-  # In groups: a place has either none or about half of its bits.
-  none = ~changed.any(axis=-1)
-  np.testing.assert_allclose(none.mean(), 0.5, atol=0.02)
-  said, true = np.asarray(told)[changed], np.asarray(codes)[changed]
-  for low in np.arange(-1.0, 1.0, 0.25):
-    here = (said >= low) & (said < low + 0.25)
-    np.testing.assert_allclose(true[here].mean(), said[here].mean(), atol=0.05)
-  same = visual_tokenizer.uncertain(codes, 0.0, key)
-  np.testing.assert_array_equal(same, codes)
-
-
 def test_differences_of_neighbours_are_a_term_where_asked():
   plain, _ = _loss(_trainable(total_steps=100), 100)
   trainable = _trainable(total_steps=100, gradient_weight=3.0)

@@ -1,7 +1,7 @@
 """Super-resolution stages one after the other, in token space.
 
-Ids go from stage to stage as they are wherever both know them by the same
-tokenizer; only the last stage's are turned into pixels.
+Ids, or their expected codes, go from stage to stage as they are wherever both
+know them by the same tokenizer; only the last stage's are turned into pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,11 +26,14 @@ class Clips:
     ids_BTHW: int local ids of a visual tokenizer.
     fingerprint: of that tokenizer.
     video_BTHWC: uint8 frames.
+    codes_BTHWC: float32, what the ids' codes are expected to be; given to the
+      first stage in place of them.
   """
 
   ids_BTHW: np.ndarray | None = None
   fingerprint: str = ''
   video_BTHWC: np.ndarray | None = None
+  codes_BTHWC: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,15 +132,15 @@ class Cascade:
       The last stage's ids and pixels.
 
     Raises:
-      UserError: see `Upscaler.upscale` and `low_ids`.
+      UserError: see `Upscaler.upscale` and `condition`.
     """
     configs = self._configs(configs)
     made: super_resolution.Upscaled | None = None
     for index, stage in enumerate(self.stages):
-      low_BTHW = low_ids(stage, clips, say)
+      low = condition(stage, clips, say)
       following = self.stages[index + 1 : index + 2]
       made = stage.upscale(
-        low_BTHW,
+        low,
         text,
         config=configs[index],
         seed=seed + index,
@@ -149,6 +152,7 @@ class Cascade:
         made.ids_BTHW,
         stage.described.fingerprints.get('visual', ''),
         made.video_BTHWC,
+        made.codes_BTHWC,
       )
     assert made is not None
     return made
@@ -244,14 +248,14 @@ def _difference(stage: super_resolution.Upscaler, fingerprint: str) -> str:
   )
 
 
-def low_ids(
+def condition(
   stage: super_resolution.Upscaler,
   clips: Clips,
   say: Callable[[str], None] = print,
 ) -> np.ndarray:
-  """Ids of a stage's condition.
+  """What a stage is given of clips: ids or expected codes.
 
-  The clips' own ids where they are of the tokenizer that the stage was trained
+  The clips' own where they are of the tokenizer that the stage was trained
   with; else their pixels are encoded with it.
 
   Args:
@@ -266,7 +270,8 @@ def low_ids(
   check_source(stage, known, clips.video_BTHWC is not None)
   if clips.ids_BTHW is not None:
     if _same(stage, known):
-      return clips.ids_BTHW
+      has_codes = clips.codes_BTHWC is not None
+      return clips.codes_BTHWC if has_codes else clips.ids_BTHW
     say(f'{_difference(stage, known)}: their pixels are encoded again')
   assert clips.video_BTHWC is not None
   return stage.encode_low(clips.video_BTHWC)

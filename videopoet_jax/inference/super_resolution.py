@@ -31,6 +31,7 @@ from videopoet_jax.tokenizers.quantizers import lfq
 VISUAL_FOLDER = 'visual_tokenizer'
 LOW_FOLDER = 'low_tokenizer'
 _TEXT_FOLDER = 'text'
+_ROUNDING = 1e-4  # What a mean of bits may be beyond 1.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +41,13 @@ class Upscaled:
   Attributes:
     ids_BTHW: int32 local ids of the result's tokenizer.
     video_BTHWC: uint8 frames, or None where they were not asked for.
+    codes_BTHWC: float32, the ids' expected codes, from -1 to 1 a bit; None
+      unless `UpscaleConfig.decode_from` asks for them.
   """
 
   ids_BTHW: np.ndarray
   video_BTHWC: np.ndarray | None
+  codes_BTHWC: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,14 +249,15 @@ class Upscaler:
     """What the network is given.
 
     Args:
-      low_BTHW: int32 local ids.
+      low_BTHW: int local ids, or float (B, T, h, w, bits), expected codes.
       text: one a clip, or None for none at all.
 
     Raises:
       DataError: there are not as many texts as clips.
     """
     number, config = len(low_BTHW), self.described.config
-    low = jnp.asarray(low_BTHW, jnp.int32)
+    is_ids = np.issubdtype(low_BTHW.dtype, np.integer)
+    low = jnp.asarray(low_BTHW, jnp.int32 if is_ids else jnp.float32)
     if text is None:
       # One slot that nobody sees stands for no text.
       shape: tuple[int, ...] = (number, 1)
@@ -293,8 +298,9 @@ class Upscaler:
     """Makes clips larger.
 
     Args:
-      low: int (B, T, h, w), local ids of the condition's tokenizer; or pixels,
-        uint8 (B, frames, height, width, 3), which it encodes.
+      low: int (B, T, h, w), local ids of the condition's tokenizer; or what
+        their codes are expected to be, float (B, T, h, w, bits) from -1 to 1;
+        or pixels, uint8 (B, frames, height, width, 3), which it encodes.
       text: one a clip, or None for none.
       given: ids of the result that are known.
       config: how ids are drawn.
@@ -308,9 +314,9 @@ class Upscaler:
       CheckpointError: a tokenizer is needed and missing.
       DataError: there are not as many texts as clips.
     """
-    low_BTHW = self._low_ids(np.asarray(low))
+    low_BTHW = self._condition(np.asarray(low))
     scale = self.scale
-    frames, rows, columns = low_BTHW.shape[1:]
+    frames, rows, columns = low_BTHW.shape[1:4]
     grid = frames, rows * scale, columns * scale
     tile = self.tile(grid)
     conditions = self.conditions(low_BTHW, text)
@@ -321,7 +327,7 @@ class Upscaler:
       known_BTHW = np.broadcast_to(given.known_BTHW, shape).copy()
       ids_BTHW = np.where(known_BTHW, given.ids_BTHW, 0).astype(np.int32)
     codes_BTHWC: np.ndarray | None = None
-    if decode_signals and config.decode_from == 'expectation':
+    if config.decode_from == 'expectation':
       bits = embeddings.code_bits(self.spec.codebook_size)
       codes_BTHWC = np.array(lfq.ids_to_codes(jnp.asarray(ids_BTHW), bits))
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
@@ -359,12 +365,12 @@ class Upscaler:
         ]
       known_BTHW[(slice(None), slice(None), *part.kept)] = True
     video = None
-    if codes_BTHWC is not None:
+    if decode_signals and codes_BTHWC is not None:
       self.check_decodes()
       video = visual_bundle.to_pixels(self.visual.decode_codes(codes_BTHWC))
     elif decode_signals:
       video = self.decode(ids_BTHW)
-    return Upscaled(ids_BTHW, video)
+    return Upscaled(ids_BTHW, video, codes_BTHWC)
 
   def decode(self, ids_BTHW: np.ndarray) -> np.ndarray:
     """Ids of the result to uint8 frames; see `check_decodes`."""
@@ -397,15 +403,24 @@ class Upscaler:
       )
     return self.low.encode(video_BTHWC)
 
-  def _low_ids(self, low: np.ndarray) -> np.ndarray:
-    """Ids of the condition; LayoutError where they are none."""
+  def _condition(self, low: np.ndarray) -> np.ndarray:
+    """Ids or codes of the condition; LayoutError where they are none."""
+    codes = self.described.low_visual.codebook_size
+    bits = embeddings.code_bits(codes)
+    if low.ndim == 5 and np.issubdtype(low.dtype, np.floating):
+      if low.shape[-1] != bits or not np.all(np.abs(low) <= 1 + _ROUNDING):
+        raise errors.LayoutError(
+          f"codes of the condition's tokenizer have {bits} numbers from -1 to "
+          f'1 each; got {low.shape[-1]} from {low.min():g} to {low.max():g}.'
+        )
+      return low
     if low.ndim == 5:
       return self.encode_low(low)
-    codes = self.described.low_visual.codebook_size
     if low.ndim != 4 or not np.issubdtype(low.dtype, np.integer):
       raise errors.LayoutError(
-        'upscaling takes ids (clips, latent frames, rows, columns) or pixels '
-        f'(clips, frames, height, width, 3); got {low.dtype} {low.shape}.'
+        'upscaling takes ids (clips, latent frames, rows, columns), codes '
+        '(the same and bits, float) or pixels (clips, frames, height, width, '
+        f'3; uint8); got {low.dtype} {low.shape}.'
       )
     if low.size and not 0 <= low.min() <= low.max() < codes:
       raise errors.LayoutError(

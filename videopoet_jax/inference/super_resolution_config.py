@@ -54,10 +54,11 @@ class UpscaleConfig:
     overlap: where a clip is larger than the model was trained on, the least
       share of a tile that lies over its neighbour, along height and width;
       half of it is kept, the half at the tile's edge is made again.
-    decode_from: what pixels are decoded from, one of `DECODE_FROM`: the 'ids',
-      or the 'expectation' of their codes when they were drawn, which is
-      softer where the model is not sure and nearer to the truth on average.
-      Ids are the same. Not in the paper.
+    decode_from: what pixels are decoded from, and what the next stage of a
+      cascade is given, one of `DECODE_FROM`: the 'ids', or the 'expectation' of
+      their codes when they were drawn, which is softer where the model is not
+      sure and nearer to the truth on average. A stage's own ids are the same.
+      Not in the paper.
   """
 
   num_steps: int = 24

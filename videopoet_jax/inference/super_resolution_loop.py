@@ -66,7 +66,8 @@ class Conditions(NamedTuple):
   """What the model is given.
 
   Attributes:
-    low_BTHW: int32 local ids of the low-resolution clip.
+    low_BTHW: int32 local ids of the low-resolution clip, or float32 (B, T, h,
+      w, bits), what their codes are expected to be.
     text: int32 (B, S) or float32 (B, S, E), as the model takes it.
     text_visible_BS: bool, False for unused slots.
   """

@@ -38,7 +38,8 @@ _SETTINGS: Mapping[str, tuple[str, Any, str]] = {
   'decode_from': (
     'decode_from',
     str,
-    f'what becomes pixels: {", ".join(config_lib.DECODE_FROM)}',
+    'what becomes pixels or goes to the next stage: '
+    + ', '.join(config_lib.DECODE_FROM),
   ),
 }
 

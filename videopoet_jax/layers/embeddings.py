@@ -57,6 +57,22 @@ def signs(local: jax.Array, bits: int) -> jax.Array:
   return ((local[..., None] >> shifts) & 1) * 2 - 1
 
 
+def likelihoods(codes: jax.Array) -> jax.Array:
+  """Means of independent bits to the chances of all their values.
+
+  Args:
+    codes: float (..., bits), from -1 to 1, lowest bit first.
+
+  Returns:
+    (..., 2^bits), which sum to 1.
+  """
+  chances = jnp.ones((*codes.shape[:-1], 1), codes.dtype)
+  for bit in range(codes.shape[-1]):
+    one = 0.5 * (1 + codes[..., bit : bit + 1])
+    chances = jnp.concatenate([chances * (1 - one), chances * one], axis=-1)
+  return chances
+
+
 @dataclasses.dataclass(frozen=True)
 class EmbeddingConfig:
   """What is embedded, and how.
@@ -154,7 +170,8 @@ class VisualBits(nn.Module):
   """Linear in an id's bits, plus a small table for each half of them.
 
   The tables hold 2^(bits / 2) rows each (512 for 18 bits), so that pairs of
-  bits may count too.
+  bits may count too. Of bits that are not certain, the mean of the vectors of
+  all ids is given, each bit by itself as likely as it is.
 
   Attributes:
     bits: of an id.
@@ -168,33 +185,41 @@ class VisualBits(nn.Module):
   dtype: Any = jnp.float32
   param_dtype: Any = jnp.float32
 
-  @nn.compact
+  def setup(self) -> None:
+    def declare(name: str, rows: int, init: Any) -> jax.Array:
+      shape, axes = (rows, self.width), (None, 'embed')
+      return partitioning.param(self, name, init, shape, axes, self.param_dtype)
+
+    high, low = halves(self.bits)
+    rows = nn.initializers.normal(0.5)
+    self.kernel = declare(
+      'kernel', self.bits, partitioning.fan_in_init((0,), (1,))
+    )
+    self.high_table = declare('high_table', 2**high, rows)
+    self.low_table = declare('low_table', 2**low, rows)
+
   def __call__(self, local: jax.Array) -> jax.Array:
     """Local visual ids (...) to (..., width)."""
-    kernel = partitioning.param(
-      self,
-      'kernel',
-      partitioning.fan_in_init((0,), (1,)),
-      (self.bits, self.width),
-      (None, 'embed'),
-      self.param_dtype,
+    low = halves(self.bits)[1]
+    total = signs(local, self.bits).astype(self.dtype) @ self.kernel.astype(
+      self.dtype
     )
-    bit_signs = signs(local, self.bits).astype(self.dtype)
-    total = bit_signs @ kernel.astype(self.dtype)
-    high, low = halves(self.bits)
-    for name, part, size in (
-      ('high_table', local >> low, 2**high),
-      ('low_table', local & (2**low - 1), 2**low),
+    for table, part in (
+      (self.high_table, local >> low),
+      (self.low_table, local & (2**low - 1)),
     ):
-      table = partitioning.param(
-        self,
-        name,
-        nn.initializers.normal(0.5),
-        (size, self.width),
-        (None, 'embed'),
-        self.param_dtype,
-      )
       total += jnp.take(table, part, axis=0).astype(self.dtype)
+    return total
+
+  def expected(self, codes: jax.Array) -> jax.Array:
+    """Means of bits, float (..., bits) from -1 to 1, to (..., width)."""
+    low = halves(self.bits)[1]
+    total = codes.astype(self.dtype) @ self.kernel.astype(self.dtype)
+    for table, part in (
+      (self.high_table, codes[..., low:]),
+      (self.low_table, codes[..., :low]),
+    ):
+      total += likelihoods(part).astype(self.dtype) @ table.astype(self.dtype)
     return total
 
 

@@ -11,10 +11,13 @@ import jax.numpy as jnp
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
+from videopoet_jax.layers import embeddings
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import description
 from videopoet_jax.models.super_resolution import model as model_lib
+from videopoet_jax.tokenizers.quantizers import lfq
 from videopoet_jax.training import token_masking
+from videopoet_jax.training import uncertain_bits
 
 Batch = Mapping[str, jax.Array]
 
@@ -27,14 +30,23 @@ class SuperResolutionRecipe:
     low_noise: largest share of the condition's ids that are drawn anew; each
       example draws its share evenly from 0 to this (the paper has such noise
       and does not say how much).
+    low_uncertain: largest share of the condition's bits that are told with a
+      certainty only (`uncertain_bits.tell`), drawn like `low_noise` and on top
+      of it. So a stage learns to read the expected codes of the stage before
+      (`UpscaleConfig.decode_from`). Not in the paper.
     drop_low: share of the examples that do not see the condition (0.1 in the
       paper); drawn apart from that of the text.
     drop_text: share of the examples that do not see the text (0.1).
+    all_hidden: share of the examples of which every id is hidden, on top of
+      those that the masking schedule makes so: for models that are to decode in
+      one step or a few. Not in the paper.
   """
 
   low_noise: float = 0.25
+  low_uncertain: float = 0.0
   drop_low: float = 0.1
   drop_text: float = 0.1
+  all_hidden: float = 0.0
 
   def __post_init__(self) -> None:
     for field in dataclasses.fields(self):
@@ -161,12 +173,7 @@ class SuperResolutionTrainable:
     recipe = self.recipe
     hide_key, noise_key, low_key, text_key = jax.random.split(rng, 4)
     rows = batch['low_tokens'].shape[0]
-    low_BTHW = token_masking.resample(
-      noise_key,
-      batch['low_tokens'],
-      self.low_visual.codebook_size,
-      recipe.low_noise,
-    )
+    low_BTHW = self._disturb(batch['low_tokens'], noise_key)
     sees_low_B = jax.random.bernoulli(low_key, 1 - recipe.drop_low, (rows,))
     sees_text_B = jax.random.bernoulli(text_key, 1 - recipe.drop_text, (rows,))
     given = {
@@ -174,7 +181,26 @@ class SuperResolutionTrainable:
       'low_tokens': low_BTHW,
       'text_visible': batch['text_visible'] & sees_text_B[:, None],
     }
-    return self._loss(params, given, sees_low_B, hide_key)
+    return self._loss(
+      params, given, sees_low_B, hide_key, all_hidden=recipe.all_hidden
+    )
+
+  def _disturb(self, low_BTHW: jax.Array, rng: jax.Array) -> jax.Array:
+    """The condition as the model is told it: ids, or codes not all certain."""
+    codebook_size = self.low_visual.codebook_size
+    ids_BTHW = token_masking.resample(
+      rng, low_BTHW, codebook_size, self.recipe.low_noise
+    )
+    if not self.recipe.low_uncertain:
+      return ids_BTHW
+    share_key, bits_key = jax.random.split(jax.random.fold_in(rng, 1))
+    share_B = jax.random.uniform(
+      share_key, (len(ids_BTHW), 1, 1, 1, 1), maxval=self.recipe.low_uncertain
+    )
+    codes_BTHWC = lfq.ids_to_codes(
+      ids_BTHW, embeddings.code_bits(codebook_size)
+    )
+    return uncertain_bits.tell(codes_BTHWC, share_B, bits_key)
 
   def validation_loss(
     self,
@@ -190,10 +216,16 @@ class SuperResolutionTrainable:
     return self._loss(params, batch, sees_low_B, rng)
 
   def _loss(
-    self, params: Any, batch: Batch, sees_low_B: jax.Array, rng: jax.Array
+    self,
+    params: Any,
+    batch: Batch,
+    sees_low_B: jax.Array,
+    rng: jax.Array,
+    *,
+    all_hidden: float = 0.0,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     tokens_BTHW = batch['video_tokens']
-    hidden_BTHW = token_masking.draw_hidden(rng, tokens_BTHW.shape)
+    hidden_BTHW = token_masking.draw_hidden(rng, tokens_BTHW.shape, all_hidden)
     embedded = self.config.text == 'embeddings'
     result = self.module.apply(
       {'params': params},

@@ -8,6 +8,8 @@ replacement, are hidden: from one to all of them.
 import jax
 import jax.numpy as jnp
 
+_ALL = 2  # What the key of the choice of `all_hidden` is folded with.
+
 
 def hidden_counts(ratios: jax.Array, size: int) -> jax.Array:
   """How many of `size` tokens are hidden at numbers from [0, 1]: int32."""
@@ -15,12 +17,16 @@ def hidden_counts(ratios: jax.Array, size: int) -> jax.Array:
   return jnp.clip(jnp.ceil(share * size), 1, size).astype(jnp.int32)
 
 
-def draw_hidden(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+def draw_hidden(
+  rng: jax.Array, shape: tuple[int, ...], all_hidden: float = 0.0
+) -> jax.Array:
   """Draws which tokens of each example are hidden.
 
   Args:
     rng: key.
     shape: (B, ...) of the grids.
+    all_hidden: chance that an example has all of them hidden, whatever its
+      number.
 
   Returns:
     bool, of the shape, True where hidden.
@@ -28,9 +34,13 @@ def draw_hidden(rng: jax.Array, shape: tuple[int, ...]) -> jax.Array:
   rows = shape[0]
   ratio_key, order_key = jax.random.split(rng)
   scores_BN = jax.random.uniform(order_key, shape).reshape(rows, -1)
-  counts_B = hidden_counts(
-    jax.random.uniform(ratio_key, (rows,)), scores_BN.shape[1]
-  )
+  ratios_B = jax.random.uniform(ratio_key, (rows,))
+  if all_hidden:
+    chosen_B = jax.random.bernoulli(
+      jax.random.fold_in(rng, _ALL), all_hidden, (rows,)
+    )
+    ratios_B = jnp.where(chosen_B, 0.0, ratios_B)
+  counts_B = hidden_counts(ratios_B, scores_BN.shape[1])
   ranks_BN = jnp.argsort(jnp.argsort(scores_BN, axis=1), axis=1)
   return (ranks_BN < counts_B[:, None]).reshape(shape)
 

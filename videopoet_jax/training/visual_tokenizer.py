@@ -19,6 +19,7 @@ from videopoet_jax.tokenizers.magvit2 import bundle
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import model as model_lib
 from videopoet_jax.tokenizers.quantizers import lfq
+from videopoet_jax.training import uncertain_bits
 
 UNIT = 'clip'
 
@@ -53,9 +54,8 @@ class VisualTokenizerRecipe:
       what they were, so models of them stay of use, and pixels get better.
       Quantizes always, and has none of the latents' terms.
     uncertain_share: with `decoder_only`, share of the bits that the decoder is
-      told of with a certainty u even in [0, 1] only: as the bit times u, and
-      wrong by a chance of (1 - u) / 2. So it learns to read expected codes
-      (`UpscaleConfig.decode_from`).
+      told with a certainty only (`uncertain_bits.tell`). So it learns to read
+      expected codes (`UpscaleConfig.decode_from`).
   """
 
   total_steps: int = 1000
@@ -155,7 +155,9 @@ class VisualTokenizerTrainable:
     def bottleneck(latents: jax.Array) -> jax.Array:
       if recipe.decoder_only:
         codes = jax.lax.stop_gradient(lfq.quantize(latents))
-        return uncertain(codes, recipe.uncertain_share, rng)
+        if not recipe.uncertain_share:
+          return codes
+        return uncertain_bits.tell(codes, recipe.uncertain_share, rng)
       return self._bottleneck(latents, rng, progress)
 
     out, latents = self._module.apply({'params': params}, video, bottleneck)
@@ -203,32 +205,6 @@ class VisualTokenizerTrainable:
     noise = jax.random.normal(noise_key, latents.shape)
     soft = jnp.clip(latents, -1.0, 1.0) + recipe.bypass_noise * noise
     return jnp.where(around, soft, codes)
-
-
-def uncertain(
-  codes_BTHWC: jax.Array, share: float, rng: jax.Array
-) -> jax.Array:
-  """Makes some bits known with a certainty only, in groups as models do.
-
-  Args:
-    codes_BTHWC: float32 of -1 and 1.
-    share: of the bits: a share of its root of the places, and of their bits.
-    rng: key.
-
-  Returns:
-    float32 codes, right on average: where the result is e, the bit was 1 with
-    chance (1 + e) / 2.
-  """
-  if not share:
-    return codes_BTHWC
-  place_key, bit_key, certainty_key, right_key = jax.random.split(rng, 4)
-  shape = codes_BTHWC.shape
-  chosen = jax.random.bernoulli(place_key, share**0.5, (*shape[:-1], 1))
-  chosen &= jax.random.bernoulli(bit_key, share**0.5, shape)
-  certainty = jax.random.uniform(certainty_key, shape)
-  right = jax.random.bernoulli(right_key, 0.5 * (1.0 + certainty))
-  told = jnp.where(right, codes_BTHWC, -codes_BTHWC) * certainty
-  return jnp.where(chosen, told, codes_BTHWC)
 
 
 def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:

@@ -157,11 +157,16 @@ def test_loss_is_the_sum_of_both_factors():
   )
 
 
-def test_blocks_under_scan_and_on_a_mesh_are_the_same():
+@pytest.mark.parametrize('certain', [True, False])
+def test_blocks_under_scan_and_on_a_mesh_are_the_same(certain):
   settings = {'num_blocks': 2, 'low_input': 0, 'text_encoder_layers': 0}
   scanned, params = small.build(small.config(**settings, remat='minimal'))
   unrolled, _ = small.build(small.config(**settings, scan_layers=False))
   given = small.inputs(batch=4)
+  if not certain:
+    shape = (*given.low_BTHW.shape, 4)
+    codes = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
+    given = given._replace(low_BTHW=codes)
 
   def gradients(model, params):
     def loss(params):

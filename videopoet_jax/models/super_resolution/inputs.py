@@ -109,8 +109,10 @@ class LowEmbedding(nn.Module):
       )
 
   def __call__(self, low_BTHW: jax.Array, visible_B: jax.Array) -> jax.Array:
-    """(B, T, h, w) ids to (B, T, h, w, D)."""
-    known = self.visual_bits(low_BTHW)
+    """(B, T, h, w) ids, or their expected codes, to (B, T, h, w, D)."""
+    expected = jnp.issubdtype(low_BTHW.dtype, jnp.floating)
+    embed = self.visual_bits.expected if expected else self.visual_bits
+    known = embed(low_BTHW)
     null = partitioning.spread(self.null.astype(self.dtype), 5)
     vectors = jnp.where(visible_B[:, None, None, None, None], known, null)
     time_TD = self.time[

@@ -154,7 +154,9 @@ class SuperResolution(nn.Module):
     Args:
       tokens_BTHW: int32 (B, T, H, W), local ids of the result.
       masked_BTHW: bool, True where the id is not looked at.
-      low_BTHW: int32 (B, T, H / scale, W / scale), local ids of the condition.
+      low_BTHW: int32 (B, T, H / scale, W / scale), local ids of the condition;
+        or float32 of the same with a last axis of bits, from -1 to 1, what
+        their codes are expected to be.
       low_visible_B: bool (B,), False where an example has no condition.
       text: int32 (B, S) ids, or float32 (B, S, text_embedding_dim) with
         `text='embeddings'`.
@@ -172,10 +174,10 @@ class SuperResolution(nn.Module):
     scale = self.config.scale
     self.config.check_grid(grid)
     expected = (grid[0], grid[1] // scale, grid[2] // scale)
-    if low_BTHW.shape[1:] != expected:
+    if low_BTHW.shape[1:4] != expected:
       raise errors.LayoutError(
         f'ids of {grid} need a condition of {expected}, at scale {scale}; '
-        f'this one is {low_BTHW.shape[1:]}.'
+        f'this one is {low_BTHW.shape[1:4]}.'
       )
     low_BTHWD = self.low(low_BTHW, low_visible_B)
     cells_BTHWD = self.cells(tokens_BTHW, masked_BTHW)
