@@ -188,12 +188,12 @@ class SuperResolutionTrainable:
   def _disturb(self, low_BTHW: jax.Array, rng: jax.Array) -> jax.Array:
     """The condition as the model is told it: ids, or codes not all certain."""
     codebook_size = self.low_visual.codebook_size
+    noise_key, share_key, bits_key = jax.random.split(rng, 3)
     ids_BTHW = token_masking.resample(
-      rng, low_BTHW, codebook_size, self.recipe.low_noise
+      noise_key, low_BTHW, codebook_size, self.recipe.low_noise
     )
     if not self.recipe.low_uncertain:
       return ids_BTHW
-    share_key, bits_key = jax.random.split(jax.random.fold_in(rng, 1))
     share_B = jax.random.uniform(
       share_key, (len(ids_BTHW), 1, 1, 1, 1), maxval=self.recipe.low_uncertain
     )
