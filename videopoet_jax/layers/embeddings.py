@@ -201,9 +201,8 @@ class VisualBits(nn.Module):
   def __call__(self, local: jax.Array) -> jax.Array:
     """Local visual ids (...) to (..., width)."""
     low = halves(self.bits)[1]
-    total = signs(local, self.bits).astype(self.dtype) @ self.kernel.astype(
-      self.dtype
-    )
+    bit_signs = signs(local, self.bits).astype(self.dtype)
+    total = bit_signs @ self.kernel.astype(self.dtype)
     for table, part in (
       (self.high_table, local >> low),
       (self.low_table, local & (2**low - 1)),

@@ -8,8 +8,6 @@ replacement, are hidden: from one to all of them.
 import jax
 import jax.numpy as jnp
 
-_ALL = 2  # What the key of the choice of `all_hidden` is folded with.
-
 
 def hidden_counts(ratios: jax.Array, size: int) -> jax.Array:
   """How many of `size` tokens are hidden at numbers from [0, 1]: int32."""
@@ -32,14 +30,11 @@ def draw_hidden(
     bool, of the shape, True where hidden.
   """
   rows = shape[0]
-  ratio_key, order_key = jax.random.split(rng)
+  ratio_key, order_key, all_key = jax.random.split(rng, 3)
   scores_BN = jax.random.uniform(order_key, shape).reshape(rows, -1)
   ratios_B = jax.random.uniform(ratio_key, (rows,))
-  if all_hidden:
-    chosen_B = jax.random.bernoulli(
-      jax.random.fold_in(rng, _ALL), all_hidden, (rows,)
-    )
-    ratios_B = jnp.where(chosen_B, 0.0, ratios_B)
+  whole_B = jax.random.bernoulli(all_key, all_hidden, (rows,))
+  ratios_B = jnp.where(whole_B, 0.0, ratios_B)
   counts_B = hidden_counts(ratios_B, scores_BN.shape[1])
   ranks_BN = jnp.argsort(jnp.argsort(scores_BN, axis=1), axis=1)
   return (ranks_BN < counts_B[:, None]).reshape(shape)
