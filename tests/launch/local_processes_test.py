@@ -3,7 +3,6 @@
 import os
 import pathlib
 import subprocess
-import time
 
 _ROOT = pathlib.Path(__file__).resolve().parents[2]
 _SCRIPT = str(_ROOT / 'launch/local_processes.sh')
@@ -33,12 +32,11 @@ def test_every_process_knows_its_number_and_its_lines():
 
 
 def test_one_failure_stops_the_others_and_is_the_status():
-  began = time.monotonic()
+  # Not stopped, the other would outlast the patience of `_run`.
   status, _ = _run(
-    2, 'bash', '-c', '[ "$PROCESS_ID" = 0 ] && exit 7; exec sleep 60'
+    2, 'bash', '-c', '[ "$PROCESS_ID" = 0 ] && exit 7; exec sleep 900'
   )
   assert status == 7
-  assert time.monotonic() - began < 30
 
 
 def test_wrong_use_is_said():

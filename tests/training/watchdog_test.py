@@ -106,9 +106,10 @@ def test_it_goes_by_the_median_step_and_by_what_goes_on(tmp_path):
       assert watched.limit() == 16.0
     time.sleep(0.01)
     assert watched.stuck() > 0.0
+    began = time.monotonic()
     with book.spend('validation'):
       pass
-    assert watched.stuck() < 0.2
+    assert watched.stuck() <= time.monotonic() - began
   finally:
     watched.close()
 
