@@ -77,7 +77,7 @@ def _await_pieces(output, count):
 @pytest.mark.multi_process
 def test_killed_job_goes_on_with_other_hosts(tmp_path):
   output = tmp_path / 'set'
-  run = _Run(2, output, seconds=0.5)
+  run = _Run(2, output, seconds=2)
   _await_pieces(output, 3)
   for process in run.processes:
     process.kill()

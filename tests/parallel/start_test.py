@@ -19,7 +19,7 @@ start.initialize(start.from_environment())
 if sys.argv[1] == 'ends':
   termination.end_by_sigterm()
 print('ready', flush=True)
-time.sleep(3)
+time.sleep(60 if sys.argv[1] == 'ends' else 3)
 """
 
 

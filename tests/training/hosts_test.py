@@ -7,7 +7,14 @@ import pytest
 from videopoet_jax.training import hosts
 
 
-def test_the_slowest_of_four_hosts_is_named():
+def test_the_slowest_of_four_hosts_is_named(monkeypatch):
+  probe = hosts.Probe.__call__
+
+  def told(self):
+    assert probe(self) > 0
+    return 0.002  # As the others': how busy this machine is decides nothing.
+
+  monkeypatch.setattr(hosts.Probe, '__call__', told)
   # Host 2 waits five times as long for its data, host 0's device is slow.
   others = np.array(
     [[0.01, 0.002, 0.004], [0.01, 0.002, 0.002], [0.05, 0.002, 0.002]]
@@ -22,13 +29,12 @@ def test_the_slowest_of_four_hosts_is_named():
   for _ in range(4):
     watched.add(0.01, 0.002)
   figures = watched.figures()
-  np.testing.assert_allclose(rows[0][:2], [0.01, 0.002], rtol=1e-6)
-  assert rows[0][2] > 0
+  np.testing.assert_allclose(rows[0], [0.01, 0.002, 0.002], rtol=1e-6)
   assert figures['hosts/slowest'] == 2
   assert figures['hosts/data_spread'] == pytest.approx(5.0)
   assert figures['hosts/data_seconds'] == pytest.approx(0.05)
   assert figures['hosts/place_spread'] == pytest.approx(1.0)
-  assert figures['hosts/probe_spread'] >= 1.0
+  assert figures['hosts/probe_spread'] == pytest.approx(2.0)
   assert 'slowest is host 2 with 50.0 ms of data' in watched.summary()
   # Counting begins again.
   assert watched.figures() == {}

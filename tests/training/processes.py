@@ -106,7 +106,12 @@ def kill_during_save(process: subprocess.Popen, run_dir: pathlib.Path) -> bool:
   """
   while process.poll() is None:
     if manager.unfinished_steps(run_dir):
-      break
+      # Stopped, it finishes nothing between the second look and the kill.
+      os.killpg(process.pid, signal.SIGSTOP)
+      time.sleep(0.02)
+      if manager.unfinished_steps(run_dir):
+        break
+      os.killpg(process.pid, signal.SIGCONT)
   kill(process)
   return bool(manager.unfinished_steps(run_dir))
 

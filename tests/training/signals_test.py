@@ -28,7 +28,7 @@ def test_a_signal_while_the_first_step_is_prepared(tmp_path):
   process = processes.tiny(tmp_path, total_steps=1000, pause=1.0)
   processes.read_until(process, 'to compile')
   _, step = _end(process, tmp_path)
-  assert step <= 2
+  assert step < 60  # One a second: it did not wait for the end.
 
 
 def test_a_signal_to_the_command(tmp_path):
