@@ -159,7 +159,12 @@ def test_loss_is_the_sum_of_both_factors():
 
 @pytest.mark.parametrize('certain', [True, False])
 def test_blocks_under_scan_and_on_a_mesh_are_the_same(certain):
-  settings = {'num_blocks': 2, 'low_input': 0, 'text_encoder_layers': 0}
+  # Plain, as the paper's; or with all that `sr_tiny` has.
+  plain = {'low_input': 0, 'text_encoder_layers': 0}
+  settings = {
+    'num_blocks': 2,
+    **({'conditioning': 'joint'} if certain else plain),
+  }
   scanned, params = small.build(small.config(**settings, remat='minimal'))
   unrolled, _ = small.build(small.config(**settings, scan_layers=False))
   given = small.inputs(batch=4)
