@@ -41,7 +41,7 @@ def make_gradients(
     params: Any, batch: Any, rng: jax.Array, step: jax.Array
   ) -> tuple[jax.Array, Metrics]:
     total, metrics = trainable.loss(params, batch, rng, step, unit)
-    return total, dict(metrics) | {'loss': total}
+    return total, {'loss': total} | dict(metrics)
 
   def gradients(
     params: Any, batch: Mapping[str, jax.Array], step: jax.Array
@@ -147,7 +147,7 @@ def make_validation_step(
   ) -> Metrics:
     rng = jax.random.fold_in(jax.random.key(seed), index)
     total, metrics = loss(params, batch, rng, step, unit)
-    return dict(metrics) | {'loss': total}
+    return {'loss': total} | dict(metrics)
 
   return validation_step
 

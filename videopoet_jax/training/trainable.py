@@ -40,6 +40,10 @@ class Trainable(Protocol):
       rng: key of this step.
       step: traced int32; schedules are functions of it.
       unit: the compile unit, a static string: a layout's name, or 'clip'.
+
+    Returns:
+      The first, and the others by name. One of the name 'loss' is logged in
+      place of the first, without a term that is only to steady training.
     """
 
   # Where validation is to see less than training does, noise for one, there is
