@@ -153,7 +153,8 @@ class SuperResolutionConfig:
           f'{axis}.'
         )
     for index, window in enumerate(self.windows):
-      windows_lib.check(f'SuperResolutionConfig.windows[{index}]', window, grid)
+      name = f'SuperResolutionConfig.windows[{index}]'
+      windows_lib.check(name, window, grid, self.scale)
 
   def check(
     self,
