@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_long
+from videopoet_jax.inference import super_resolution_loop as loop
 
 _FEW = config_lib.UpscaleConfig(num_steps=3)
 
@@ -120,6 +122,12 @@ def test_scales_and_sizes_that_do_not_fit_are_refused(stage):
   cascade.check_clip(17, 16, 16)
   with pytest.raises(errors.LayoutError, match='9 frames'):
     cascade.check_clip(9, 16, 16)
+  # Stage 2 makes 8 x 8 ids of a first stage's 4 x 4: tiles of 32 pixels.
+  close = dataclasses.replace(_FEW, overlap=0.9)
+  cascade.check_clip(17, 16, 16, (close, close))
+  cascade.check_clip(17, 32, 32, (_FEW, _FEW))
+  with pytest.raises(errors.LayoutError, match='smaller overlap'):
+    cascade.check_clip(17, 32, 32, (_FEW, close))
   with pytest.raises(errors.ConfigError, match='2 stages'):
     cascade.run(cascade_lib.Clips(), configs=(_FEW,))
   with pytest.raises(errors.ConfigError, match='--super_resolution'):
@@ -153,3 +161,40 @@ def test_long_video_is_made_larger_piece_by_piece(stage, video, monkeypatch):
   assert not given[1].known_BTHW[:, 3:].any()
   with pytest.raises(errors.LayoutError, match='give a longer one'):
     cascade.run_long(long[:, :9])
+
+
+def test_what_long_video_lacks_is_said_before(stage):
+  cascade = cascade_lib.Cascade((stage, stage))
+  cascade.check_long(24, 16, 16)
+  with pytest.raises(errors.LayoutError, match='17 frames; got 16'):
+    cascade.check_long(16, 16, 16)
+  with pytest.raises(errors.LayoutError, match='height 12'):
+    cascade.check_long(24, 12, 12)
+  # It goes by pixels: each stage has to encode and decode them.
+  for lacking in ('low', 'visual'):
+    mute = dataclasses.replace(stage, **{lacking: None})
+    with pytest.raises(errors.CheckpointError, match='tokenizer'):
+      cascade_lib.Cascade((mute, stage)).check_long(24, 16, 16)
+  # Not taken for so many pictures.
+  units = ('super_resolution/17x32x32', 'super_resolution/1x32x32')
+  both = dataclasses.replace(
+    stage, described=dataclasses.replace(stage.described, units=units)
+  )
+  assert super_resolution_long.piece_of(both, 24) == 17
+  assert super_resolution_long.piece_of(both, 1) == 1
+  with pytest.raises(errors.LayoutError, match='1, 17 frames; got 16'):
+    super_resolution_long.piece_of(both, 16)
+
+
+def test_every_draw_of_a_long_video_is_its_own(stage, video, monkeypatch):
+  keys, fill = [], loop.fill
+
+  def watched(*args, **options):
+    keys.append(jax.random.key_data(options['keys_B']).tobytes())
+    return fill(*args, **options)
+
+  monkeypatch.setattr(loop, 'fill', watched)
+  long = np.concatenate([video, video], axis=1)
+  cascade_lib.Cascade((stage, stage)).run_long(long, configs=(_FEW, _FEW))
+  # Pieces of frames 0, 8, 16 and 17 in two stages, each in one tile.
+  assert len(keys) == len(set(keys)) == 8

@@ -85,12 +85,11 @@ def test_samples_do_not_depend_on_their_batch(upscaler):
   low, text = _low(3), ['a', 'b', 'c']
   together = _upscale(upscaler, low, text, config=_FEW, batch_size=2)
   assert together.shape == (3, 5, 4, 4)
-  alone = _upscale(
-    upscaler, low[2:], text[2:], config=_FEW, first_sample=2, batch_size=2
-  )
-  np.testing.assert_array_equal(alone, together[2:])
-  other = _upscale(upscaler, low, text, config=_FEW, seed=1)
-  assert not np.array_equal(other, together)
+  one_by_one = _upscale(upscaler, low, text, config=_FEW, batch_size=1)
+  np.testing.assert_array_equal(one_by_one, together)
+  for others in ({'seed': 1}, {'piece': 1}):
+    other = _upscale(upscaler, low, text, config=_FEW, **others)
+    assert not np.array_equal(other, together)
 
 
 def test_every_condition_counts(upscaler):

@@ -85,11 +85,52 @@ class Cascade:
         f'folders whose product is {wanted}.'
       )
 
-  def check_clip(self, frames: int, height: int, width: int) -> None:
-    """Raises LayoutError unless every stage can take such a clip, in pixels."""
-    for stage in self.stages:
-      stage.grid(frames, height, width)
+  def check_clip(
+    self,
+    frames: int,
+    height: int,
+    width: int,
+    configs: Sequence[config_lib.UpscaleConfig] = (),
+  ) -> None:
+    """Checks that every stage can take such a clip.
+
+    Args:
+      frames: of the clip, like the rest in pixels.
+      height: likewise.
+      width: likewise.
+      configs: as for `run`.
+
+    Raises:
+      LayoutError: one cannot.
+    """
+    for stage, config in zip(self.stages, self._configs(configs), strict=True):
+      stage.tiles(stage.grid(frames, height, width), config.overlap)
       height, width = height * stage.scale, width * stage.scale
+
+  def check_long(
+    self,
+    frames: int,
+    height: int,
+    width: int,
+    configs: Sequence[config_lib.UpscaleConfig] = (),
+  ) -> None:
+    """As `check_clip`, of what `run_long` is given.
+
+    Raises:
+      LayoutError: a stage cannot take it.
+      CheckpointError: a stage lacks a tokenizer, as it goes by pixels.
+    """
+    for stage, config in zip(self.stages, self._configs(configs), strict=True):
+      stage.check_encodes()
+      stage.check_decodes()
+      piece = super_resolution_long.piece_of(stage, frames)
+      stage.tiles(stage.grid(piece, height, width), config.overlap)
+      height, width = height * stage.scale, width * stage.scale
+
+  def check_text(self, text: Sequence[str]) -> None:
+    """Raises CheckpointError where a stage cannot be told the texts."""
+    for stage in self.stages:
+      stage.check_text(text)
 
   def check_source(self, fingerprint: str, has_pixels: bool) -> None:
     """Checks that every stage can start from what is before it.

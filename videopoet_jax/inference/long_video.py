@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import specs
 from videopoet_jax.core import types
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
@@ -60,6 +61,12 @@ def check(generator: generator_lib.Generator, frames: int) -> str:
   return name
 
 
+def frames_of(spec: specs.VisualSpec, seconds: float) -> int:
+  """Frames of a video of that length, at least those that go on."""
+  given = spec.frames(CONDITION_LATENTS)
+  return max(round(seconds * spec.frame_rate), given)
+
+
 def extend(
   generator: generator_lib.Generator,
   video_BTHWC: np.ndarray,
@@ -78,8 +85,8 @@ def extend(
     config: how ids are drawn.
 
   Returns:
-    uint8 (B, at least seconds * frame_rate, H, W, 3); the given frames are
-    its beginning, unchanged.
+    uint8 (B, `frames_of` seconds, H, W, 3); the given frames are its
+    beginning, unchanged.
 
   Raises:
     LayoutError, DataError: see `check`.
@@ -87,7 +94,7 @@ def extend(
   name = check(generator, video_BTHWC.shape[1])
   spec = generator.space.visual
   given = spec.frames(CONDITION_LATENTS)
-  wanted = round(seconds * spec.frame_rate)
+  wanted = frames_of(spec, seconds)
   second = 0
   while video_BTHWC.shape[1] < wanted:
     made = generator.generate(
@@ -101,4 +108,4 @@ def extend(
       [video_BTHWC, made.video_BTHWC[:, given:]], axis=1
     )
     second += 1
-  return video_BTHWC[:, : max(wanted, given)]
+  return video_BTHWC[:, :wanted]

@@ -17,7 +17,7 @@ from videopoet_jax.core import upscaling
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_loop as loop
-from videopoet_jax.inference import super_resolution_tiles as tiles
+from videopoet_jax.inference import super_resolution_tiles as tiles_lib
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.layers import embeddings
 from videopoet_jax.models.super_resolution import description
@@ -230,6 +230,21 @@ class Upscaler:
     self.described.config.check_grid((grid[0], *tile))
     return tile
 
+  def tiles(
+    self, grid: tuple[int, int, int], overlap: float
+  ) -> tuple[tiles_lib.Tile, ...]:
+    """The parts of a clip, in the order in which they are made.
+
+    Args:
+      grid: latent frames, rows and columns of the result.
+      overlap: see `UpscaleConfig`.
+
+    Raises:
+      LayoutError: see `tile`; or the overlap leaves tiles no way on.
+    """
+    tile = self.tile(grid)
+    return tuple(tiles_lib.over(grid[1:], tile, overlap, self.scale))
+
   def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
     """Grid of the result's ids for a condition of so many pixels.
 
@@ -291,7 +306,7 @@ class Upscaler:
     given: Given | None = None,
     config: config_lib.UpscaleConfig = config_lib.STAGE_1,
     seed: int = 0,
-    first_sample: int = 0,
+    piece: int = 0,
     batch_size: int = 8,
     decode_signals: bool = True,
   ) -> Upscaled:
@@ -305,7 +320,8 @@ class Upscaler:
       given: ids of the result that are known.
       config: how ids are drawn.
       seed: of the draws; sample i of a seed is the same in any batch.
-      first_sample: number of the first clip's sample.
+      piece: number of the clips among those of a longer video; each has draws
+        of its own.
       batch_size: most clips of one compiled call.
       decode_signals: whether ids are turned into pixels.
 
@@ -318,7 +334,7 @@ class Upscaler:
     scale = self.scale
     frames, rows, columns = low_BTHW.shape[1:4]
     grid = frames, rows * scale, columns * scale
-    tile = self.tile(grid)
+    tiles = self.tiles(grid, config.overlap)
     conditions = self.conditions(low_BTHW, text)
     shape = (len(low_BTHW), *grid)
     ids_BTHW = np.zeros(shape, np.int32)
@@ -331,9 +347,7 @@ class Upscaler:
       bits = embeddings.code_bits(self.spec.codebook_size)
       codes_BTHWC = np.array(lfq.ids_to_codes(jnp.asarray(ids_BTHW), bits))
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
-    for index, part in enumerate(
-      tiles.over(grid[1:], tile, config.overlap, scale)
-    ):
+    for index, part in enumerate(tiles, start=piece * len(tiles)):
       here = (slice(None), slice(None), *part.high)
       below = (slice(None), slice(None), *part.low)
       made = []
@@ -352,7 +366,7 @@ class Upscaler:
             ids_BTHW[chosen][here],
             ~known_BTHW[chosen][here],
             config=config,
-            keys_B=loop.sample_keys(seed, first_sample + chosen, index),
+            keys_B=loop.sample_keys(seed, chosen, index),
             codes_BTHWC=(
               None if codes_BTHWC is None else codes_BTHWC[chosen][here]
             ),
@@ -391,17 +405,23 @@ class Upscaler:
       )
 
   def encode_low(self, video_BTHWC: np.ndarray) -> np.ndarray:
-    """Pixels of the condition to its ids.
+    """Pixels of the condition to its ids; see `check_encodes`."""
+    self.check_encodes()
+    return self.low.encode(video_BTHWC)
 
-    Raises:
-      CheckpointError: the folder has no tokenizer of the condition.
-    """
+  def check_encodes(self) -> None:
+    """Raises CheckpointError without a tokenizer of the condition."""
     if self.low is None:
       raise errors.CheckpointError(
         f'{self.name} has no {LOW_FOLDER}/ folder to encode pixels with; copy '
         'the tokenizer of its conditions there.'
       )
-    return self.low.encode(video_BTHWC)
+
+  def check_text(self, text: Sequence[str]) -> None:
+    """Raises CheckpointError where texts are given and cannot be embedded."""
+    if text and self.described.config.text == 'embeddings':
+      slots = self.described.config.text_slots
+      conditions_lib.encode_text({'text': text[:1]}, self.text, slots)
 
   def _condition(self, low: np.ndarray) -> np.ndarray:
     """Ids or codes of the condition; LayoutError where they are none."""

@@ -15,6 +15,30 @@ from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 
 
+def piece_of(stage: super_resolution.Upscaler, frames: int) -> int:
+  """Frames of the pieces in which a stage makes a video larger.
+
+  A video is never taken for so many pictures, of which none knows the others.
+
+  Args:
+    stage: a model.
+    frames: of the video.
+
+  Raises:
+    LayoutError: every length that the model was trained on is longer, or it
+      knows pictures alone.
+  """
+  trained = {unit.frames for unit in stage.described.upscalings()}
+  fitting = [n for n in trained if n == frames or 1 < n <= frames]
+  if not fitting:
+    lengths = ', '.join(str(n) for n in sorted(trained))
+    raise errors.LayoutError(
+      f'{stage.name} was trained on clips of {lengths} frames; got {frames}: '
+      'give a longer one.'
+    )
+  return max(fitting)
+
+
 def pieces(frames: int, piece: int, shared: int) -> tuple[int, ...]:
   """First frames of the pieces that cover a video.
 
@@ -50,21 +74,13 @@ def upscale(
     uint8 (B, T, scale H, scale W, 3).
 
   Raises:
-    LayoutError: every length that the model was trained on is longer.
+    LayoutError: see `piece_of`.
     CheckpointError: a tokenizer is missing.
   """
   frames = video_BTHWC.shape[1]
-  spec = stage.spec
-  lengths = {unit.frames for unit in stage.described.upscalings()}
-  fitting = [length for length in lengths if length <= frames]
-  if not fitting:
-    raise errors.LayoutError(
-      f'{stage.name} was trained on clips of {sorted(lengths)} frames; got '
-      f'{frames}: give a longer one.'
-    )
-  piece = max(fitting)
-  shared = spec.frames(long_video.CONDITION_LATENTS)
-  # Pictures, or clips as short as what would be shared, have nothing to share.
+  piece = piece_of(stage, frames)
+  shared = stage.spec.frames(long_video.CONDITION_LATENTS)
+  # A picture, or clips as short as what would be shared, have nothing to share.
   shared = shared if piece > shared else 0
   made: np.ndarray | None = None
   for index, start in enumerate(pieces(frames, piece, shared)):
@@ -82,7 +98,8 @@ def upscale(
       text,
       given=given,
       config=config,
-      seed=seed + index,
+      seed=seed,
+      piece=index,
       batch_size=batch_size,
     ).video_BTHWC
     assert larger is not None

@@ -124,7 +124,7 @@ def sample_keys(seed: int, samples_B: np.ndarray, tile: int = 0) -> jax.Array:
   Args:
     seed: of all draws.
     samples_B: int (B,), numbers of the samples.
-    tile: number of the part of a clip that is decided.
+    tile: number of the part of a video that is decided.
   """
   keys_B = jax.vmap(
     functools.partial(jax.random.fold_in, jax.random.key(seed))

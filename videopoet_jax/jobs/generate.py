@@ -272,13 +272,20 @@ def generate(
       )
   if seconds:
     long_video.check(generator, _clip_size(chosen)[0])
-  if cascade:
-    cascade.check_clip(*_clip_size(chosen))
-    cascade.check_source(
-      generator.visual_fingerprint, generator.tokenizers.visual is not None
-    )
-  given = read_conditions(chosen, generator.space, files)
   texts = _texts(files)
+  configs = upscale.configs() if upscale else ()
+  if cascade:
+    frames, height, width = _clip_size(chosen)
+    if seconds:
+      frames = long_video.frames_of(generator.space.visual, seconds)
+      cascade.check_long(frames, height, width, configs)
+    else:
+      cascade.check_clip(frames, height, width, configs)
+      cascade.check_source(
+        generator.visual_fingerprint, generator.tokenizers.visual is not None
+      )
+    cascade.check_text(texts)
+  given = read_conditions(chosen, generator.space, files)
   if 'text' not in given and len(texts) > 1:
     raise errors.DataError(f'{chosen.name} takes no text: give one at most.')
   media.check_folder(out)
@@ -299,9 +306,8 @@ def generate(
       chosen, made.tokens_BL, made.ids, longer, made.audio_BT
     )
   larger = None
-  if upscale and cascade:
+  if cascade:
     text = [text for text in texts for _ in range(num_samples)] or None
-    configs = upscale.configs()
     if seconds and made.video_BTHWC is not None:
       larger = cascade.run_long(
         made.video_BTHWC, text, configs=configs, seed=seed
