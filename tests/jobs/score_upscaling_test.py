@@ -8,13 +8,19 @@ import jax
 import numpy as np
 import pytest
 
+from tests.models.prefix_lm import small
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.core import tasks
+from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.data import registry
 from videopoet_jax.data.shapes import builder
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.inference import conditions
+from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import super_resolution as upscaler_lib
 from videopoet_jax.jobs import score_upscaling
+from videopoet_jax.models.prefix_lm import model as prefix_lm_lib
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import description
 from videopoet_jax.models.super_resolution import model as model_lib
@@ -90,8 +96,12 @@ def stages():
   return found
 
 
+def _stage(stages):
+  return lambda name, text_encoder='': stages[name]
+
+
 def _score(media, stages, monkeypatch, out, **options):
-  monkeypatch.setattr(upscaler_lib.Upscaler, 'load', stages.get)
+  monkeypatch.setattr(upscaler_lib.Upscaler, 'load', _stage(stages))
   return score_upscaling.score(
     checkpoint=('one', 'two'),
     media=media,
@@ -113,6 +123,8 @@ def test_a_cascade_is_scored_beside_bicubic_and_the_truth(
     assert found[name]['kept'] == 0  # Untrained.
   report = json.loads((tmp_path / score_upscaling.REPORT).read_text())
   assert report['figures'] == found and report['clips'] == 3
+  assert report['checkpoint'] == ['one', 'two'] and report['media'] == media
+  assert report['config']['num_steps'] == [1, 2]
   assert (tmp_path / score_upscaling.PICTURE).stat().st_size > 0
 
 
@@ -171,3 +183,77 @@ def test_another_decoder_of_the_same_encoder_is_taken(
   bundle.VisualTokenizer(VISUAL, params).save(tmp_path / 'odd')
   with pytest.raises(errors.CheckpointError, match='decoder_only'):
     stages['two'].with_decoder(tmp_path / 'odd')
+
+
+@pytest.fixture
+def in_order(stages):
+  """An untrained language model of the one task `upscaling`, 5 x 64 x 64."""
+  (task,) = registry.load_tasks(tasks=['upscaling'])
+  text = text_lib.ByteTokenizer()
+  space = tasks.LayoutSpace(
+    vocabulary_lib.Vocabulary(
+      visual_size=16, audio_levels=2, audio_codes=16,
+      text_size=text.vocab_size, extra_special=('<task:upscaling>',),
+    ),
+    specs.VisualSpec(16),
+    specs.AudioSpec(levels=2, codes=16, sampling_rate=800, hop=400),
+    text_slots=8,
+    templates=(task.layout_template(), *tasks.TEMPLATES),
+  )  # fmt: skip
+  config = small.config(num_layers=1, cell_inputs=(), text_encoder_layers=0)
+  model = prefix_lm_lib.PrefixLM(config, space.vocabulary)
+  params = jax.jit(
+    lambda key: nn.unbox(model.init(key, method='declare')['params'])
+  )(jax.random.key(2))
+  return generator_lib.Generator(
+    model,
+    params,
+    space,
+    ('upscaling/5x64x64',),
+    conditions.Tokenizers(visual=stages['two'].visual, text=text),
+  )
+
+
+def test_a_model_that_writes_in_order_is_scored_too(
+  media, stages, in_order, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(upscaler_lib.Upscaler, 'load', _stage(stages))
+  monkeypatch.setattr(
+    generator_lib.Generator, 'load', lambda *args, **options: in_order
+  )
+  flags = f'--checkpoint one two --media {media} --out {tmp_path} --steps 1'
+  flags += ' --clips 2 --autoregressive lm --autoregressive_temperature 0.5'
+  assert score_upscaling.main(flags.split()) == 0
+  report = json.loads((tmp_path / score_upscaling.REPORT).read_text())
+  # A step an id of the grid of 2 x 8 x 8.
+  assert list(report['figures'])[-2:] == ['1 steps', 'in order, 128']
+  assert report['figures']['in order, 128']['edge_error'] > 0
+  assert report['autoregressive'] == 'lm'
+  with pytest.raises(errors.CheckpointError, match='lm knows .*unconditional'):
+    monkeypatch.setattr(
+      generator_lib.Generator,
+      'load',
+      lambda *args, **options: dataclasses.replace(
+        in_order, layout_names=('unconditional/5x64x64',)
+      ),
+    )
+    score_upscaling.main(flags.split())
+
+
+@pytest.mark.parametrize(
+  'flag, value, said',
+  [
+    ('clips', '0', 'at least 1'),
+    ('clips', '-1', 'at least 1'),
+    ('reduce', '0', 'at least 1'),
+    ('batch_size', '0', 'at least 1'),
+    ('steps', '24 0', 'at least 1'),
+    ('noise', '1.5', 'expected 0 to 1'),
+    ('noise', '-0.1', 'expected 0 to 1'),
+  ],
+)
+def test_impossible_numbers_are_named(flag, value, said):
+  # Before anything is opened: the folders do not exist.
+  flags = f'--checkpoint no --media no --out no --{flag} {value}'.split()
+  with pytest.raises(errors.ConfigError, match=f'--{flag} is .*{said}'):
+    score_upscaling.main(flags)

@@ -3,7 +3,7 @@
 import numpy as np
 
 # Luma of ITU-R BT.601, the one of standard definition.
-_LUMA_3 = np.array([0.299, 0.587, 0.114], np.float32)
+LUMA_3 = np.array([0.299, 0.587, 0.114], np.float32)
 _CHUNK = 16
 
 
@@ -17,7 +17,7 @@ def gradient_magnitude(video_BTHWC: np.ndarray) -> np.ndarray:
     float32 (B, T, H - 2, W - 2): length of the gradient by central differences,
     in levels of 255 a pixel.
   """
-  luma = video_BTHWC.astype(np.float32) @ _LUMA_3
+  luma = video_BTHWC.astype(np.float32) @ LUMA_3
   across = 0.5 * (luma[..., 1:-1, 2:] - luma[..., 1:-1, :-2])
   down = 0.5 * (luma[..., 2:, 1:-1] - luma[..., :-2, 1:-1])
   return np.sqrt(np.square(across) + np.square(down))

@@ -19,8 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import resizing
+from videopoet_jax.evaluation import edges
 from videopoet_jax.inference import cascade as cascade_lib
+from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
 from videopoet_jax.inference import super_resolution as upscaler_lib
@@ -116,7 +119,7 @@ def make_condition(
   """
   pixels = resizing.reduce_pixels(truth.video_BTHWC, scale)
   if grey:
-    luma = pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114])
+    luma = pixels.astype(np.float32) @ edges.LUMA_3
     pixels = np.repeat(luma[..., None], 3, -1).round().astype(np.uint8)
   ids_BTHW = first.encode_low(pixels)
   if noise:
@@ -129,8 +132,34 @@ def make_condition(
   return Condition(shown, ids_BTHW, truth.captions if with_text else None)
 
 
+def open_in_order(
+  directory: str, text_encoder: str = ''
+) -> generator_lib.Generator:
+  """A prefix language model that writes id after id, to compare with.
+
+  Args:
+    directory: its checkpoint; its one task has the prefix `low_tokens`, each
+      id repeated over the cells that it covers (`tasks/upscaling.gin`).
+    text_encoder: see `Generator.load`.
+
+  Raises:
+    CheckpointError: it cannot be read, or knows other tasks.
+  """
+  found = generator_lib.Generator.load(directory, text_encoder=text_encoder)
+  names = found.layout_names
+  if len(names) != 1 or _LOW_TOKENS not in conditions_lib.prefix_features(
+    found.layout(names[0])
+  ):
+    raise errors.CheckpointError(
+      f'--autoregressive: {directory} knows {", ".join(names)}; expected the '
+      'one layout of a model trained on tasks/upscaling.gin alone '
+      '(gin/runs/shapes_upscaling_in_order.gin).'
+    )
+  return found
+
+
 def upscale_in_order(
-  directory: str,
+  generator: generator_lib.Generator,
   condition: Condition,
   scale: int,
   *,
@@ -141,8 +170,7 @@ def upscale_in_order(
   """The same by a prefix language model that writes id after id.
 
   Args:
-    directory: its checkpoint; its one task has the prefix `low_tokens`, each
-      id repeated over the cells that it covers (`tasks/upscaling.gin`).
+    generator: see `open_in_order`.
     condition: what is made larger.
     scale: height and width of the result over those of the condition.
     temperature: of the draws.
@@ -152,7 +180,6 @@ def upscale_in_order(
   Returns:
     uint8 (B, T, H, W, 3), and the number of steps: ids of a clip.
   """
-  generator = generator_lib.Generator.load(directory)
   (layout,) = generator.layout_names
   low = condition.ids_BTHW.repeat(scale, axis=2).repeat(scale, axis=3)
   given: dict[str, Any] = {_LOW_TOKENS: low}
@@ -185,6 +212,7 @@ def score(
   decoder: str = '',
   autoregressive: str = '',
   autoregressive_temperature: float = 1.0,
+  text_encoder: str = '',
   seed: int = 0,
   batch_size: int = 32,
   say: Any = print,
@@ -206,22 +234,38 @@ def score(
     decoder: see `Upscaler.with_decoder`; of the last stage.
     autoregressive: checkpoint of a language model to compare with.
     autoregressive_temperature: of its draws.
+    text_encoder: see `Upscaler.load`.
     seed: of the draws.
     batch_size: clips at a time.
     say: takes lines for the screen.
 
   Returns:
     By method (`truth`, `tokenizer`, `bicubic`, `<n> steps`), figures of
-    `evaluation.upscaled.figures`, and `seconds` a clip where ids were drawn.
+    `evaluation.upscaled.figures`, and `seconds` a clip where ids were drawn,
+    compiling included.
 
   Raises:
     UserError: something is missing or does not fit.
   """
   from videopoet_jax.evaluation import upscaled
 
-  cascade = cascade_lib.Cascade.load(checkpoint)
+  for name, value in (
+    ('clips', clips),
+    ('reduce', reduce),
+    ('batch_size', batch_size),
+    ('steps', min(steps)),
+  ):
+    if value < 1:
+      raise errors.ConfigError(f'--{name} is {value}; it must be at least 1.')
+  if not 0 <= noise <= 1:
+    raise errors.ConfigError(f'--noise is {noise:g}; expected 0 to 1.')
+  # Opened first: what does not fit is said before anything is made.
+  cascade = cascade_lib.Cascade.load(checkpoint, text_encoder)
   if decoder:
     cascade = cascade.with_decoder(decoder)
+  in_order = (
+    open_in_order(autoregressive, text_encoder) if autoregressive else None
+  )
   first, last = cascade.stages[0], cascade.stages[-1]
   truth = read_truth(media, split, clips, reduce)
   scale = cascade.scale
@@ -265,10 +309,10 @@ def score(
     add(f'{number} steps', video, time.monotonic() - started)
     if number == steps[-1]:
       shown['upscaled'] = video
-  if autoregressive:
+  if in_order:
     started = time.monotonic()
     video, count = upscale_in_order(
-      autoregressive,
+      in_order,
       condition,
       scale,
       temperature=autoregressive_temperature,
@@ -280,12 +324,21 @@ def score(
   shown['truth'] = truth.video_BTHWC
   folder = pathlib.Path(out)
   folder.mkdir(parents=True, exist_ok=True)
+  drawn = dataclasses.asdict(config) | {'num_steps': list(steps)}
   report = {
+    'checkpoint': [str(one) for one in checkpoint],
+    'decoder': decoder,
+    'autoregressive': autoregressive,
+    'autoregressive_temperature': autoregressive_temperature,
+    'media': media,
+    'split': split,
+    'reduce': reduce,
     'clips': len(truth.video_BTHWC),
-    'config': dataclasses.asdict(config),
+    'config': drawn,
     'text': text,
     'grey': grey,
     'noise': noise,
+    'seed': seed,
     'figures': found,
   }
   (folder / REPORT).write_text(json.dumps(report, indent=2) + '\n')
@@ -315,6 +368,7 @@ def _parser() -> argparse.ArgumentParser:
   add('--decoder', default='', help='tokenizer with a better decoder')
   add('--autoregressive', default='', help='language model to compare with')
   add('--autoregressive_temperature', type=float, default=1.0)
+  add('--text_encoder', default='', help='of models of text embeddings')
   add('--seed', type=int, default=0)
   add('--batch_size', type=int, default=32, help='clips at a time (32)')
   return parser
