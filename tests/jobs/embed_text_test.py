@@ -8,6 +8,7 @@ import pytest
 from tests.inference import t5_folder
 from tests.jobs import data_files
 from tests.training import processes
+from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.data import agd
@@ -237,7 +238,7 @@ def test_a_run_trains_on_embeddings_and_generates_from_text(
   assert cli.run(generate.main, flags) == 0
   assert (tmp_path / 'out' / 'generation.json').is_file()
   # Without the encoder, it says what to do.
-  (run_dir / text_encoder.FOLDER).rename(tmp_path / 'aside')
+  (run_dir / folders_lib.TEXT_ENCODER).rename(tmp_path / 'aside')
   capsys.readouterr()
   assert cli.run(generate.main, flags) == 2
   assert '--text_encoder' in capsys.readouterr().err

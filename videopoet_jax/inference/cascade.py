@@ -12,6 +12,7 @@ import os
 
 import numpy as np
 
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.core import errors
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
@@ -271,12 +272,12 @@ def check_source(
     raise errors.CheckpointError(
       f'{_difference(stage, fingerprint)}, and there are no pixels to encode: '
       'train it on tokens of the same tokenizer, or copy the '
-      f'{super_resolution.VISUAL_FOLDER} folder to the model which made them.'
+      f'{folders.VISUAL} folder to the model which made them.'
     )
   if stage.low is None:
     raise errors.CheckpointError(
       f'{_difference(stage, fingerprint)}: copy the tokenizer of its '
-      f'conditions to {stage.name}/{super_resolution.LOW_FOLDER}, so that '
+      f'conditions to {stage.name}/{folders.LOW_VISUAL}, so that '
       'pixels can be encoded with it.'
     )
 

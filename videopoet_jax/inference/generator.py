@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
@@ -25,8 +26,7 @@ from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.tokenizers.soundstream import bundle as audio_bundle
 
-_FOLDERS = {'visual': 'visual_tokenizer', 'audio': 'audio_tokenizer'}
-_TEXT_FOLDER = 'text'
+_FOLDERS = {'visual': folders.VISUAL, 'audio': folders.AUDIO}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +125,8 @@ class Generator:
         )
     if config.text == 'embeddings' and embed_text is None:
       embed_text = text_encoder_lib.beside(directory, described, text_encoder)
-    if (directory / _TEXT_FOLDER).is_dir():
-      found['text'] = text_lib.load(directory / _TEXT_FOLDER)
+    if (directory / folders.TEXT).is_dir():
+      found['text'] = text_lib.load(directory / folders.TEXT)
     return cls(
       model_lib.PrefixLM(config, space.vocabulary),
       jax.device_put(params),

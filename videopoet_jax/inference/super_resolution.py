@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
@@ -27,10 +28,6 @@ from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.tokenizers.quantizers import lfq
 
-# Folders beside the checkpoint; the condition's only where it is another one.
-VISUAL_FOLDER = 'visual_tokenizer'
-LOW_FOLDER = 'low_tokenizer'
-_TEXT_FOLDER = 'text'
 _ROUNDING = 1e-4  # What a mean of bits may be beyond 1.
 
 
@@ -73,7 +70,7 @@ def _open_tokenizer(
   """
   if not directory.is_dir():
     return None
-  tokenizer = interface.load(directory, VISUAL_FOLDER)
+  tokenizer = interface.load(directory, visual_bundle.VisualTokenizer.kind)
   if wanted and tokenizer.fingerprint != wanted:
     raise errors.CheckpointError(
       f'{directory} has fingerprint {tokenizer.fingerprint}; {what} the '
@@ -137,18 +134,18 @@ class Upscaler:
     described = description.read(values)
     wanted = described.fingerprints
     visual = _open_tokenizer(
-      folder / VISUAL_FOLDER, wanted.get('visual'), 'the results of'
+      folder / folders.VISUAL, wanted.get('visual'), 'the results of'
     )
     low = _open_tokenizer(
-      folder / LOW_FOLDER, wanted.get('low'), 'the conditions of'
+      folder / folders.LOW_VISUAL, wanted.get('low'), 'the conditions of'
     )
     if low is None and wanted.get('low') == wanted.get('visual'):
       low = visual
     text: dict[str, Any] = {}
     if described.config.text == 'embeddings':
       text['embed_text'] = text_encoder_lib.beside(folder, values, text_encoder)
-    if (folder / _TEXT_FOLDER).is_dir():
-      text['text'] = text_lib.load(folder / _TEXT_FOLDER)
+    if (folder / folders.TEXT).is_dir():
+      text['text'] = text_lib.load(folder / folders.TEXT)
     return cls(
       str(directory),
       model_lib.SuperResolution(
@@ -173,14 +170,15 @@ class Upscaler:
     Raises:
       CheckpointError: it cannot be read, or its encoder is another one.
     """
-    tokenizer = interface.load(directory, VISUAL_FOLDER)
+    tokenizer = interface.load(directory, visual_bundle.VisualTokenizer.kind)
     if self.visual is None or not _same_arrays(
       self.visual.params['encoder'], tokenizer.params['encoder']
     ):
       raise errors.CheckpointError(
-        f'{directory} does not have the encoder of {self.name}/{VISUAL_FOLDER},'
-        ' so its decoder reads other ids; give a tokenizer trained from that '
-        'one with VisualTokenizerRecipe.decoder_only = True.'
+        f'{directory} does not have the encoder of '
+        f'{self.name}/{folders.VISUAL}, so its decoder reads other ids; give a '
+        'tokenizer trained from that one with '
+        'VisualTokenizerRecipe.decoder_only = True.'
       )
     return dataclasses.replace(self, visual=tokenizer)
 
@@ -400,7 +398,7 @@ class Upscaler:
     """Raises CheckpointError without a tokenizer of the result."""
     if self.visual is None:
       raise errors.CheckpointError(
-        f'{self.name} has no {VISUAL_FOLDER}/ folder to decode pixels with; '
+        f'{self.name} has no {folders.VISUAL}/ folder to decode pixels with; '
         'copy the tokenizer it was trained with there.'
       )
 
@@ -413,8 +411,8 @@ class Upscaler:
     """Raises CheckpointError without a tokenizer of the condition."""
     if self.low is None:
       raise errors.CheckpointError(
-        f'{self.name} has no {LOW_FOLDER}/ folder to encode pixels with; copy '
-        'the tokenizer of its conditions there.'
+        f'{self.name} has no {folders.LOW_VISUAL}/ folder to encode pixels '
+        'with; copy the tokenizer of its conditions there.'
       )
 
   def check_text(self, text: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
@@ -33,7 +34,6 @@ from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 
 KIND = 'text_encoder'
-FOLDER = 'text_encoder'
 BYTES = 'bytes'
 PRESETS = {
   'xl': t5_encoder.xl,
@@ -253,7 +253,7 @@ def beside(
     CheckpointError: the text encoder cannot be read, or is another one. That
       there is none is said when a text is given: other tasks need none.
   """
-  folder = directory / FOLDER
+  folder = directory / folders.TEXT_ENCODER
   if given or folder.is_dir():
     wanted = described.get('text_encoder')
     key = str(given) or wanted or str(folder)
@@ -271,7 +271,7 @@ def beside(
     del texts, slots
     raise errors.CheckpointError(
       f'{directory} was trained on embeddings of a frozen text encoder and has '
-      f'no {FOLDER}/ folder; give the encoder with '
+      f'no {folders.TEXT_ENCODER}/ folder; give the encoder with '
       '--text_encoder, or copy the folder that `videopoet embed_text '
       '--save_encoder` wrote there.'
     )

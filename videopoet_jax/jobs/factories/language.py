@@ -8,6 +8,7 @@ from typing import Any
 import gin
 import jax
 
+from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
@@ -23,10 +24,6 @@ from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.training import prefix_lm as prefix_lm_lib
-
-VISUAL_FOLDER = 'visual_tokenizer'
-AUDIO_FOLDER = 'audio_tokenizer'
-TEXT_FOLDER = 'text'
 
 
 class LanguageBatches:
@@ -166,12 +163,12 @@ def prefix_lm(
   data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
   origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
   if embedded is None:
-    folders[TEXT_FOLDER] = text_tokenizer
+    folders[folders_lib.TEXT] = text_tokenizer
   else:
     # The encoder has a tokenizer of its own.
     origin = {'text_encoder': embedded.text_fingerprint}
     if text_encoder:
-      folders[text_encoder_lib.FOLDER] = open_text_encoder(
+      folders[folders_lib.TEXT_ENCODER] = open_text_encoder(
         text_encoder, embedded, 'prefix_lm.text_encoder'
       )
   size = clip or info.clip
@@ -348,8 +345,8 @@ def _tokenizers(
   folders: dict[str, Any] = {}
   fingerprints = {}
   for name, folder, kind in (
-    ('visual', visual, VISUAL_FOLDER),
-    ('audio', audio, AUDIO_FOLDER),
+    ('visual', visual, folders_lib.VISUAL),
+    ('audio', audio, folders_lib.AUDIO),
   ):
     if folder:
       fingerprints[name] = interface.load(folder, kind).fingerprint

@@ -8,21 +8,20 @@ from typing import Any
 import gin
 import jax
 
+from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.core import upscaling
 from videopoet_jax.data import preprocessors
 from videopoet_jax.data import super_resolution as data_lib
 from videopoet_jax.data import tokens as tokens_lib
-from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import language
 from videopoet_jax.jobs.factories import parts
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.training import super_resolution as training_lib
-
-LOW_FOLDER = 'low_tokenizer'
 
 # The classes stay free of gin; their fields are what gin binds.
 SuperResolutionConfig = gin.external_configurable(
@@ -93,11 +92,11 @@ def super_resolution(
   config, origin, read_text = _text(config, info, tokens, text)
   if config.text == 'embeddings':
     if text_encoder:
-      folders[text_encoder_lib.FOLDER] = language.open_text_encoder(
+      folders[folders_lib.TEXT_ENCODER] = language.open_text_encoder(
         text_encoder, info, 'super_resolution.text_encoder'
       )
   else:
-    folders[language.TEXT_FOLDER] = language.open_text(text)
+    folders[folders_lib.TEXT] = language.open_text(text)
   trainable = training_lib.SuperResolutionTrainable(
     config,
     info.visual,
@@ -154,12 +153,14 @@ def _tokenizers(
   stored = {'visual': info.visual_fingerprint, 'low': info.low_fingerprint}
   folders: dict[str, Any] = {}
   for name, folder, target in (
-    ('visual', visual, language.VISUAL_FOLDER),
-    ('low', low, LOW_FOLDER),
+    ('visual', visual, folders_lib.VISUAL),
+    ('low', low, folders_lib.LOW_VISUAL),
   ):
     if not folder:
       continue
-    found = interface.load(folder, 'visual_tokenizer').fingerprint
+    found = interface.load(
+      folder, visual_bundle.VisualTokenizer.kind
+    ).fingerprint
     if found != stored[name]:
       what = 'visual' if name == 'visual' else 'low-resolution'
       raise errors.DataError(
@@ -176,7 +177,7 @@ def _tokenizers(
       'that it travels with the checkpoint.'
     )
   if same:
-    folders.pop(LOW_FOLDER, None)  # One folder serves both.
+    folders.pop(folders_lib.LOW_VISUAL, None)  # One folder serves both.
   return folders, stored
 
 
