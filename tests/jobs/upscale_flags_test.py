@@ -101,6 +101,19 @@ def test_cascades_that_do_not_fit_are_refused(
   assert status == 2 and message in said and said.count('\n') == 1
 
 
+def test_a_video_too_short_to_be_larger_is_refused_before_it_is_made(
+  folders, tmp_path, capsys, monkeypatch
+):
+  # Two seconds are 16 frames.
+  monkeypatch.delattr(generator_lib.Generator, 'generate')
+  status = _run(
+    folders, '--out', tmp_path / 'out', '--task', 'text_to_video', '--text',
+    'ab', '--seconds', 2, '--super_resolution', folders / 'larger',
+  )  # fmt: skip
+  said = capsys.readouterr().err
+  assert status == 2 and '17 frames; got 16' in said and said.count('\n') == 1
+
+
 def test_values_are_for_all_stages_or_one_a_stage():
   request = _read(
     '--super_resolution', 'a', 'b', '--upscale', '4', '--upscale_steps', 6,
