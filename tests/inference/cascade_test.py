@@ -1,6 +1,7 @@
 """Cascades: ids from stage to stage, pixels where they must, long video."""
 
 import dataclasses
+import pathlib
 
 import jax
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from tests.inference import super_resolution_folder
 from videopoet_jax.core import errors
 from videopoet_jax.inference import cascade as cascade_lib
+from videopoet_jax.inference import conditions
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_long
 from videopoet_jax.inference import super_resolution_loop as loop
+from videopoet_jax.inference import text_encoder
 
 _FEW = config_lib.UpscaleConfig(num_steps=3)
 
@@ -184,6 +187,21 @@ def test_what_long_video_lacks_is_said_before(stage):
   assert super_resolution_long.piece_of(both, 1) == 1
   with pytest.raises(errors.LayoutError, match='1, 17 frames; got 16'):
     super_resolution_long.piece_of(both, 16)
+
+
+def test_texts_that_cannot_be_embedded_are_refused_before(stage):
+  config = dataclasses.replace(stage.described.config, text='embeddings')
+  mute = dataclasses.replace(
+    stage,
+    described=dataclasses.replace(stage.described, config=config),
+    text=conditions.Tokenizers(
+      embed_text=text_encoder.beside(pathlib.Path('stage2'), {}, '')
+    ),
+  )
+  cascade = cascade_lib.Cascade((stage, mute))
+  cascade.check_text([])
+  with pytest.raises(errors.CheckpointError, match='stage2 .*--text_encoder'):
+    cascade.check_text(['a red circle'])
 
 
 def test_every_draw_of_a_long_video_is_its_own(stage, video, monkeypatch):
