@@ -168,16 +168,16 @@ def test_long_video_is_made_larger_piece_by_piece(stage, video, monkeypatch):
 
 def test_what_long_video_lacks_is_said_before(stage):
   cascade = cascade_lib.Cascade((stage, stage))
-  cascade.check_long(24, 16, 16)
+  cascade.check_clip(24, 16, 16, long=True)
   with pytest.raises(errors.LayoutError, match='17 frames; got 16'):
-    cascade.check_long(16, 16, 16)
+    cascade.check_clip(16, 16, 16, long=True)
   with pytest.raises(errors.LayoutError, match='height 12'):
-    cascade.check_long(24, 12, 12)
+    cascade.check_clip(24, 12, 12, long=True)
   # It goes by pixels: each stage has to encode and decode them.
   for lacking in ('low', 'visual'):
     mute = dataclasses.replace(stage, **{lacking: None})
     with pytest.raises(errors.CheckpointError, match='tokenizer'):
-      cascade_lib.Cascade((mute, stage)).check_long(24, 16, 16)
+      cascade_lib.Cascade((mute, stage)).check_clip(24, 16, 16, long=True)
   # Not taken for so many pictures.
   units = ('super_resolution/17x32x32', 'super_resolution/1x32x32')
   both = dataclasses.replace(

@@ -218,8 +218,9 @@ def test_a_model_that_writes_in_order_is_scored_too(
   media, stages, in_order, monkeypatch, tmp_path
 ):
   monkeypatch.setattr(upscaler_lib.Upscaler, 'load', _stage(stages))
+  given = in_order
   monkeypatch.setattr(
-    generator_lib.Generator, 'load', lambda *args, **options: in_order
+    generator_lib.Generator, 'load', lambda *args, **options: given
   )
   flags = f'--checkpoint one two --media {media} --out {tmp_path} --steps 1'
   flags += ' --clips 2 --autoregressive lm --autoregressive_temperature 0.5'
@@ -229,14 +230,8 @@ def test_a_model_that_writes_in_order_is_scored_too(
   assert list(report['figures'])[-2:] == ['1 steps', 'in order, 128']
   assert report['figures']['in order, 128']['edge_error'] > 0
   assert report['autoregressive'] == 'lm'
+  given = dataclasses.replace(in_order, layout_names=('unconditional/5x64x64',))
   with pytest.raises(errors.CheckpointError, match='lm knows .*unconditional'):
-    monkeypatch.setattr(
-      generator_lib.Generator,
-      'load',
-      lambda *args, **options: dataclasses.replace(
-        in_order, layout_names=('unconditional/5x64x64',)
-      ),
-    )
     score_upscaling.main(flags.split())
 
 

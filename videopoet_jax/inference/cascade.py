@@ -92,6 +92,8 @@ class Cascade:
     height: int,
     width: int,
     configs: Sequence[config_lib.UpscaleConfig] = (),
+    *,
+    long: bool = False,
   ) -> None:
     """Checks that every stage can take such a clip.
 
@@ -100,31 +102,18 @@ class Cascade:
       height: likewise.
       width: likewise.
       configs: as for `run`.
+      long: whether it is for `run_long`, which goes by pixels.
 
     Raises:
       LayoutError: one cannot.
+      CheckpointError: one lacks a tokenizer, of long clips.
     """
     for stage, config in zip(self.stages, self._configs(configs), strict=True):
-      stage.tiles(stage.grid(frames, height, width), config.overlap)
-      height, width = height * stage.scale, width * stage.scale
-
-  def check_long(
-    self,
-    frames: int,
-    height: int,
-    width: int,
-    configs: Sequence[config_lib.UpscaleConfig] = (),
-  ) -> None:
-    """As `check_clip`, of what `run_long` is given.
-
-    Raises:
-      LayoutError: a stage cannot take it.
-      CheckpointError: a stage lacks a tokenizer, as it goes by pixels.
-    """
-    for stage, config in zip(self.stages, self._configs(configs), strict=True):
-      stage.check_encodes()
-      stage.check_decodes()
-      piece = super_resolution_long.piece_of(stage, frames)
+      piece = frames
+      if long:
+        stage.check_encodes()
+        stage.check_decodes()
+        piece = super_resolution_long.piece_of(stage, frames)
       stage.tiles(stage.grid(piece, height, width), config.overlap)
       height, width = height * stage.scale, width * stage.scale
 

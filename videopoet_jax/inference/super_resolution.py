@@ -419,7 +419,9 @@ class Upscaler:
     """Raises CheckpointError where texts are given and cannot be embedded."""
     if text and self.described.config.text == 'embeddings':
       slots = self.described.config.text_slots
-      conditions_lib.encode_text({'text': text[:1]}, self.text, slots)
+      # As many as later, so that no other program is compiled for it.
+      different = sorted(set(text))
+      conditions_lib.encode_text({'text': different}, self.text, slots)
 
   def _condition(self, low: np.ndarray) -> np.ndarray:
     """Ids or codes of the condition; LayoutError where they are none."""

@@ -278,9 +278,8 @@ def generate(
     frames, height, width = _clip_size(chosen)
     if seconds:
       frames = long_video.frames_of(generator.space.visual, seconds)
-      cascade.check_long(frames, height, width, configs)
-    else:
-      cascade.check_clip(frames, height, width, configs)
+    cascade.check_clip(frames, height, width, configs, long=bool(seconds))
+    if not seconds:
       cascade.check_source(
         generator.visual_fingerprint, generator.tokenizers.visual is not None
       )
