@@ -45,6 +45,12 @@ def check_choice(setting: str, value: str, known: Iterable[str]) -> None:
     raise ConfigError(f'{setting} is {value!r}{near_names(value, known)}.')
 
 
+def check_positive(setting: str, value: int) -> None:
+  """Raises ConfigError unless a setting, such as `--flag`, is 1 or more."""
+  if value < 1:
+    raise ConfigError(f'{setting} is {value}; it must be at least 1.')
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
   """A hint to put behind a wrong name.
 

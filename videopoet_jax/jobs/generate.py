@@ -384,10 +384,7 @@ def main(argv: Sequence[str]) -> int:
   if not flags.task and not flags.layout:
     raise errors.ConfigError('give --task (text_to_video, ...) or --layout.')
   for name in ('num_samples', 'batch_size'):
-    if getattr(flags, name) < 1:
-      raise errors.ConfigError(
-        f'--{name} is {getattr(flags, name)}; it must be at least 1.'
-      )
+    errors.check_positive(f'--{name}', getattr(flags, name))
   if flags.seconds < 0:
     raise errors.ConfigError(
       f'--seconds is {flags.seconds:g}; it must be above 0.'

@@ -255,8 +255,7 @@ def score(
     ('batch_size', batch_size),
     ('steps', min(steps)),
   ):
-    if value < 1:
-      raise errors.ConfigError(f'--{name} is {value}; it must be at least 1.')
+    errors.check_positive(f'--{name}', value)
   if not 0 <= noise <= 1:
     raise errors.ConfigError(f'--noise is {noise:g}; expected 0 to 1.')
   # Opened first: what does not fit is said before anything is made.
