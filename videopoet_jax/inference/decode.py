@@ -15,6 +15,7 @@ import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import sampling
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import embeddings
@@ -290,6 +291,7 @@ def generate(
   *,
   config: sampling.SamplingConfig = sampling.DEFAULT,
   seed: int = 0,
+  path: draws.Path = (),
   first_sample: int = 0,
   sample_numbers: np.ndarray | None = None,
   text_embeddings_BSE: np.ndarray | None = None,
@@ -306,6 +308,7 @@ def generate(
     visible_BL: bool, False for hidden conditions.
     config: how ids are drawn.
     seed: of the draws; sample i of a seed is the same in any batch.
+    path: of the draws, among all of the seed; see `draws.root`.
     first_sample: number of the first row's sample.
     sample_numbers: int (B,), every row's in its place.
     text_embeddings_BSE: float32, where the model takes them.
@@ -331,11 +334,9 @@ def generate(
     visible = np.concatenate([visible, against[1]])
     if text is not None:
       text = np.concatenate([text, against[2]])
-  key = jax.random.key(seed)
   if sample_numbers is None:
     sample_numbers = np.arange(first_sample, first_sample + number)
-  numbers = jnp.asarray(sample_numbers, jnp.int32)
-  keys_B = jax.vmap(lambda index: jax.random.fold_in(key, index))(numbers)
+  keys_B = draws.sample_keys(seed, sample_numbers, path)
   put = place or (lambda array: array)
   filled = compiled_loop(
     params,

@@ -17,6 +17,7 @@ from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import decode
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import sampling
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.models.prefix_lm import description
@@ -178,6 +179,7 @@ class Generator:
     *,
     num_samples: int = 1,
     seed: int = 0,
+    path: draws.Path = (),
     config: sampling.SamplingConfig = sampling.DEFAULT,
     negative_text: str = '',
     batch_size: int = 64,
@@ -191,6 +193,7 @@ class Generator:
       given: conditions with a leading axis of rows; see `conditions.encode`.
       num_samples: samples of each row, next to each other in the result.
       seed: of the draws.
+      path: of the draws, among all of the seed; see `draws.root`.
       config: how ids are drawn.
       negative_text: with guidance, what to move away from; '' stands for no
         text at all.
@@ -248,6 +251,7 @@ class Generator:
           visible_BL[rows],
           config=config,
           seed=seed,
+          path=path,
           sample_numbers=sample_numbers[rows],
           text_embeddings_BSE=take(text),
           against=None if against is None else tuple(map(take, against)),
