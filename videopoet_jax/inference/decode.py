@@ -5,7 +5,8 @@ only the ids that the layout admits can be drawn, and a position that admits
 one id is filled without drawing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -313,7 +314,7 @@ def generate(
     sample_numbers: int (B,), every row's in its place.
     text_embeddings_BSE: float32, where the model takes them.
     against: tokens, visibility and text embeddings of the guided batch's other
-      half: the negative prompt. None hides the text.
+      half: the negative prompt. None hides what `config.guide_on` names.
     place: puts an array of rows on the devices; None leaves it to JAX.
 
   Returns:
@@ -325,11 +326,7 @@ def generate(
   visible, text = np.asarray(visible_BL, bool), text_embeddings_BSE
   if config.is_guided:
     if against is None:
-      hidden = visible.copy()
-      for name, part in layout.droppable.items():
-        if layout.segment(name).feature == 'text':
-          hidden[:, part] = False
-      against = tokens, hidden, text
+      against = tokens, hide(layout, visible, config.guide_on), text
     tokens = np.concatenate([tokens, against[0]]).astype(np.int32)
     visible = np.concatenate([visible, against[1]])
     if text is not None:
@@ -347,6 +344,20 @@ def generate(
     jnp.float32(config.guidance),
     model=model,
     layout=layout,
-    config=config,
+    # What is hidden is an argument: one program serves every condition.
+    config=dataclasses.replace(config, guide_on=sampling.DEFAULT.guide_on),
   )
   return np.asarray(filled)
+
+
+def hide(
+  layout: layout_lib.SequenceLayout,
+  visible_BL: np.ndarray,
+  features: Iterable[str],
+) -> np.ndarray:
+  """Visibility bool (B, L) without the conditions of some features."""
+  hidden_BL = np.array(visible_BL, bool)
+  for name, part in layout.droppable.items():
+    if layout.segment(name).feature in features:
+      hidden_BL[:, part] = False
+  return hidden_BL
