@@ -13,8 +13,8 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.inference import continuation
 from videopoet_jax.inference import draws
-from videopoet_jax.inference import long_video
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 
@@ -59,14 +59,14 @@ def piece_of(stage: super_resolution.Upscaler, frames: int) -> int:
 def shared_of(spec: specs.VisualSpec, piece: int) -> int:
   """Frames that neighbouring pieces share at least.
 
-  Those of `long_video.CONDITION_LATENTS` latent frames, or all but the last
+  Those of `continuation.CONDITION_LATENTS` latent frames, or all but the last
   latent frame of a piece that has no more; a picture shares nothing.
 
   Args:
     spec: of the result's tokenizer.
     piece: frames of a piece.
   """
-  latents = min(long_video.CONDITION_LATENTS, spec.latent_frames(piece) - 1)
+  latents = min(continuation.CONDITION_LATENTS, spec.latent_frames(piece) - 1)
   return spec.frames(latents) if latents else 0
 
 
