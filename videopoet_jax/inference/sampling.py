@@ -1,6 +1,7 @@
 """From logits to ids: temperature, top-k, top-p and guidance."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -46,10 +47,10 @@ class SamplingConfig:
     # gin hands over lists.
     object.__setattr__(self, 'guide_on', tuple(dict.fromkeys(self.guide_on)))
     for name, good, wish in (
-      ('temperature', self.temperature >= 0, 'at least 0'),
+      ('temperature', 0 <= self.temperature < math.inf, 'at least 0'),
       ('top_k', self.top_k >= 0, 'at least 0'),
       ('top_p', 0 < self.top_p <= 1, 'above 0 and at most 1'),
-      ('guidance', self.guidance >= 0, 'at least 0'),
+      ('guidance', 0 <= self.guidance < math.inf, 'at least 0'),
     ):
       if not good:
         raise errors.ConfigError(

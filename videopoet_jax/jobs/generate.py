@@ -484,7 +484,7 @@ def main(argv: Sequence[str]) -> int:
     raise errors.ConfigError('give --task (text_to_video, ...) or --layout.')
   for name in ('num_samples', 'batch_size'):
     errors.check_positive(f'--{name}', getattr(flags, name))
-  if flags.seconds < 0:
+  if not 0 <= flags.seconds < float('inf'):
     raise errors.ConfigError(
       f'--seconds is {flags.seconds:g}; it must be above 0.'
     )
