@@ -385,7 +385,7 @@ def generate(
       **_drawn(config),
       **({'preset': preset, 'text_suffix': suffix} if preset else {}),
       **({'pieces': list(pieces)} if seconds else {}),
-      **(upscale.record() if upscale else {}),
+      **(upscale.record(bool(texts)) if upscale else {}),
     },
     heard_BT,
     larger,
