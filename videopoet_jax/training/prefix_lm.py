@@ -145,11 +145,10 @@ class PrefixLMTrainable:
     params: Any,
     batch: Batch,
     rng: jax.Array,
-    step: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """`loss` without noise."""
-    del rng, step
+    del rng
     return self._loss(params, batch, self.layouts[unit], batch['tokens'])
 
   def _loss(

@@ -134,19 +134,16 @@ def make_update(
 
 def make_validation_step(
   trainable: trainable_lib.Trainable, unit: str, *, seed: int
-) -> Callable[[Any, Mapping[str, jax.Array], jax.Array, jax.Array], Metrics]:
-  """Makes (params, batch, index, step) -> metrics of one compile unit.
+) -> Callable[[Any, Mapping[str, jax.Array], jax.Array], Metrics]:
+  """Makes (params, batch, index) -> metrics of one compile unit.
 
-  The key follows from the batch's index alone, so the figures of two steps of
-  a run are comparable.
+  The key follows from the batch's index alone, so the metrics are a function
+  of the parameters and comparable throughout a run.
   """
-  loss = getattr(trainable, 'validation_loss', trainable.loss)
 
-  def validation_step(
-    params: Any, batch: Any, index: jax.Array, step: jax.Array
-  ) -> Metrics:
+  def validation_step(params: Any, batch: Any, index: jax.Array) -> Metrics:
     rng = jax.random.fold_in(jax.random.key(seed), index)
-    total, metrics = loss(params, batch, rng, step, unit)
+    total, metrics = trainable.validation_loss(params, batch, rng, unit)
     return {'loss': total} | dict(metrics)
 
   return validation_step
