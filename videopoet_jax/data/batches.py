@@ -255,6 +255,7 @@ class TokenBatches:
     """
     weights = layout_weights(tasks, layouts, weights or {})
     self._multiple = multiple
+    self._tokens_per_batch = tokens_per_batch
     self._mixture = agd.Mixture(layouts, weights, schedule, seed)
     self._readers = _readers(
       tasks,
@@ -291,6 +292,18 @@ class TokenBatches:
     with self._lock:
       for reader in self._readers:
         reader.read_part(index, count)
+
+  def divide(self, parts: int) -> None:
+    """Makes global batches that divide into so many parts for the devices.
+
+    Args:
+      parts: of a batch, run one after the other.
+    """
+    with self._lock:
+      self._multiple *= parts
+      size = _sizing(self._tokens_per_batch, self._multiple)
+      for reader in self._readers:
+        reader.resize(size(reader.layout))
 
   def rows(self, unit: str) -> int:
     """Examples of this host's part of a batch of a layout."""
@@ -464,10 +477,11 @@ def adopt_sizes(
     if size % multiple:
       raise errors.ConfigError(
         f'the checkpoint was trained with batches of {size} examples of '
-        f'{name}, which {multiple} devices cannot share evenly. Go on with a '
-        f'number of devices that divides {math.gcd(*saved.values())}, or start '
-        'a new run from it with --init_from. A run that is to go on with up to '
-        'N devices begins with batch_multiple=N (prefix_lm, super_resolution).'
+        f'{name}, which cannot be shared evenly among {multiple} (devices x '
+        'OptimizerConfig.accumulate). Resume with numbers whose product '
+        f'divides {math.gcd(*saved.values())}, or start a new run from it with '
+        '--init_from. A run that is to resume on up to N devices begins with '
+        'batch_multiple=N (prefix_lm, super_resolution).'
       )
   for name, size in saved.items():
     if readers[name].batch_size != size:

@@ -294,7 +294,7 @@ class _Story:
         if due and (is_last or not stopping):
           jax.block_until_ready(state.step)  # Steps are no validation.
           with ledger.spend('validation'):
-            scores = validate(state_lib.inference_params(state), done)
+            scores = validate(state_lib.inference_params(state))
           figures |= self._report(scores, writer, done)
           window.leave_out(ledger.last)
         best = self.checkpoints.is_best(scores)
@@ -322,15 +322,7 @@ class _Story:
   ) -> state_lib.TrainState:
     self._share_batches()
     batch = self.batches.batch(0)
-    size = len(next(iter(batch.values()))) * self.parts
-    rules_lib.check_batch(size, self.mesh, self.rules)
-    accumulate = self.optimizer_config.accumulate
-    rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
-    if size % accumulate:
-      raise errors.ConfigError(
-        f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
-        f'batch of {size} examples'
-      )
+    self._check_size(self.batches.unit_at(0), batch)
     self.train_step = lowering.prepare(
       self.trainable,
       self.optimizer_config,
@@ -372,6 +364,19 @@ class _Story:
     for data in (self.batches, self.validation):
       if data is not None:
         batches_lib.read_part(data, part, self.parts)
+    batches_lib.divide(self.batches, self.optimizer_config.accumulate)
+
+  def _check_size(self, unit: str, batch: Mapping[str, Any]) -> None:
+    """Raises ConfigError or MeshError where a batch cannot be divided."""
+    size = next(iter(batch.values())).shape[0] * self.parts
+    rules_lib.check_batch(size, self.mesh, self.rules)
+    accumulate = self.optimizer_config.accumulate
+    if size % accumulate:
+      raise errors.ConfigError(
+        f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
+        f'batch of {size} examples of unit {unit!r}'
+      )
+    rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
 
   def _restore_data(self, state: Mapping[str, Any]) -> None:
     data: Any = self.batches
@@ -425,6 +430,7 @@ class _Story:
         if unit == _UPDATE:
           return self.train_step.lower_update().compile(options)
         example = batches_lib.example(self.batches, unit, steps[unit])
+        self._check_size(unit, example)
         batch = jax.tree.map(self._place_shape, dict(example))
         return self.train_step.lower_gradients(unit, batch).compile(options)
 
