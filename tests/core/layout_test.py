@@ -187,3 +187,53 @@ def _summaries():
 
 if __name__ == '__main__':
   _GOLDEN.write_text(json.dumps(_summaries(), indent=1) + '\n')
+
+
+@pytest.mark.parametrize(
+  ('name', 'frame'),
+  [
+    ('image_to_video/17x128x128/first=2', 1),
+    ('image_to_video/17x128x128/first=4', 1),
+    ('image_to_video/41x128x128/first=3', 1),
+  ],
+)
+def test_a_latent_frame_neither_given_nor_predicted_is_refused(name, frame):
+  with pytest.raises(errors.LayoutError, match=f'latent frame {frame} of'):
+    _PAPER.layout(name)
+
+
+@_few
+@hypothesis.given(
+  st.lists(st.integers(0, 5), min_size=4, max_size=4),
+  st.sampled_from(('video_tokens', 'audio_tokens')),
+)
+def test_a_template_makes_whole_clips_or_none(bounds, feature):
+  """Of any bounds of a given and a predicted part."""
+  given, predicted = range(*bounds[:2]), range(*bounds[2:])
+  template = tasks.TaskTemplate(
+    'mine',
+    'video',
+    prefix=(f'{feature}[{bounds[0]}:{bounds[1]}]',),
+    target=(f'{feature}[{bounds[2]}:{bounds[3]}]',),
+  )
+  space = tasks.LayoutSpace(templates=(template,))
+  # Latent frames counted, whichever the clock: a second of sound is no frame.
+  times = [(at in given) + (at in predicted) for at in range(5)]
+  is_whole = all(number == 1 for number in times) or predicted == range(5)
+  if not given and bounds[:2] == [0, 0]:
+    # A part left out: what is predicted begins at the start.
+    is_whole = bool(predicted) and predicted.start == 0
+  try:
+    layout = space.layout('mine/17x128x128')
+  except errors.LayoutError:
+    assert not is_whole or not given or not predicted
+    return
+  assert is_whole
+  made = [s for s in layout.filled() if s.role is types.Role.TARGET]
+  assert made
+
+
+def test_first_0_predicts_the_given_frame_again():
+  layout = _PAPER.layout('image_to_video/17x128x128/first=0')
+  shapes = [s.shape[0] for s in layout.filled() if s.feature == 'video_tokens']
+  assert shapes == [1, 5]

@@ -200,3 +200,30 @@ def test_unknown_and_duplicate_tasks(task_folder):
   tasks = registry.load_tasks(['inpainting'])
   with pytest.raises(errors.ConfigError, match="did you mean 'inpainting'"):
     registry.by_name(tasks, 'inpantng')
+
+
+def test_conditions_that_guidance_may_act_on_are_dropped_for_a_tenth():
+  drops = {t.name: dict(t.drop) for t in registry.load_tasks(tasks=ALL)}
+  assert {name: drop for name, drop in drops.items() if drop} == {
+    'text_to_video': {'text': 0.1},
+    'text_to_image': {'text': 0.1},
+    'future_prediction': {'text': 0.1},
+    'image_to_video': {'text': 0.1},
+    'inpainting': {'inpainting_tokens': 0.1},
+    'outpainting': {'outpainting_tokens': 0.1},
+    'stylization': {'structure_tokens': 0.1, 'text': 0.1},
+    'audio_to_video': {'audio_tokens': 0.1},
+    'video_to_audio': {'video_tokens': 0.1},
+  }
+
+
+def test_the_demo_drops_text_alone():
+  gin.parse_config_file(str(paths.resolve('gin/runs/demo_prefix_lm.gin')))
+  drops = {t.name: dict(t.drop) for t in registry.load_tasks(tasks=ALL)}
+  assert {name: drop for name, drop in drops.items() if drop} == {
+    name: {'text': 0.1}
+    for name in (
+      'text_to_video', 'text_to_image', 'future_prediction', 'image_to_video',
+      'stylization',
+    )
+  }  # fmt: skip

@@ -64,8 +64,10 @@ def test_ids_pass_from_stage_to_stage(stage, video):
   # Pixels are made once, of the result.
   assert (counted.encoded, counted.decoded, said) == (0, 1, [])
   # The same ids come of two calls by hand.
-  first = stage.upscale(clips.ids_BTHW, config=_FEW, decode_signals=False)
-  second = stage.upscale(first.ids_BTHW, config=_FEW, seed=1)
+  first = stage.upscale(
+    clips.ids_BTHW, config=_FEW, path=(0,), decode_signals=False
+  )
+  second = stage.upscale(first.ids_BTHW, config=_FEW, path=(1,))
   np.testing.assert_array_equal(second.ids_BTHW, made.ids_BTHW)
 
 
@@ -77,10 +79,12 @@ def test_expected_codes_pass_where_asked(stage, video):
   )
   made = cascade.run(clips, configs=(expected, _FEW))
   assert made.codes_BTHWC is None
-  first = stage.upscale(clips.ids_BTHW, config=expected, decode_signals=False)
+  first = stage.upscale(
+    clips.ids_BTHW, config=expected, path=(0,), decode_signals=False
+  )
   assert first.video_BTHWC is None
   assert first.codes_BTHWC.shape == (1, 5, 4, 4, 6)
-  second = stage.upscale(first.codes_BTHWC, config=_FEW, seed=1)
+  second = stage.upscale(first.codes_BTHWC, config=_FEW, path=(1,))
   np.testing.assert_array_equal(second.ids_BTHW, made.ids_BTHW)
   hard = cascade.run(clips, configs=(_FEW, _FEW))
   assert not np.array_equal(hard.ids_BTHW, made.ids_BTHW)
@@ -213,6 +217,8 @@ def test_every_draw_of_a_long_video_is_its_own(stage, video, monkeypatch):
 
   monkeypatch.setattr(loop, 'fill', watched)
   long = np.concatenate([video, video], axis=1)
-  cascade_lib.Cascade((stage, stage)).run_long(long, configs=(_FEW, _FEW))
+  cascade = cascade_lib.Cascade((stage, stage))
+  for seed in (0, 1):
+    cascade.run_long(long, configs=(_FEW, _FEW), seed=seed)
   # Pieces of frames 0, 8, 16 and 17 in two stages, each in one tile.
-  assert len(keys) == len(set(keys)) == 8
+  assert len(keys) == len(set(keys)) == 16

@@ -55,7 +55,7 @@ def test_a_continuation_keeps_its_condition(generator):
 
 def test_long_video_begins_with_what_was_given(generator):
   video = _video(9)
-  longer = long_video.extend(generator, video, seconds=3.0)
+  longer = long_video.extend(generator, video, seconds=3.0).video_BTHWC
   assert longer.shape[1] == 24
   np.testing.assert_array_equal(longer[:, :9], video)
 

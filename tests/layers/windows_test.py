@@ -168,5 +168,85 @@ def test_refuses_what_does_not_divide_and_names_what_would():
     r' Use a clip of 56 or 64 rows, or windows of 2, 4, 6, 10, 12',
   ):
     windows.check('windows[1]', (1, 8, 32), (5, 60, 32), 2)
-  with pytest.raises(errors.LayoutError, match='5 or 10 latent frames'):
-    windows.check('windows[2]', (5, 8, 8), (9, 64, 32))
+  # Latent frames are filled up.
+  windows.check('windows[2]', (5, 8, 8), (9, 64, 32))
+
+
+def test_latent_frames_are_shared_out_evenly():
+  for frames in range(1, 40):
+    for most in range(1, 9):
+      size, *_ = windows.fitted((most, 2, 2), (frames, 4, 4))
+      number = -(-frames // most)
+      room = windows.padding((size, 2, 2), (frames, 4, 4))
+      assert size <= most and (frames + room) // size == number
+      assert room < number and room < size
+      if frames % most == 0:
+        assert (size, room) == (most, 0)
+  assert windows.fitted((5, 8, 8), (11, 56, 32)) == (4, 8, 8)
+
+
+@pytest.mark.parametrize('conditioning', windowed.CONDITIONING)
+@pytest.mark.parametrize('frames', range(1, 13))
+def test_what_fills_a_window_up_has_no_influence(
+  frames, conditioning, monkeypatch
+):
+  generator = np.random.default_rng(0)
+  most = 5
+  grid = (frames, 4, 4)
+  cells = generator.normal(size=(_BATCH, *grid, _WIDTH)).astype(np.float32)
+  low = generator.normal(size=(_BATCH, frames, 2, 2, _WIDTH))
+  text = generator.normal(size=(_BATCH, 1, _WIDTH)).astype(np.float32)
+  conditions = windowed.Conditions(
+    low.astype(np.float32), text, np.ones((_BATCH, 1), bool)
+  )
+  layer = windowed.WindowedLayer(_CONFIG, (most, 2, 2), _SCALE, conditioning)
+  shapes = jax.eval_shape(layer.init, jax.random.key(0), cells, conditions)
+  params = jax.tree.map(
+    lambda leaf: 0.4 * generator.normal(size=leaf.shape).astype(np.float32),
+    rules.unbox(shapes['params']),
+  )
+
+  def run(cells):
+    def loss(cells):
+      out = layer.apply({'params': params}, cells, conditions)
+      return jnp.sum(jnp.square(out)), out
+
+    (_, out), slope = jax.value_and_grad(loss, has_aux=True)(cells)
+    return np.asarray(out), np.asarray(slope)
+
+  base, slope = run(cells)
+  assert np.isfinite(base).all() and np.isfinite(slope).all()
+
+  def noisy(cells_BTHWD, room):
+    shape = (cells_BTHWD.shape[0], room, *cells_BTHWD.shape[2:])
+    noise = 50 * np.random.default_rng(1).normal(size=shape)
+    return jnp.concatenate([cells_BTHWD, noise.astype(np.float32)], axis=1)
+
+  monkeypatch.setattr(windows, 'fill_up', noisy)
+  other, other_slope = run(cells)
+  np.testing.assert_array_equal(other, base)
+  np.testing.assert_array_equal(other_slope, slope)
+  # Every window by itself, without padding, is the same.
+  size, *_ = windows.fitted((most, 2, 2), grid)
+  for first in range(0, frames, size):
+    part = slice(first, min(first + size, frames))
+    alone = windowed.Conditions(
+      conditions.low_BTHWD[:, part], text, conditions.visible_BS
+    )
+    single = layer.apply({'params': params}, cells[:, part], alone)
+    np.testing.assert_allclose(single, base[:, part], atol=1e-5)
+
+
+def test_without_padding_nothing_is_masked(monkeypatch):
+  def never(*args):
+    raise AssertionError('filled up')
+
+  monkeypatch.setattr(windows, 'fill_up', never)
+  monkeypatch.setattr(windows, 'filled', never)
+  cells = jnp.ones((1, 10, 4, 4, _WIDTH))
+  conditions = windowed.Conditions(
+    jnp.ones((1, 10, 2, 2, _WIDTH)), jnp.ones((1, 1, _WIDTH)),
+    jnp.ones((1, 1), bool),
+  )  # fmt: skip
+  layer = windowed.WindowedLayer(_CONFIG, (5, 2, 2), _SCALE)
+  jax.eval_shape(layer.init, jax.random.key(0), cells, conditions)

@@ -51,6 +51,12 @@ def check_positive(setting: str, value: int) -> None:
     raise ConfigError(f'{setting} is {value}; it must be at least 1.')
 
 
+def check_not_negative(setting: str, value: float) -> None:
+  """Raises ConfigError where a setting, such as `--seed`, is below 0."""
+  if value < 0:
+    raise ConfigError(f'{setting} is {value:g}; it must be at least 0.')
+
+
 def near_names(name: str, known: Iterable[str]) -> str:
   """A hint to put behind a wrong name.
 

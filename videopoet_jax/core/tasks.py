@@ -361,6 +361,49 @@ class _Builder:
     if role is Role.PREFIX or self._template.closed:
       self._special(f'<eo{delimiter}>', role)
 
+  def _check_covered(self) -> None:
+    """Checks that a clip comes out whole.
+
+    Of a feature that is predicted, every latent frame from the first one on is
+    given or predicted, once: a target may repeat what is given only by
+    predicting the feature from its first latent frame to its last
+    (`image_to_video/.../first=0`, a stylization's first frame).
+
+    Raises:
+      LayoutError: a latent frame is missing or there twice.
+    """
+    filled = [s for s in self._segments if s.feature]
+    for feature in dict.fromkeys(
+      s.feature for s in filled if s.role is Role.TARGET
+    ):
+      given, predicted = (
+        [
+          range(s.start, s.start + s.shape[s.time_axis])
+          for s in filled
+          if s.feature == feature and s.role is role
+        ]
+        for role in (Role.PREFIX, Role.TARGET)
+      )
+      modality = next(s.modality for s in filled if s.feature == feature)
+      if modality not in (Modality.VISUAL, Modality.AUDIO):
+        continue
+      shape, _ = self._shape(modality, 0, self._latent[0])
+      whole = shape[1 if modality is Modality.AUDIO else 0]
+      last = whole if given else max(part.stop for part in predicted)
+      parts = predicted
+      if predicted != [range(whole)]:
+        parts = [*given, *predicted]
+      times = [sum(at in part for part in parts) for at in range(last)]
+      if any(number != 1 for number in times):
+        at = next(i for i, number in enumerate(times) if number != 1)
+        what = 'more than once' if times[at] else 'neither given nor predicted'
+        raise errors.LayoutError(
+          f'{self._name}: latent frame {at} of {feature} is {what}; the '
+          f'prefix and the target of task {self._template.name!r} must make '
+          f'up latent frames 0 to {last - 1}, each once, or the target all of '
+          'them.'
+        )
+
   def build(self) -> layout_lib.SequenceLayout:
     self._special('<bos>', Role.PREFIX)
     self._special(f'<task:{self._template.task_token}>', Role.PREFIX)
@@ -376,6 +419,7 @@ class _Builder:
       self._part(part, Role.TARGET)
     if self._template.closed:
       self._special('<eos>', Role.TARGET)
+    self._check_covered()
     return layout_lib.SequenceLayout(
       self._name, tuple(self._segments), self._space.vocabulary
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import folders
 from videopoet_jax.core import errors
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_long
@@ -146,6 +147,7 @@ class Cascade:
     *,
     configs: Sequence[config_lib.UpscaleConfig] = (),
     seed: int = 0,
+    path: draws.Path = (),
     batch_size: int = 8,
     say: Callable[[str], None] = print,
   ) -> super_resolution.Upscaled:
@@ -155,7 +157,8 @@ class Cascade:
       clips: to be made larger.
       text: one a clip, or None.
       configs: one a stage; the paper's unless given.
-      seed: of the first stage's draws; each further one adds one.
+      seed: of the draws.
+      path: of the draws; a stage's number comes behind it.
       batch_size: most clips of one compiled call.
       say: told where ids have to be made anew from pixels.
 
@@ -174,7 +177,8 @@ class Cascade:
         low,
         text,
         config=configs[index],
-        seed=seed + index,
+        seed=seed,
+        path=(*path, index),
         batch_size=batch_size,
         decode_signals=not following
         or not _same(following[0], stage.described.fingerprints.get('visual')),
@@ -195,6 +199,7 @@ class Cascade:
     *,
     configs: Sequence[config_lib.UpscaleConfig] = (),
     seed: int = 0,
+    path: draws.Path = (),
     batch_size: int = 8,
   ) -> np.ndarray:
     """Runs every stage on video of any length, by way of pixels.
@@ -204,6 +209,7 @@ class Cascade:
       text: as for `run`, like the rest.
       configs: likewise.
       seed: likewise.
+      path: likewise.
       batch_size: likewise.
 
     Returns:
@@ -218,7 +224,8 @@ class Cascade:
         video_BTHWC,
         text,
         config=config,
-        seed=seed + index,
+        seed=seed,
+        path=(*path, index),
         batch_size=batch_size,
       )
     return video_BTHWC

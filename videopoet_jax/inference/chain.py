@@ -13,6 +13,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.inference import cascade as cascade_lib
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
 from videopoet_jax.inference import super_resolution
@@ -82,7 +83,7 @@ def run(
   Args:
     generator: knows every step's layout.
     steps: at least one.
-    seed: of the first step; each further one adds one.
+    seed: of the draws; every step has draws of its own.
     say: told where a larger video cannot start from the ids; see `cascade`.
 
   Returns:
@@ -96,6 +97,7 @@ def run(
   signals: dict[str, Any] = {}
   clips: cascade_lib.Clips | None = None
   for index, step in enumerate(steps):
+    path = (int(draws.Part.CHAIN), index)
     if isinstance(step, Upscale):
       if clips is None:
         raise errors.DataError(
@@ -104,7 +106,12 @@ def run(
         )
       made.append(
         step.cascade.run(
-          clips, step.text, configs=step.configs, seed=seed + index, say=say
+          clips,
+          step.text,
+          configs=step.configs,
+          seed=seed,
+          path=path,
+          say=say,
         )
       )
       continue
@@ -112,7 +119,7 @@ def run(
     if step.structure_from is not None:
       given['structure'] = step.structure_from(given['video'])
     done = generator.generate(
-      step.layout, given, seed=seed + index, config=step.config
+      step.layout, given, seed=seed, path=path, config=step.config
     )
     if 'video_tokens' in done.ids:
       clips = clips_of(generator, done)

@@ -5,7 +5,8 @@ only the ids that the layout admits can be drawn, and a position that admits
 one id is filled without drawing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import sampling
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import embeddings
@@ -290,6 +292,7 @@ def generate(
   *,
   config: sampling.SamplingConfig = sampling.DEFAULT,
   seed: int = 0,
+  path: draws.Path = (),
   first_sample: int = 0,
   sample_numbers: np.ndarray | None = None,
   text_embeddings_BSE: np.ndarray | None = None,
@@ -306,11 +309,12 @@ def generate(
     visible_BL: bool, False for hidden conditions.
     config: how ids are drawn.
     seed: of the draws; sample i of a seed is the same in any batch.
+    path: of the draws, among all of the seed; see `draws.root`.
     first_sample: number of the first row's sample.
     sample_numbers: int (B,), every row's in its place.
     text_embeddings_BSE: float32, where the model takes them.
     against: tokens, visibility and text embeddings of the guided batch's other
-      half: the negative prompt. None hides the text.
+      half: the negative prompt. None hides what `config.guide_on` names.
     place: puts an array of rows on the devices; None leaves it to JAX.
 
   Returns:
@@ -322,20 +326,14 @@ def generate(
   visible, text = np.asarray(visible_BL, bool), text_embeddings_BSE
   if config.is_guided:
     if against is None:
-      hidden = visible.copy()
-      for name, part in layout.droppable.items():
-        if layout.segment(name).feature == 'text':
-          hidden[:, part] = False
-      against = tokens, hidden, text
+      against = tokens, hide(layout, visible, config.guide_on), text
     tokens = np.concatenate([tokens, against[0]]).astype(np.int32)
     visible = np.concatenate([visible, against[1]])
     if text is not None:
       text = np.concatenate([text, against[2]])
-  key = jax.random.key(seed)
   if sample_numbers is None:
     sample_numbers = np.arange(first_sample, first_sample + number)
-  numbers = jnp.asarray(sample_numbers, jnp.int32)
-  keys_B = jax.vmap(lambda index: jax.random.fold_in(key, index))(numbers)
+  keys_B = draws.sample_keys(seed, sample_numbers, path)
   put = place or (lambda array: array)
   filled = compiled_loop(
     params,
@@ -346,6 +344,20 @@ def generate(
     jnp.float32(config.guidance),
     model=model,
     layout=layout,
-    config=config,
+    # What is hidden is an argument: one program serves every condition.
+    config=dataclasses.replace(config, guide_on=sampling.DEFAULT.guide_on),
   )
   return np.asarray(filled)
+
+
+def hide(
+  layout: layout_lib.SequenceLayout,
+  visible_BL: np.ndarray,
+  features: Iterable[str],
+) -> np.ndarray:
+  """Visibility bool (B, L) without the conditions of some features."""
+  hidden_BL = np.array(visible_BL, bool)
+  for name, part in layout.droppable.items():
+    if layout.segment(name).feature in features:
+      hidden_BL[:, part] = False
+  return hidden_BL

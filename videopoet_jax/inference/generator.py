@@ -17,7 +17,9 @@ from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import decode
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import sampling
+from videopoet_jax.inference import settings
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.models.prefix_lm import model as model_lib
@@ -70,6 +72,8 @@ class Generator:
     tokenizers: of its signals.
     visual_fingerprint: of the tokenizer whose visual ids it makes.
     place: puts an array of rows on several devices; None uses one.
+    drop: by task and condition, the share of training examples that did not
+      see it; None for checkpoints that do not say.
   """
 
   model: model_lib.PrefixLM
@@ -79,6 +83,7 @@ class Generator:
   tokenizers: conditions_lib.Tokenizers
   visual_fingerprint: str = ''
   place: Callable[[Any], Any] | None = None
+  drop: Mapping[str, Mapping[str, float]] | None = None
 
   @classmethod
   def load(
@@ -136,6 +141,7 @@ class Generator:
       found['visual'].fingerprint
       if 'visual' in found
       else fingerprints.get('visual', ''),
+      drop=described.get('drop'),
     )
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
@@ -171,6 +177,19 @@ class Generator:
       conditions_lib.check_given(fewest, given)
     return max(fitting, key=lambda x: x.prefix_length).name
 
+  def check_settings(
+    self,
+    layout_name: str,
+    config: sampling.SamplingConfig,
+    negative_text: str = '',
+  ) -> tuple[str, ...]:
+    """See `settings.check`, of a layout of the model."""
+    layout = self.layout(layout_name)
+    drop = None
+    if self.drop is not None:
+      drop = self.drop.get(layout.task, {})
+    return settings.check(layout, config, negative_text, drop)
+
   def generate(
     self,
     layout_name: str,
@@ -178,6 +197,7 @@ class Generator:
     *,
     num_samples: int = 1,
     seed: int = 0,
+    path: draws.Path = (),
     config: sampling.SamplingConfig = sampling.DEFAULT,
     negative_text: str = '',
     batch_size: int = 64,
@@ -191,6 +211,7 @@ class Generator:
       given: conditions with a leading axis of rows; see `conditions.encode`.
       num_samples: samples of each row, next to each other in the result.
       seed: of the draws.
+      path: of the draws, among all of the seed; see `draws.root`.
       config: how ids are drawn.
       negative_text: with guidance, what to move away from; '' stands for no
         text at all.
@@ -202,7 +223,9 @@ class Generator:
     Raises:
       LayoutError: the layout is not known, or shapes do not fit it.
       DataError: a condition is missing.
+      ConfigError: a setting cannot act, see `settings.check`.
     """
+    self.check_settings(layout_name, config, negative_text)
     layout, given = self.layout(layout_name), dict(given or {})
     features = conditions_lib.encode(
       layout, given, self.tokenizers, self.space.text_slots
@@ -215,7 +238,7 @@ class Generator:
     text = self.take_embeddings(layout, features)
     tokens_BL, visible_BL = self.fill(layout, features, number)
     against = None
-    if config.is_guided and negative_text and 'text' in features:
+    if negative_text:
       negative = conditions_lib.encode(
         layout,
         {**features, 'text': [negative_text]},
@@ -227,7 +250,9 @@ class Generator:
         if name in negative:
           negative[name] = np.repeat(negative[name], number, axis=0)
       against_text = self.take_embeddings(layout, negative)
-      against = (*self.fill(layout, negative, number), against_text)
+      others = [name for name in config.guide_on if name != 'text']
+      told_BL, seen_BL = self.fill(layout, negative, number)
+      against = told_BL, decode.hide(layout, seen_BL, others), against_text
     if sample_numbers is None:
       sample_numbers = np.arange(number)
     filled = []
@@ -248,6 +273,7 @@ class Generator:
           visible_BL[rows],
           config=config,
           seed=seed,
+          path=path,
           sample_numbers=sample_numbers[rows],
           text_embeddings_BSE=take(text),
           against=None if against is None else tuple(map(take, against)),

@@ -3,68 +3,55 @@
 VideoPoet (section 5.2) extends videos this way. A latent frame in the middle
 of a clip holds four frames and the first one holds one, so old ids cannot be
 moved to the front: the last frames are *decoded and encoded again*.
+
+`continuation.choose` says what continues a clip; what each piece was made with
+is part of the result.
 """
 
+from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import specs
-from videopoet_jax.core import types
 from videopoet_jax.inference import conditions
+from videopoet_jax.inference import continuation as continuation_lib
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
 
-CONDITION_LATENTS = 3  # 9 frames in, of which 8 more than the first.
+# Last number of a path of draws.
+_PICTURE, _SOUND = 0, 1
 
 
-def layout_for(generator: generator_lib.Generator) -> str:
-  """The model's layout that goes on from three latent frames by two.
+@dataclasses.dataclass(frozen=True)
+class Extended:
+  """A long video.
 
-  Raises:
-    LayoutError: it was not trained on one.
+  Attributes:
+    video_BTHWC: uint8 frames, the given ones first and unchanged.
+    audio_BT: int16 samples, as long as the video; None without sound.
+    pieces: JSON values of each piece that was made: its first frame, how many
+      frames of it are new, layouts, text, guidance and the sound's source.
   """
-  for name in generator.layout_names:
-    layout = generator.space.layout(name)
-    targets = layout.filled(types.Role.TARGET)
-    if (
-      layout.task == 'future_prediction'
-      and conditions.prefix_features(layout) == ('video_tokens',)
-      and conditions.needed_frames(layout, 'video_tokens') == CONDITION_LATENTS
-      and targets[0].shape[0] == 2
-    ):
-      return name
-  raise errors.LayoutError(
-    'long video needs a model trained on future_prediction/17xHxW/'
-    f'condition={CONDITION_LATENTS}; this one knows '
-    f'{", ".join(generator.layout_names)}.'
-  )
 
-
-def check(generator: generator_lib.Generator, frames: int) -> str:
-  """Checks that clips of so many frames can be continued.
-
-  Returns:
-    The layout that continues them, see `layout_for`.
-
-  Raises:
-    LayoutError: the model was not trained on one.
-    DataError: the clips are shorter than its condition.
-  """
-  name = layout_for(generator)
-  given = generator.space.visual.frames(CONDITION_LATENTS)
-  if frames < given:
-    raise errors.DataError(
-      f'long video goes on from {given} frames; got {frames}.'
-    )
-  return name
+  video_BTHWC: np.ndarray
+  audio_BT: np.ndarray | None
+  pieces: tuple[Mapping[str, Any], ...]
 
 
 def frames_of(spec: specs.VisualSpec, seconds: float) -> int:
   """Frames of a video of that length, at least those that go on."""
-  given = spec.frames(CONDITION_LATENTS)
+  given = spec.frames(continuation_lib.CONDITION_LATENTS)
   return max(round(seconds * spec.frame_rate), given)
+
+
+def samples_of(space: Any, frames: int) -> int:
+  """Samples of sound that go with so many frames of a `LayoutSpace`."""
+  seconds = frames / space.visual.frame_rate
+  return round(seconds * space.audio.sampling_rate)
 
 
 def extend(
@@ -72,40 +59,159 @@ def extend(
   video_BTHWC: np.ndarray,
   seconds: float,
   *,
+  continuation: continuation_lib.Continuation | None = None,
+  text: Sequence[str] | None = None,
+  audio_BT: np.ndarray | None = None,
   seed: int = 0,
   config: sampling.SamplingConfig = sampling.DEFAULT,
-) -> np.ndarray:
+  negative_text: str = '',
+  batch_size: int = 64,
+) -> Extended:
   """Continues clips until they are long enough.
 
   Args:
-    generator: a model that knows `layout_for`.
-    video_BTHWC: uint8, at least 9 frames.
+    generator: a model that can continue clips.
+    video_BTHWC: uint8, at least as many frames as a piece is given.
     seconds: wished length.
-    seed: of the draws; every second has one of its own.
+    continuation: what continues them; of `continuation.choose` unless given.
+    text: one a clip, or None.
+    audio_BT: int16, the clips' sound, or None.
+    seed: of the draws; every piece has draws of its own.
     config: how ids are drawn.
+    negative_text: with guidance on the text.
+    batch_size: most clips of one compiled call.
 
   Returns:
-    uint8 (B, `frames_of` seconds, H, W, 3); the given frames are its
-    beginning, unchanged.
+    `frames_of` seconds; the given frames and sound are their beginning.
 
   Raises:
-    LayoutError, DataError: see `check`.
+    LayoutError, DataError: see `continuation.check`.
   """
-  name = check(generator, video_BTHWC.shape[1])
-  spec = generator.space.visual
-  given = spec.frames(CONDITION_LATENTS)
-  wanted = frames_of(spec, seconds)
-  second = 0
+  if continuation is None:
+    continuation = continuation_lib.choose(
+      generator,
+      has_text=text is not None,
+      has_sound=audio_BT is not None,
+      config=config,
+      negative_text=negative_text,
+    )
+  continuation_lib.check_frames(continuation, video_BTHWC.shape[1])
+  space, given_frames = generator.space, continuation.frames
+  wanted = frames_of(space.visual, seconds)
+  pieces: list[dict[str, Any]] = []
   while video_BTHWC.shape[1] < wanted:
+    number = len(pieces)
+    start = video_BTHWC.shape[1] - given_frames
+    given: dict[str, Any] = {'video': video_BTHWC[:, start:]}
+    if continuation.takes_text:
+      assert text is not None
+      given['text'] = list(text)
+    layout = generator.layout(continuation.layout)
+    if continuation.sound == 'continued':
+      assert audio_BT is not None
+      given['audio'] = _condition_sound(generator, layout, audio_BT, start)
     made = generator.generate(
-      name,
-      {'video': video_BTHWC[:, -given:]},
-      seed=seed + second,
-      config=dataclasses.replace(config, guidance=1.0),
+      continuation.layout,
+      given,
+      seed=seed,
+      path=(int(draws.Part.LONG_VIDEO), number, _PICTURE),
+      config=continuation.config,
+      negative_text=continuation.negative_text,
+      batch_size=batch_size,
     )
     assert made.video_BTHWC is not None
-    video_BTHWC = np.concatenate(
-      [video_BTHWC, made.video_BTHWC[:, given:]], axis=1
-    )
-    second += 1
-  return video_BTHWC[:, :wanted]
+    if audio_BT is not None:
+      heard = _new_sound(
+        generator, continuation, made, seed, number, batch_size
+      )
+      audio_BT = _join(space, audio_BT, heard, start, given_frames)
+    new = made.video_BTHWC[:, given_frames:]
+    pieces.append(_record(continuation, start + given_frames, new.shape[1]))
+    video_BTHWC = np.concatenate([video_BTHWC, new], axis=1)
+  video_BTHWC = video_BTHWC[:, :wanted]
+  if audio_BT is not None:
+    audio_BT = _fitted(audio_BT, samples_of(space, wanted))
+  return Extended(video_BTHWC, audio_BT, tuple(pieces))
+
+
+def _fitted(audio_BT: np.ndarray, samples: int) -> np.ndarray:
+  """Cut, or filled up with silence, to so many samples."""
+  missing = max(0, samples - audio_BT.shape[1])
+  return np.pad(audio_BT[:, :samples], ((0, 0), (0, missing)))
+
+
+def _condition_sound(
+  generator: generator_lib.Generator,
+  layout: layout_lib.SequenceLayout,
+  audio_BT: np.ndarray,
+  start: int,
+) -> np.ndarray:
+  """The sound of the frames that a piece is given."""
+  latents = conditions.needed_frames(layout, continuation_lib.AUDIO) or 0
+  samples = latents * generator.space.audio.hop
+  first = samples_of(generator.space, start)
+  return _fitted(audio_BT[:, first:], samples)
+
+
+def _new_sound(
+  generator: generator_lib.Generator,
+  continuation: continuation_lib.Continuation,
+  made: generator_lib.Generated,
+  seed: int,
+  number: int,
+  batch_size: int,
+) -> np.ndarray | None:
+  """Sound of a whole piece, None for silence."""
+  if continuation.sound == 'continued':
+    return made.audio_BT
+  if continuation.sound != 'video_to_audio':
+    return None
+  return generator.generate(
+    continuation.sound_layout,
+    {continuation_lib.VIDEO: made.ids[continuation_lib.VIDEO]},
+    seed=seed,
+    path=(int(draws.Part.LONG_VIDEO), number, _SOUND),
+    config=continuation.sound_config,
+    batch_size=batch_size,
+  ).audio_BT
+
+
+def _join(
+  space: Any,
+  audio_BT: np.ndarray,
+  piece_BT: np.ndarray | None,
+  start: int,
+  given_frames: int,
+) -> np.ndarray:
+  """The sound so far and that of a piece, which begins at frame `start`.
+
+  A piece's sound is taken from the latent frame of sound on that its condition
+  does not hold.
+  """
+  first = samples_of(space, start)
+  seconds = given_frames / space.visual.frame_rate
+  known = max(1, space.audio.latent_frames(seconds)) * space.audio.hop
+  audio_BT = _fitted(audio_BT, first + known)
+  if piece_BT is None:
+    return audio_BT
+  return np.concatenate([audio_BT, piece_BT[:, known:]], axis=1)
+
+
+def _record(
+  continuation: continuation_lib.Continuation, first: int, frames: int
+) -> dict[str, Any]:
+  config = continuation.config
+  record: dict[str, Any] = {
+    'first_frame': first,
+    'frames': frames,
+    'layout': continuation.layout,
+    'text': continuation.takes_text,
+    'guidance': config.guidance,
+    'guide_on': list(config.guide_on) if config.is_guided else [],
+    'negative_text': continuation.negative_text,
+    'sound': continuation.sound,
+  }
+  if continuation.sound_layout:
+    record['sound_layout'] = continuation.sound_layout
+    record['sound_guidance'] = continuation.sound_config.guidance
+  return record

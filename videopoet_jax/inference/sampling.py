@@ -1,6 +1,7 @@
 """From logits to ids: temperature, top-k, top-p and guidance."""
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,8 @@ class SamplingConfig:
     guidance: weight of classifier-free guidance (arXiv 2207.12598): logits
       are `without + guidance * (with - without)`; 1 is none, and costs
       nothing, any other value doubles the batch.
+    guide_on: conditions of the prefix, by feature (`text`, `audio_tokens`),
+      that `without` does not see.
   """
 
   temperature: float = 1.0
@@ -33,18 +36,31 @@ class SamplingConfig:
   top_p: float = 1.0
   guidance: float = 1.0
   first_temperature: float | None = None
+  guide_on: tuple[str, ...] = ('text',)
 
   def __post_init__(self) -> None:
+    if isinstance(self.guide_on, str) or not self.guide_on:
+      raise errors.ConfigError(
+        f'guide_on is {self.guide_on!r}; it must be a list of conditions, such '
+        "as ['text']."
+      )
+    # gin hands over lists.
+    object.__setattr__(self, 'guide_on', tuple(dict.fromkeys(self.guide_on)))
     for name, good, wish in (
-      ('temperature', self.temperature >= 0, 'at least 0'),
+      ('temperature', 0 <= self.temperature < math.inf, 'at least 0'),
       ('top_k', self.top_k >= 0, 'at least 0'),
       ('top_p', 0 < self.top_p <= 1, 'above 0 and at most 1'),
-      ('guidance', self.guidance >= 0, 'at least 0'),
+      ('guidance', 0 <= self.guidance < math.inf, 'at least 0'),
     ):
       if not good:
         raise errors.ConfigError(
           f'{name} is {getattr(self, name)}; it must be {wish}.'
         )
+    if self.temperature == 0 and (self.top_k or self.top_p < 1):
+      raise errors.ConfigError(
+        f'temperature 0 takes the likeliest id, so top_k {self.top_k} and '
+        f'top_p {self.top_p:g} cannot act; leave them out.'
+      )
     if self.first_temperature is not None and not (
       self.first_temperature > 0 and self.temperature > 0
     ):

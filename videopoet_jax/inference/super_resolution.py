@@ -16,6 +16,7 @@ from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.core import upscaling
 from videopoet_jax.inference import conditions as conditions_lib
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.inference import super_resolution_loop as loop
 from videopoet_jax.inference import super_resolution_tiles as tiles_lib
@@ -304,7 +305,7 @@ class Upscaler:
     given: Given | None = None,
     config: config_lib.UpscaleConfig = config_lib.STAGE_1,
     seed: int = 0,
-    piece: int = 0,
+    path: draws.Path = (),
     batch_size: int = 8,
     decode_signals: bool = True,
   ) -> Upscaled:
@@ -318,8 +319,7 @@ class Upscaler:
       given: ids of the result that are known.
       config: how ids are drawn.
       seed: of the draws; sample i of a seed is the same in any batch.
-      piece: number of the clips among those of a longer video; each has draws
-        of its own.
+      path: of the draws, among all of the seed: stage, piece of a longer video.
       batch_size: most clips of one compiled call.
       decode_signals: whether ids are turned into pixels.
 
@@ -345,7 +345,7 @@ class Upscaler:
       bits = embeddings.code_bits(self.spec.codebook_size)
       codes_BTHWC = np.array(lfq.ids_to_codes(jnp.asarray(ids_BTHW), bits))
     number, size = len(low_BTHW), min(batch_size, len(low_BTHW))
-    for index, part in enumerate(tiles, start=piece * len(tiles)):
+    for index, part in enumerate(tiles):
       here = (slice(None), slice(None), *part.high)
       below = (slice(None), slice(None), *part.low)
       made = []
@@ -364,7 +364,7 @@ class Upscaler:
             ids_BTHW[chosen][here],
             ~known_BTHW[chosen][here],
             config=config,
-            keys_B=loop.sample_keys(seed, chosen, index),
+            keys_B=loop.sample_keys(seed, chosen, index, path),
             codes_BTHWC=(
               None if codes_BTHWC is None else codes_BTHWC[chosen][here]
             ),

@@ -6,13 +6,30 @@ moved to the front of a clip, so these frames are encoded again.
 """
 
 from collections.abc import Sequence
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 
 from videopoet_jax.core import errors
-from videopoet_jax.inference import long_video
+from videopoet_jax.core import specs
+from videopoet_jax.inference import continuation
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import super_resolution
 from videopoet_jax.inference import super_resolution_config as config_lib
+
+
+class Piece(NamedTuple):
+  """A part of a video that is upscaled in one call.
+
+  Attributes:
+    start: its first frame in the video.
+    known: frames at its start that earlier pieces have made. They stay, and
+      the piece is told all of them; every later frame of the piece is its own.
+  """
+
+  start: int
+  known: int
 
 
 def piece_of(stage: super_resolution.Upscaler, frames: int) -> int:
@@ -39,6 +56,20 @@ def piece_of(stage: super_resolution.Upscaler, frames: int) -> int:
   return max(fitting)
 
 
+def shared_of(spec: specs.VisualSpec, piece: int) -> int:
+  """Frames that neighbouring pieces share at least.
+
+  Those of `continuation.CONDITION_LATENTS` latent frames, or all but the last
+  latent frame of a piece that has no more; a picture shares nothing.
+
+  Args:
+    spec: of the result's tokenizer.
+    piece: frames of a piece.
+  """
+  latents = min(continuation.CONDITION_LATENTS, spec.latent_frames(piece) - 1)
+  return spec.frames(latents) if latents else 0
+
+
 def pieces(frames: int, piece: int, shared: int) -> tuple[int, ...]:
   """First frames of the pieces that cover a video.
 
@@ -51,6 +82,29 @@ def pieces(frames: int, piece: int, shared: int) -> tuple[int, ...]:
   return (*regular, frames - piece)
 
 
+def plan(frames: int, piece: int, spec: specs.VisualSpec) -> tuple[Piece, ...]:
+  """The pieces that cover a video, in order.
+
+  The last one ends where the video does, so it shares more frames with the one
+  before than others do. Only whole latent frames can be known, so up to
+  `temporal_stride - 1` frames of the piece before are made again by it.
+
+  Args:
+    frames: of the video, at least `piece`.
+    piece: frames of a piece.
+    spec: of the result's tokenizer.
+  """
+  starts = pieces(frames, piece, shared_of(spec, piece))
+  found = [Piece(0, 0)]
+  for before, start in itertools.pairwise(starts):
+    common = before + piece - start
+    known = 0
+    if common:
+      known = common - (common - 1) % spec.temporal_stride
+    found.append(Piece(start, known))
+  return tuple(found)
+
+
 def upscale(
   stage: super_resolution.Upscaler,
   video_BTHWC: np.ndarray,
@@ -58,6 +112,7 @@ def upscale(
   *,
   config: config_lib.UpscaleConfig = config_lib.STAGE_1,
   seed: int = 0,
+  path: draws.Path = (),
   batch_size: int = 8,
 ) -> np.ndarray:
   """Makes a video larger, whatever its length.
@@ -67,46 +122,44 @@ def upscale(
     video_BTHWC: uint8 frames.
     text: one a clip, or None.
     config: how ids are drawn.
-    seed: of the draws; every piece has one of its own.
+    seed: of the draws.
+    path: of the draws; a piece's number comes behind it.
     batch_size: most clips of one compiled call.
 
   Returns:
-    uint8 (B, T, scale H, scale W, 3).
+    uint8 (B, T, scale H, scale W, 3). Every frame is that of one piece, and
+    every piece was told all frames before it that it shares with the result.
 
   Raises:
     LayoutError: see `piece_of`.
     CheckpointError: a tokenizer is missing.
   """
-  frames = video_BTHWC.shape[1]
-  piece = piece_of(stage, frames)
-  shared = stage.spec.frames(long_video.CONDITION_LATENTS)
-  # A picture, or clips as short as what would be shared, have nothing to share.
-  shared = shared if piece > shared else 0
+  length = piece_of(stage, video_BTHWC.shape[1])
+  grid = stage.grid(length, *video_BTHWC.shape[2:4])
   made: np.ndarray | None = None
-  for index, start in enumerate(pieces(frames, piece, shared)):
+  for index, piece in enumerate(plan(video_BTHWC.shape[1], length, stage.spec)):
     given = None
-    if made is not None and shared:
-      known = stage.encode_high(made[:, start : start + shared])
-      grid = stage.grid(piece, *video_BTHWC.shape[2:4])
+    if made is not None:
+      # What is not told to this piece does not stay either.
+      made = made[:, : piece.start + piece.known]
+    if made is not None and piece.known:
+      told = stage.encode_high(made[:, piece.start :])
       ids_BTHW = np.zeros((len(video_BTHWC), *grid), np.int32)
-      ids_BTHW[:, : known.shape[1]] = known
       known_BTHW = np.zeros(ids_BTHW.shape, bool)
-      known_BTHW[:, : known.shape[1]] = True
+      ids_BTHW[:, : told.shape[1]] = told
+      known_BTHW[:, : told.shape[1]] = True
       given = super_resolution.Given(ids_BTHW, known_BTHW)
     larger = stage.upscale(
-      video_BTHWC[:, start : start + piece],
+      video_BTHWC[:, piece.start : piece.start + length],
       text,
       given=given,
       config=config,
       seed=seed,
-      piece=index,
+      path=(*path, index),
       batch_size=batch_size,
     ).video_BTHWC
     assert larger is not None
-    if made is None:
-      made = larger
-    else:
-      new = made.shape[1] - start
-      made = np.concatenate([made, larger[:, new:]], axis=1)
+    new = larger[:, piece.known :]
+    made = new if made is None else np.concatenate([made, new], axis=1)
   assert made is not None
   return made

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from videopoet_jax.inference import draws as draws_lib
 from videopoet_jax.inference import mask_schedule
 from videopoet_jax.inference import super_resolution_config as config_lib
 from videopoet_jax.layers import embeddings
@@ -118,17 +119,20 @@ def plan(
   )
 
 
-def sample_keys(seed: int, samples_B: np.ndarray, tile: int = 0) -> jax.Array:
+def sample_keys(
+  seed: int, samples_B: np.ndarray, tile: int = 0, path: draws_lib.Path = ()
+) -> jax.Array:
   """A key for each sample, the same in any batch.
 
   Args:
     seed: of all draws.
     samples_B: int (B,), numbers of the samples.
-    tile: number of the part of a video that is decided.
+    tile: number of the part of a frame that is decided.
+    path: of the stage and the piece of a longer video.
   """
-  keys_B = jax.vmap(
-    functools.partial(jax.random.fold_in, jax.random.key(seed))
-  )(jnp.asarray(samples_B))
+  keys_B = draws_lib.sample_keys(
+    seed, samples_B, (draws_lib.Part.SUPER_RESOLUTION, *path)
+  )
   return _fold(keys_B, tile)
 
 

@@ -29,6 +29,7 @@ from videopoet_jax.jobs import bench_decoder
 from videopoet_jax.jobs import bench_super_resolution
 from videopoet_jax.jobs import bench_windows
 from videopoet_jax.jobs import layouts
+from videopoet_jax.jobs import unused_flags
 from videopoet_jax.models.prefix_lm import presets
 from videopoet_jax.planning import work
 
@@ -288,6 +289,13 @@ WHATS = (
 # They measure models of their own, whatever --size says.
 _OF_NO_SIZE = ('decoder_step', 'windows')
 
+# What each flag changes.
+_ACTS_ON = {
+  'size': tuple(name for name in WHATS if name not in _OF_NO_SIZE),
+  'tokens_per_batch': ('train_step', 'data'),
+  'batch': ('decode', 'tokenizers', 'super_resolution'),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Entry point of `videopoet bench`."""
@@ -308,6 +316,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     raise errors.ConfigError(
       '--rounds, --tokens_per_batch and --batch must be at least 1.'
     )
+  if flags.part and flags.what not in ('all', flags.part):
+    raise errors.ConfigError(
+      f'bench {flags.part} and --what {flags.what} differ; give one of them.'
+    )
+  chosen = flags.part or flags.what
+  for name, acts_on in _ACTS_ON.items():
+    if chosen != 'all' and chosen not in acts_on:
+      unused_flags.refuse(parser, flags, [name], f'on {chosen}')
   result = bench(
     what=flags.part or flags.what,
     size_name=flags.size,

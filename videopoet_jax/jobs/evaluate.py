@@ -40,6 +40,7 @@ from videopoet_jax.jobs import evaluate_pages
 from videopoet_jax.jobs import evaluate_run
 from videopoet_jax.jobs import evaluate_votes
 from videopoet_jax.jobs import evaluate_watch
+from videopoet_jax.jobs import unused_flags
 from videopoet_jax.jobs.factories import parts as parts_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
@@ -285,10 +286,32 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
+def _check_flags(flags: argparse.Namespace) -> None:
+  """Raises ConfigError where a flag cannot act."""
+  parser = _parser()
+
+  def refuse(reason: str, names: Sequence[str]) -> None:
+    unused_flags.refuse(parser, flags, names, reason)
+
+  if flags.compare:
+    others = unused_flags.others(parser, ['compare'])
+    refuse('with --compare, which reads two results', others)
+  elif flags.votes:
+    others = unused_flags.others(parser, ['votes', 'out'])
+    refuse('with --votes, which reads files of votes', others)
+  elif flags.watch:
+    refuse('with --watch, which evaluates every new step', ['all_steps'])
+  else:
+    refuse('without --watch', ['until_step', 'idle_minutes'])
+  if flags.keep_samples == 0:
+    refuse('with --keep_samples 0', ['videos'])
+
+
 def main(argv: Sequence[str]) -> int:
   """Evaluates, reads votes or compares; see `--help`."""
   bindings, rest = config_lib.split_arguments(argv)
   flags = _parser().parse_args(rest)
+  _check_flags(flags)
   if flags.compare:
     before, after = (results_lib.read(path) for path in flags.compare)
     found = compare.changes(before, after)

@@ -11,7 +11,7 @@ and the same four times as high and wide, by two super-resolution models:
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import dataclasses
 import json
 import os
@@ -27,11 +27,14 @@ from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
 from videopoet_jax.data.media import decode as media_decode
+from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import conditions
+from videopoet_jax.inference import continuation as continuation_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import long_video
 from videopoet_jax.inference import media
+from videopoet_jax.inference import presets
 from videopoet_jax.inference import sampling
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import upscale_flags
@@ -144,13 +147,12 @@ def _write_videos(
   video_BTHWC: np.ndarray,
   audio_BT: np.ndarray | None,
   space: tasks_lib.LayoutSpace,
-  sound_T: np.ndarray | None,
 ) -> list[str]:
   """Writes every clip or picture and a contact sheet; returns their names."""
   rate, sampling_rate = space.visual.frame_rate, space.audio.sampling_rate
   files = []
   for index, video_THWC in enumerate(video_BTHWC):
-    audio_T = sound_T if audio_BT is None else audio_BT[index]
+    audio_T = None if audio_BT is None else audio_BT[index]
     if len(video_THWC) == 1:
       files.append(f'sample_{index:03d}.png')
       media.write_picture(folder / files[-1], video_THWC[0])
@@ -171,7 +173,7 @@ def write_samples(
   made: generator_lib.Generated,
   space: tasks_lib.LayoutSpace,
   record: dict[str, Any],
-  sound_T: np.ndarray | None = None,
+  heard_BT: np.ndarray | None = None,
   upscaled_BTHWC: np.ndarray | None = None,
 ) -> list[str]:
   """Writes every sample, a contact sheet and `generation.json`.
@@ -181,7 +183,7 @@ def write_samples(
     made: samples.
     space: for frame and sampling rate.
     record: JSON values to keep beside the samples.
-    sound_T: sound that was given, to be heard with generated video.
+    heard_BT: int16, sound to be heard with the video, made or given.
     upscaled_BTHWC: the samples' larger frames, for a folder `upscaled`.
 
   Returns:
@@ -201,9 +203,7 @@ def write_samples(
     (UPSCALED_FOLDER, upscaled_BTHWC),
   ):
     if video_BTHWC is not None:
-      written = _write_videos(
-        folder / name, video_BTHWC, made.audio_BT, space, sound_T
-      )
+      written = _write_videos(folder / name, video_BTHWC, heard_BT, space)
       files += [f'{name}/{file}' if name else file for file in written]
   record = record | {'layout': made.layout.name, 'files': files}
   with media.writing(folder / 'generation.json') as path:
@@ -226,6 +226,8 @@ def generate(
   seconds: float = 0.0,
   text_encoder: Path = '',
   upscale: upscale_flags.Request | None = None,
+  preset: str = '',
+  say: Callable[[str], None] = print,
 ) -> list[str]:
   """Generates and writes samples.
 
@@ -244,14 +246,22 @@ def generate(
     text_encoder: folder of the frozen text encoder, for models that take text
       embeddings and do not have it beside them.
     upscale: models that make the samples larger, if they are to be.
+    preset: name of settings for the text, see `presets`; '' for none.
+    say: told what was asked for and is not done.
 
   Returns:
     Names of the files written.
 
   Raises:
-    UserError: the checkpoint, a condition or the folder cannot be used.
+    UserError: the checkpoint, a condition or the folder cannot be used, or a
+      setting cannot act.
   """
   files = dict(files or {})
+  suffix = ''
+  if preset:
+    suffix, negative_text = presets.apply(
+      preset, _texts(files), negative_text, config
+    )
   # Opened first: what does not fit is said before anything is sampled.
   cascade = upscale.open(text_encoder) if upscale else None
   generator = generator_lib.Generator.load(
@@ -259,6 +269,10 @@ def generate(
   )
   name = layout or generator.choose_layout(task, files)
   chosen = generator.layout(name)
+  if task and task != chosen.task:
+    raise errors.ConfigError(
+      f'--task {task} and --layout {layout} differ; give one of them.'
+    )
   # Models that enlarge take the text, whatever the task does.
   conditions.check_used(
     chosen, [name for name in files if not (cascade and name == 'text')]
@@ -270,23 +284,46 @@ def generate(
         f'--{flag}: {chosen.task} makes no video; leave it out, or choose '
         'another task.'
       )
-  if seconds:
-    long_video.check(generator, _clip_size(chosen)[0])
+  notes = list(generator.check_settings(name, config, negative_text))
+  if num_samples > 1 and config.temperature == 0:
+    raise errors.ConfigError(
+      f'--num_samples {num_samples} with --temperature 0 makes the same sample '
+      f'{num_samples} times; leave one out.'
+    )
   texts = _texts(files)
+  continuation = None
+  if seconds:
+    features = {s.feature for s in chosen.filled()}
+    continuation = continuation_lib.check(
+      generator,
+      chosen,
+      seconds,
+      has_text='text' in features and bool(texts),
+      has_sound='audio_tokens' in features
+      and generator.tokenizers.audio is not None,
+      config=config,
+      negative_text=negative_text,
+    )
+    notes += continuation.notes
   configs = upscale.configs() if upscale else ()
   if cascade:
-    frames, height, width = _clip_size(chosen)
-    if seconds:
-      frames = long_video.frames_of(generator.space.visual, seconds)
-    cascade.check_clip(frames, height, width, configs, long=bool(seconds))
+    size = _upscaled_size(chosen, generator, seconds)
+    cascade.check_clip(*size, configs, long=bool(seconds))
     if not seconds:
       cascade.check_source(
         generator.visual_fingerprint, generator.tokenizers.visual is not None
       )
     cascade.check_text(texts)
+    upscale_flags.check_acting(upscale, cascade, texts, size)
+  _check_text_encoder(text_encoder, generator, cascade)
   given = read_conditions(chosen, generator.space, files)
   if 'text' not in given and len(texts) > 1:
     raise errors.DataError(f'{chosen.name} takes no text: give one at most.')
+  if suffix:
+    texts = [text + suffix for text in texts]
+    given['text'] = texts
+  for note in notes:
+    say(note)
   media.check_folder(out)
   made = generator.generate(
     name,
@@ -297,16 +334,30 @@ def generate(
     config=config,
     negative_text=negative_text,
   )
-  if seconds and made.video_BTHWC is not None:
+  heard_BT = made.audio_BT
+  if heard_BT is None and 'audio' in given:
+    heard_BT = np.repeat(given['audio'], num_samples, axis=0)
+  text = [text for text in texts for _ in range(num_samples)] or None
+  pieces: tuple[Any, ...] = ()
+  if continuation and made.video_BTHWC is not None:
     longer = long_video.extend(
-      generator, made.video_BTHWC, seconds, seed=seed, config=config
+      generator,
+      made.video_BTHWC,
+      seconds,
+      continuation=continuation,
+      text=text,
+      audio_BT=heard_BT,
+      seed=seed,
+      batch_size=batch_size,
     )
-    made = generator_lib.Generated(
-      chosen, made.tokens_BL, made.ids, longer, made.audio_BT
+    heard_BT, pieces = longer.audio_BT, longer.pieces
+    made = dataclasses.replace(
+      made,
+      video_BTHWC=longer.video_BTHWC,
+      audio_BT=None if made.audio_BT is None else heard_BT,
     )
   larger = None
   if cascade:
-    text = [text for text in texts for _ in range(num_samples)] or None
     if seconds and made.video_BTHWC is not None:
       larger = cascade.run_long(
         made.video_BTHWC, text, configs=configs, seed=seed
@@ -315,7 +366,6 @@ def generate(
       larger = cascade.run(
         chain.clips_of(generator, made), text, configs=configs, seed=seed
       ).video_BTHWC
-  heard = given['audio'][0] if 'audio' in given else None
   return write_samples(
     out,
     made,
@@ -332,12 +382,49 @@ def generate(
       'num_samples': num_samples,
       'seed': seed,
       'seconds': seconds,
-      **dataclasses.asdict(config),
+      **_drawn(config),
+      **({'preset': preset, 'text_suffix': suffix} if preset else {}),
+      **({'pieces': list(pieces)} if seconds else {}),
       **(upscale.record() if upscale else {}),
     },
-    heard,
+    heard_BT,
     larger,
   )
+
+
+def _drawn(config: sampling.SamplingConfig) -> dict[str, Any]:
+  """The settings as they acted, as JSON values."""
+  acted = dataclasses.asdict(config)
+  acted['guide_on'] = list(config.guide_on) if config.is_guided else []
+  return acted
+
+
+def _upscaled_size(
+  layout: layout_lib.SequenceLayout,
+  generator: generator_lib.Generator,
+  seconds: float,
+) -> tuple[int, int, int]:
+  """Frames, height and width of what is upscaled."""
+  frames, height, width = _clip_size(layout)
+  if seconds:
+    frames = long_video.frames_of(generator.space.visual, seconds)
+  return frames, height, width
+
+
+def _check_text_encoder(
+  text_encoder: Path,
+  generator: generator_lib.Generator,
+  cascade: cascade_lib.Cascade | None,
+) -> None:
+  """Raises ConfigError where a text encoder is given that no model takes."""
+  configs = [generator.model.config]
+  if cascade:
+    configs += [stage.described.config for stage in cascade.stages]
+  if text_encoder and all(c.text != 'embeddings' for c in configs):
+    raise errors.ConfigError(
+      f'--text_encoder {text_encoder}: no model of this run takes text '
+      'embeddings; leave it out.'
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -358,6 +445,18 @@ def _parser() -> argparse.ArgumentParser:
   add('--num_samples', type=int, default=1, help='of each prompt')
   add('--batch_size', type=int, default=64, help='sampled at one time (64)')
   add('--guidance', type=float, default=1.0, help='1 is none')
+  add(
+    '--guide_on',
+    nargs='+',
+    default=list(sampling.DEFAULT.guide_on),
+    metavar='CONDITION',
+    help='conditions that guidance acts on, such as audio_tokens (text)',
+  )
+  add(
+    '--preset',
+    default='',
+    help=f'fixed negative text and suffix: {", ".join(presets.NAMES)}',
+  )
   add('--temperature', type=float, default=1.0, help='0 takes the likeliest')
   add(
     '--first_temperature',
@@ -385,10 +484,11 @@ def main(argv: Sequence[str]) -> int:
     raise errors.ConfigError('give --task (text_to_video, ...) or --layout.')
   for name in ('num_samples', 'batch_size'):
     errors.check_positive(f'--{name}', getattr(flags, name))
-  if flags.seconds < 0:
+  if not 0 <= flags.seconds < float('inf'):
     raise errors.ConfigError(
       f'--seconds is {flags.seconds:g}; it must be above 0.'
     )
+  errors.check_not_negative('--seed', flags.seed)
   files = {
     name: getattr(flags, name)
     for name in conditions.FLAGS
@@ -409,7 +509,9 @@ def main(argv: Sequence[str]) -> int:
       flags.top_p,
       flags.guidance,
       flags.first_temperature,
+      tuple(flags.guide_on),
     ),
+    preset=flags.preset,
     negative_text=flags.negative_text,
     seconds=flags.seconds,
     text_encoder=flags.text_encoder,

@@ -12,10 +12,12 @@ import dataclasses
 import json
 from typing import Any
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
+from videopoet_jax.jobs import unused_flags
 
 
 def spaces() -> dict[str, tasks_lib.LayoutSpace]:
@@ -92,7 +94,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str]) -> int:
   """Prints; see `--help`."""
-  flags = _parser().parse_args(argv)
+  parser = _parser()
+  flags = parser.parse_args(argv)
+  sizes = ('frames', 'height', 'width')
+  for name in sizes:
+    if getattr(flags, name) is not None:
+      errors.check_positive(f'--{name}', getattr(flags, name))
+  if flags.layout:
+    reason = 'with --layout, whose name holds the size'
+    unused_flags.refuse(parser, flags, sizes, reason)
   space = spaces()[flags.space]
   side = 32 if flags.space == 'tiny' else 128
   size = (flags.frames or 17, flags.height or side, flags.width or side)

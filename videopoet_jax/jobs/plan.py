@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import unused_flags
 
 if TYPE_CHECKING:
   from videopoet_jax.parallel import mesh as mesh_lib
@@ -37,6 +38,8 @@ _SEARCH_BATCHES = (1.0, 2.0, 4.0, 8.0)
 _PRESETS = ('prefix_lm_preset', 'super_resolution_preset')
 _BINDINGS = (*_PRESETS, 'OptimizerConfig')
 _LAYOUT = 'text_to_video/17x128x128'
+# What --search tries values of in place of the flag's.
+_SEARCHED = ('mesh', 'remat', 'batch_per_chip')
 PROGRAMS = ('train', 'sample', 'decode')
 
 
@@ -278,6 +281,29 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
+def _check_flags(flags: argparse.Namespace) -> None:
+  """Raises ConfigError where a flag cannot act."""
+  parser = _parser()
+
+  def refuse(reason: str, *names: str) -> None:
+    unused_flags.refuse(parser, flags, names, reason)
+
+  searching = ('meshes', 'remats', 'batches')
+  if flags.program != 'sample':
+    refuse('without --program sample', 'steps')
+  if flags.program != 'train':
+    trained = ('optimizer', 'remat', 'search', *searching)
+    refuse(f'with --program {flags.program}, which trains nothing', *trained)
+  if flags.search:
+    refuse('with --search, which tries its own', *_SEARCHED)
+    if len(flags.layout or ()) > 1:
+      raise errors.ConfigError('--search searches for one --layout; give one.')
+  else:
+    refuse('without --search', *searching)
+  if not {'all', 'longest'} & set(flags.layout or ()):
+    refuse('without --layout all or --layout longest', 'clip')
+
+
 def _numbers(text: str) -> list[float]:
   try:
     return sorted(float(number) for number in text.split(','))
@@ -312,6 +338,7 @@ def main(argv: Sequence[str]) -> int:
   """Reads the flags, plans and prints; 1 where something does not fit."""
   bindings, rest = config_lib.split_arguments(argv)
   flags = _parser().parse_args(rest)
+  _check_flags(flags)
   from videopoet_jax.planning import topologies
 
   topology = topologies.parse(flags.topology, flags.slices)

@@ -196,6 +196,10 @@ def upscale_in_order(
   return made.video_BTHWC, int(np.prod(low.shape[1:]))
 
 
+def _refuse(name: str, reason: str) -> None:
+  raise errors.ConfigError(f'--{name} cannot act {reason}; leave it out.')
+
+
 def score(
   *,
   checkpoint: Sequence[str],
@@ -258,6 +262,15 @@ def score(
     errors.check_positive(f'--{name}', value)
   if not 0 <= noise <= 1:
     raise errors.ConfigError(f'--noise is {noise:g}; expected 0 to 1.')
+  errors.check_not_negative('--seed', seed)
+  if not autoregressive and autoregressive_temperature != 1:
+    _refuse('autoregressive_temperature', 'without --autoregressive')
+  if not text and config.text_guidance != 1:
+    _refuse('text_guidance', 'with --no_text')
+  if max(steps) == 1:
+    for name in ('schedule', 'confidence_temperature'):
+      if getattr(config, name) != getattr(_CONFIG, name):
+        _refuse(name, 'with --steps 1, which decides all ids at once')
   # Opened first: what does not fit is said before anything is made.
   cascade = cascade_lib.Cascade.load(checkpoint, text_encoder)
   if decoder:
@@ -265,6 +278,11 @@ def score(
   in_order = (
     open_in_order(autoregressive, text_encoder) if autoregressive else None
   )
+  encoded = [stage.described.config.text for stage in cascade.stages]
+  if in_order:
+    encoded.append(in_order.model.config.text)
+  if text_encoder and 'embeddings' not in encoded:
+    _refuse('text_encoder', 'since no model here takes text embeddings')
   first, last = cascade.stages[0], cascade.stages[-1]
   truth = read_truth(media, split, clips, reduce)
   scale = cascade.scale

@@ -242,6 +242,11 @@ class Encoder:
       raise errors.ConfigError(
         f'--condition_share is {condition_share}; expected 0 to 1.'
       )
+    if condition_share != 1 and not conditions:
+      raise errors.ConfigError(
+        f'--condition_share {condition_share:g} cannot act without '
+        '--conditions; leave it out.'
+      )
     self._share = condition_share
     self._records = records
     self._visual = visual

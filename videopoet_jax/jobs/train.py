@@ -236,12 +236,27 @@ def from_gin(
   """
   config_lib.parse(gin_files, bindings, task_files)
   if task_files:
+    _check_takes_tasks(task_files)
     with gin.unlock_config():
       gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
   copy_folders({}, storage.path(run_dir))
   with _alone_in(run_dir, say):
     return config_lib.call(
       _train, run_dir=str(run_dir), init_from=init_from, say=say
+    )
+
+
+def _check_takes_tasks(task_files: Sequence[str]) -> None:
+  """Raises ConfigError where the run trains what has no tasks."""
+  try:
+    trained = gin.query_parameter('train.parts')
+  except ValueError:
+    return  # What is missing is said later.
+  name = str(getattr(trained, 'selector', '')).split('.')[-1]
+  if name and name != 'prefix_lm':
+    raise errors.ConfigError(
+      f'--task_file {task_files[0]} cannot act: the run trains {name}, and '
+      'only prefix_lm has tasks; leave it out.'
     )
 
 

@@ -1,7 +1,7 @@
 """Flags of a job that makes its samples larger by super-resolution."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import os
 import re
@@ -11,6 +11,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import mask_schedule
 from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.inference import super_resolution_long
 
 Path = str | os.PathLike[str]
 
@@ -109,6 +110,47 @@ class Request:
       'upscale_decoder': str(self.decoder),
       'upscale': [dataclasses.asdict(config) for config in self.configs()],
     }
+
+
+def check_acting(
+  request: Request,
+  cascade: cascade_lib.Cascade,
+  texts: Sequence[str],
+  size: tuple[int, int, int],
+) -> None:
+  """Checks that every setting that was given changes something.
+
+  Args:
+    request: what was asked for.
+    cascade: its models, opened.
+    texts: given to them.
+    size: frames, height and width of what is upscaled, in pixels.
+
+  Raises:
+    ConfigError: a setting cannot act in any stage.
+  """
+  configs = request.configs()
+  if 'text_guidance' in request.settings and not texts:
+    _refuse('text_guidance', 'there is no text')
+  for flag in ('schedule', 'confidence_temperature'):
+    if flag in request.settings and all(c.num_steps == 1 for c in configs):
+      _refuse(flag, 'a single step decides all ids at once')
+  if 'overlap' in request.settings:
+    frames, height, width = size
+    tiled = []
+    for stage, config in zip(cascade.stages, configs, strict=True):
+      length = super_resolution_long.piece_of(stage, frames)
+      grid = stage.grid(length, height, width)
+      tiled.append(len(stage.tiles(grid, config.overlap)) > 1)
+      height, width = height * stage.scale, width * stage.scale
+    if not any(tiled):
+      _refuse('overlap', 'no clip is larger than a stage was trained on')
+
+
+def _refuse(flag: str, reason: str) -> None:
+  raise errors.ConfigError(
+    f'--upscale_{flag} cannot act: {reason}; leave it out.'
+  )
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -178,15 +178,26 @@ class WindowedLayer(nn.Module):
     grid = (sizes[0], sizes[1], sizes[2])
     window = windows.fitted(self.window, grid)
     low_window = windows.coarse(window, self.scale)
+    low_BTHWD = conditions.low_BTHWD
+    real_NL = low_real_NL = None
+    room = windows.padding(window, grid)
+    if room:
+      # Frames that fill the last window are neither seen nor kept.
+      low_grid = windows.coarse(grid, self.scale)
+      real_NL = jnp.asarray(windows.filled(batch, window, grid))
+      low_real_NL = jnp.asarray(windows.filled(batch, low_window, low_grid))
+      cells_BTHWD = windows.fill_up(cells_BTHWD, room)
+      low_BTHWD = windows.fill_up(low_BTHWD, room)
     angles = positions.rotary_angles(
       windows.coordinates(window), config.head_dim
     )
     low = Source(
       'low',
-      windows.split(conditions.low_BTHWD, low_window),
+      windows.split(low_BTHWD, low_window),
       positions.rotary_angles(
         windows.coordinates(low_window, self.scale), config.head_dim
       ),
+      low_real_NL,
     )
     stream_NLD = partitioning.constrain(
       windows.split(cells_BTHWD, window), _AXES
@@ -203,7 +214,7 @@ class WindowedLayer(nn.Module):
       return SourceAttention(config, scale, name=name)
 
     inputs_NLD = normal('attention')
-    itself = Source('self', inputs_NLD, angles)
+    itself = Source('self', inputs_NLD, angles, real_NL)
     text = Source(
       'text',
       conditions.text_BSD,
@@ -227,7 +238,8 @@ class WindowedLayer(nn.Module):
     stream_NLD += mlp.GatedMLP(
       config.mlp_dim, config.activation, output_scale=scale, name='mlp', **types
     )(normal('mlp'))
+    whole = (grid[0] + room, *grid[1:])
     return partitioning.constrain(
-      windows.merge(stream_NLD, grid, window),
+      windows.merge(stream_NLD, whole, window)[:, : grid[0]],
       ('activation_batch', None, None, None, 'activation_embed'),
     )

@@ -9,6 +9,7 @@ import math
 
 import einops
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.core import errors
@@ -17,7 +18,7 @@ from videopoet_jax.core import upscaling
 # Latent frames, rows and columns; of grids and, see `fitted`, of windows.
 Window = tuple[int, int, int]
 
-_AXES = ('latent frames', 'rows', 'columns')
+_AXES = ('rows', 'columns')
 _SPLIT = 'b (t i) (h j) (w k) d'
 _WINDOWS = '(b t h w) (i j k) d'
 
@@ -26,15 +27,52 @@ def fitted(window: Window, grid: Window) -> Window:
   """A window's size in a grid.
 
   Args:
-    window: latent frames, of which a grid (an image) may have fewer; rows and
-      columns, 0 for all that there are.
-    grid: cells.
+    window: most latent frames, of which a grid (an image) may have fewer; rows
+      and columns, 0 for all that there are.
+    grid: cells. Where its latent frames are no multiple of the window's, as few
+      windows as can hold them share them evenly, so that no window holds a
+      single frame: 11 by windows of at most 5 are windows of 4, 4 and 3.
   """
+  number = -(-grid[0] // window[0])
   return (
-    min(window[0], grid[0]),
+    -(-grid[0] // number),
     window[1] or grid[1],
     window[2] or grid[2],
   )
+
+
+def padding(window: Window, grid: Window) -> int:
+  """Latent frames behind a grid that fill its last window; see `fitted`."""
+  return -grid[0] % window[0]
+
+
+def fill_up(cells_BTHWD: jax.Array, frames: int) -> jax.Array:
+  """Cells with so many latent frames of zeros behind, which nobody sees."""
+  return jnp.pad(cells_BTHWD, ((0, 0), (0, frames), (0, 0), (0, 0), (0, 0)))
+
+
+def filled(batch: int, window: Window, grid: Window) -> np.ndarray:
+  """Which cells of each window are no padding.
+
+  Args:
+    batch: examples.
+    window: of `fitted`.
+    grid: cells, without padding.
+
+  Returns:
+    bool (batch x windows, cells of a window), in the order of `split`.
+  """
+  frames = grid[0] + padding(window, grid)
+  is_real_T = np.arange(frames) < grid[0]
+  real_THW = np.broadcast_to(is_real_T[:, None, None], (frames, *grid[1:]))
+  windows_NL = einops.rearrange(
+    real_THW,
+    '(t i) (h j) (w k) -> (t h w) (i j k)',
+    i=window[0],
+    j=window[1],
+    k=window[2],
+  )
+  return np.tile(windows_NL, (batch, 1))
 
 
 def coarse(window: Window, scale: int) -> Window:
@@ -43,7 +81,9 @@ def coarse(window: Window, scale: int) -> Window:
 
 
 def check(name: str, window: Window, grid: Window, scale: int = 1) -> None:
-  """Checks that a window, fitted to a grid, tiles it.
+  """Checks that a window, fitted to a grid, tiles its rows and columns.
+
+  Latent frames are filled up, see `padding`.
 
   Args:
     name: of the window, for the message.
@@ -56,9 +96,9 @@ def check(name: str, window: Window, grid: Window, scale: int = 1) -> None:
     LayoutError: it does not; the message says which sizes would.
   """
   window = fitted(window, grid)
-  for axis, part, size, least in zip(_AXES, window, grid, (1, scale, scale)):
+  for axis, part, size in zip(_AXES, window[1:], grid[1:]):
     if size % part:
-      fitting = [str(n) for n in range(least, size + 1, least) if size % n == 0]
+      fitting = [str(n) for n in range(scale, size + 1, scale) if size % n == 0]
       raise errors.LayoutError(
         f'{name}={window} does not divide a latent grid of {grid}: {size} '
         f'{axis} are no multiple of {part}. Use a clip of '

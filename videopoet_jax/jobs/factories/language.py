@@ -161,6 +161,8 @@ def prefix_lm(
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
   data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
+  # What guidance may compare with.
+  drop = {task.name: dict(task.drop) for task in run_tasks}
   origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
   if embedded is None:
     folders[folders_lib.TEXT] = text_tokenizer
@@ -209,6 +211,7 @@ def prefix_lm(
     model,
     {
       **origin,
+      'drop': drop,
       'fingerprints': fingerprints
       or {'visual': info.visual_fingerprint, 'audio': info.audio_fingerprint},
     },

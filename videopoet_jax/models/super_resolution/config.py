@@ -52,9 +52,10 @@ class SuperResolutionConfig:
     activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
     qk_norm: whether queries and keys are RMS-normalized.
     windows: of the three layers, each (latent frames, rows, columns) of the
-      result's grid; the condition's are of the same places. One that is longer
-      than a clip (an image) is cut to the clip; 0 rows or columns are all that
-      the grid has.
+      result's grid; the condition's are of the same places. Latent frames are
+      the most of a window: a clip that they do not divide is shared out evenly
+      and filled up with frames that nobody sees (`layers/windows.py`); 0 rows
+      or columns are all that the grid has.
     scale: rows and columns of the result over those of the condition.
     conditioning: 'cross' attends to window, condition and text in turn (the
       paper's), 'joint' to all three at once.
@@ -144,7 +145,7 @@ class SuperResolutionConfig:
     )
 
   def check_grid(self, grid: windows_lib.Window) -> None:
-    """Raises LayoutError unless scale and windows divide the result's grid."""
+    """Raises LayoutError unless scale and windows divide rows and columns."""
     for axis, size in zip(('rows', 'columns'), grid[1:]):
       if size % self.scale:
         raise errors.LayoutError(
