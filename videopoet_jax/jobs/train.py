@@ -165,7 +165,7 @@ def _train(
   loop: loop_lib.LoopConfig = gin.REQUIRED,
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
-  rules: Any = rules_lib.STANDARD,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
 ) -> loop_lib.Result:
   return train(

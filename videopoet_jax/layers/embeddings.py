@@ -236,6 +236,9 @@ class PlaceLimits:
   audio: tuple[int, int] = (256, 8)
   text: int = 64
 
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'visual', 'audio', 'text', least=1)
+
   def of(self, modality: Modality) -> tuple[int, ...]:
     if modality is Modality.VISUAL:
       return tuple(self.visual)

@@ -90,11 +90,14 @@ class LoopConfig:
   compiler_options: Mapping[str, Any] | None = None
 
   def __post_init__(self) -> None:
-    for name in ('total_steps', 'log_every', 'save_every', 'keep'):
-      if getattr(self, name) < 1:
-        raise errors.ConfigError(
-          f'LoopConfig.{name} is {getattr(self, name)}; it must be at least 1'
-        )
+    errors.check_range(
+      self, 'total_steps', 'log_every', 'save_every', 'keep',
+      'max_skipped_in_a_row', least=1,
+    )  # fmt: skip
+    errors.check_range(self, 'keep_every', 'validate_every')
+    # Random keys are made of 64 bits, those of data orders of 32.
+    errors.check_range(self, 'seed', most=2**32 - 1)
+    errors.check_range(self, 'ema_decay', most=1 - 1e-9)
     if self.keep_best and not self.validate_every:
       raise errors.ConfigError(
         f'LoopConfig.keep_best is {self.keep_best!r} and validate_every is 0: '
