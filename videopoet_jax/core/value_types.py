@@ -221,7 +221,7 @@ def check(binding: str, value: Any, annotation: Any) -> None:
     )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def field_types(config_class: type) -> Mapping[str, Any]:
   """The annotations of a dataclass' fields, by name."""
   return typing.get_type_hints(config_class, include_extras=True)

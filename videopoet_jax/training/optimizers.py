@@ -88,9 +88,7 @@ class OptimizerConfig:
       self, 'learning_rate', 'adam_learning_rate', 'weight_decay', 'clip_norm'
     )
     errors.check_range(self, 'epsilon', 'adafactor_decay', above=True)
-    errors.check_range(
-      self, 'beta1', 'beta2', 'momentum', most=1 - 1e-9
-    )
+    errors.check_range(self, 'beta1', 'beta2', 'momentum', most=1 - 1e-9)
     for name in ('decay_excluded', 'muon_excluded'):
       try:
         re.compile(getattr(self, name))
