@@ -264,7 +264,7 @@ def test_adaptation_starts_from_other_parameters(tmp_path, finished):
 
 def test_a_run_of_another_model_or_kind_is_refused(finished):
   tmp_path = finished[0]
-  with pytest.raises(errors.CheckpointError, match='config.width: 8 and 16'):
+  with pytest.raises(errors.CheckpointError, match='width: 8 and 16'):
     _run(tmp_path, trainable=tiny.TinyTrainable(width=16))
   with pytest.raises(errors.CheckpointError, match="'tiny'; a 'other'"):
     _run(tmp_path, trainable=tiny.TinyTrainable(name='other'))

@@ -141,8 +141,8 @@ def export_params(
         storage.copy_folder(inner, directory / inner.name)
   except OSError as error:
     raise errors.CheckpointError(
-      f'cannot write {directory}: {error.strerror or error}; give a folder '
-      'that can be written'
+      f'cannot write {directory}: {storage.failure(error)}; make room, or give '
+      'a folder that can be written'
     ) from error
   tree_lib.save_tree(directory / PARAMS, params)
   description.pop('format_version')

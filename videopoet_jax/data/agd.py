@@ -47,6 +47,7 @@ class MixtureSchedule:
       raise errors.ConfigError(
         f'MixtureSchedule.kind: there is no {self.kind!r}{hint}.'
       )
+    errors.check_range(self, 'steps')
     for name in ('first_share', 'major_share'):
       if not 0 <= getattr(self, name) <= 1:
         raise errors.ConfigError(

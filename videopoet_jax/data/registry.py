@@ -24,6 +24,7 @@ import gin.config_parser
 import seqio
 import tensorflow as tf
 
+from videopoet_jax.core import bindings as bindings_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import paths
@@ -112,6 +113,7 @@ def _read(path: pathlib.Path) -> list[str]:
         gin.parse_config_file(str(storage.absolute(path)))
         for key, value in kept.items():
           gin.bind_parameter(key, value)
+      bindings_lib.check_types()
   except (ValueError, SyntaxError, OSError, ImportError) as error:
     reason = ' '.join(str(error).split())
     raise errors.ConfigError(f'{path} cannot be read: {reason}') from error

@@ -16,6 +16,7 @@ from typing import Any
 import gin
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import value_types
 from videopoet_jax.inference import sampling as sampling_lib
 
 ALL = 'all'
@@ -252,13 +253,7 @@ def sampling_of(
     ConfigError: there is no such field, or a value is impossible.
   """
   fields = {**sampling.get('default', {}), **sampling.get(task, {})}
-  known = [f.name for f in dataclasses.fields(sampling_lib.SamplingConfig)]
-  for name in fields:
-    if name not in known:
-      hint = errors.near_names(name, known)
-      raise errors.ConfigError(
-        f'{binding}: there is no setting {name!r}{hint}.'
-      )
+  value_types.check_fields(sampling_lib.SamplingConfig, fields, binding)
   return sampling_lib.SamplingConfig(**fields)
 
 

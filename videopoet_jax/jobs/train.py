@@ -89,7 +89,7 @@ def train(
       manager.check_description(run_dir, parts.trainable.describe())
     copy_folders(parts.folders, run_dir)
     if config_text:
-      (run_dir / CONFIG_FILE).write_text(config_text)
+      _write_config(run_dir, config_text)
   result = loop_lib.run(
     parts.trainable,
     parts.batches,
@@ -106,6 +106,16 @@ def train(
   if parts.finish is not None and result.steps >= loop.total_steps:
     parts.finish(start.to_host(result.params), run_dir)
   return result
+
+
+def _write_config(run_dir: pathlib.Path, text: str) -> None:
+  try:
+    (run_dir / CONFIG_FILE).write_text(text)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {run_dir / CONFIG_FILE}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
+    ) from error
 
 
 def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
@@ -127,8 +137,8 @@ def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
         storage.copy_folder(origin, run_dir / name)
   except OSError as error:
     raise errors.CheckpointError(
-      f'cannot write the run folder {run_dir}: {error.strerror or error}; give '
-      'a --run_dir that can be written'
+      f'cannot write the run folder {run_dir}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
     ) from error
 
 
@@ -165,7 +175,7 @@ def _train(
   loop: loop_lib.LoopConfig = gin.REQUIRED,
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
-  rules: Any = rules_lib.STANDARD,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
 ) -> loop_lib.Result:
   return train(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
@@ -235,6 +236,9 @@ class PlaceLimits:
   visual: tuple[int, int, int] = (16, 32, 32)
   audio: tuple[int, int] = (256, 8)
   text: int = 64
+
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'visual', 'audio', 'text', least=1)
 
   def of(self, modality: Modality) -> tuple[int, ...]:
     if modality is Modality.VISUAL:

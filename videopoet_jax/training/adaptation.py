@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
@@ -44,11 +45,11 @@ def load(
   expected = {key: description[key] for key in keys if key in description}
   _, params = export.load_params(directory, kind, expected)
   found = {
-    manager.path_name(path): leaf.shape
+    contents.path_name(path): leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(params)
   }
   wanted = {
-    manager.path_name(path): leaf.shape
+    contents.path_name(path): leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
   }
   wrong = manager.differences(found, wanted)

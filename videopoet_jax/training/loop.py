@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.checkpoints import best as best_lib
@@ -31,6 +32,7 @@ from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
 from videopoet_jax.training import programs
 from videopoet_jax.training import signals
+from videopoet_jax.training import skipped as skipped_lib
 from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
@@ -39,6 +41,9 @@ from videopoet_jax.training import window as window_lib
 
 # Name, among the units' programs, of the one that all units share.
 _UPDATE = '<update>'
+# Steps after which it is known whether one was skipped: reading it at once
+# would let the devices wait for the host.
+_LATE = 4
 _ADAMW = optimizers.OptimizerConfig()
 _ALL_DEVICES = mesh_lib.MeshConfig()
 _WATCHDOG = watchdog_lib.WatchdogConfig()
@@ -65,7 +70,7 @@ class LoopConfig:
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
     max_skipped_in_a_row: steps that are not finite, one after the other, at
-      which the run stops.
+      which the run stops, a few steps later.
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
     compile_ahead: whether to compile units in a thread while training begins
       with those that are done.
@@ -90,11 +95,14 @@ class LoopConfig:
   compiler_options: Mapping[str, Any] | None = None
 
   def __post_init__(self) -> None:
-    for name in ('total_steps', 'log_every', 'save_every', 'keep'):
-      if getattr(self, name) < 1:
-        raise errors.ConfigError(
-          f'LoopConfig.{name} is {getattr(self, name)}; it must be at least 1'
-        )
+    errors.check_range(
+      self, 'total_steps', 'log_every', 'save_every', 'keep',
+      'max_skipped_in_a_row', least=1,
+    )  # fmt: skip
+    errors.check_range(self, 'keep_every', 'validate_every')
+    # Random keys are made of 64 bits, those of data orders of 32.
+    errors.check_range(self, 'seed', most=2**32 - 1)
+    errors.check_range(self, 'ema_decay', most=1 - 1e-9)
     if self.keep_best and not self.validate_every:
       raise errors.ConfigError(
         f'LoopConfig.keep_best is {self.keep_best!r} and validate_every is 0: '
@@ -167,9 +175,9 @@ def run(
       holds what the last one was given.
   """
   began = time.monotonic()
-  programs.keep_on_disk()
   shout = say
   say = say if jax.process_index() == 0 else lambda line: None
+  programs.keep_on_disk(say=say)
   device_mesh = mesh_lib.create(mesh, devices)
   # From here on a signal ends the run only when what it did is on disk.
   with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
@@ -180,6 +188,7 @@ def run(
       keep=config.keep,
       keep_every=config.keep_every,
       best=best_lib.Best(config.keep_best, config.best_is_highest),
+      settings=_settings(config, optimizer),
       say=say,
     )
     watch = watchdog_lib.Watchdog(
@@ -261,6 +270,7 @@ class _Story:
     feed = prefetch.Prefetch(self.batches, config.total_steps)
     window = window_lib.Window(first, config.total_steps, self.parts)
     hosts = hosts_lib.Hosts(self.mesh.local_devices)
+    skipped = skipped_lib.Skipped(config.max_skipped_in_a_row, self.run_dir)
     figures: dict[str, float] = {}
     try:
       for step in range(first, config.total_steps):
@@ -276,19 +286,22 @@ class _Story:
         asked = time.monotonic()
         batch = self.place(host_batch)
         hosts.add(waited, time.monotonic() - asked)
+        skipped.check(step - _LATE)
         grads, metrics = program(state.params, batch, state.step)
         loss = {'loss': metrics['loss']}
         state, more = update(state, grads, loss)
         metrics = metrics | more
         self.counts[unit] = self.counts.get(unit, 0) + 1
         window.add(unit, metrics, host_batch)
+        skipped.add(step, unit, metrics['skipped_in_a_row'], host_batch)
 
         done = step + 1
         is_last = done == config.total_steps
         stopping = self.stop.wanted(done)
         scores: dict[str, float] = {}
         if done % config.log_every == 0 or is_last or stopping:
-          figures |= self._log(window, hosts, writer, done, unit, host_batch)
+          figures |= self._log(window, hosts, writer, done)
+          skipped.check(step)
         # A machine that is about to go leaves no time to score.
         due = _is_due(done, config.validate_every, is_last)
         if due and (is_last or not stopping):
@@ -335,9 +348,20 @@ class _Story:
     )
     create, shapes = self.train_step.create, self.train_step.state
     self._announce()
-    restored = self.checkpoints.restore(state_lib.to_items(shapes))
+    restored = self.checkpoints.restore(
+      state_lib.to_items(shapes), optional=(state_lib.EMA,)
+    )
     if restored is not None:
       items, counters = restored
+      if shapes.ema is not None and state_lib.EMA not in items:
+        items[state_lib.EMA] = jax.jit(
+          lambda params: jax.tree.map(jnp.copy, params),
+          out_shardings=self.train_step.shardings.ema,
+        )(items['params'])
+        self.say(
+          f'LoopConfig.ema_decay is {self.config.ema_decay} and the checkpoint '
+          'holds no averaged parameters: the average begins with its parameters'
+        )
       state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
       if counters.get('data') and hasattr(self.batches, 'restore'):
@@ -446,30 +470,21 @@ class _Story:
     hosts: hosts_lib.Hosts,
     writer: metrics_lib.Writer,
     done: int,
-    unit: str,
-    batch: Mapping[str, np.ndarray],
   ) -> dict[str, float]:
-    in_a_row = window.last('skipped_in_a_row')
+    # The optimizer has counted the steps that were not skipped: that is what
+    # its schedule reads.
+    last_is_skipped = window.last('skipped_in_a_row') > 0
+    count = done - 1 - round(window.last('skipped_steps')) + last_is_skipped
     line, figures = window.summary(done)
     self.watchdog.done(done, 1.0 / figures['steps_per_second'])
     figures |= self.ledger.shares() | hosts.figures()
     figures['learning_rate'] = float(
       optimizers.learning_rate(
-        self.optimizer_config, self.config.total_steps, done - 1
+        self.optimizer_config, self.config.total_steps, count
       )
     )
     self.say(line)
     writer.write(done, figures)
-    if in_a_row >= self.config.max_skipped_in_a_row:
-      path = self.run_dir / f'not_finite_{done}.npz'
-      if jax.process_index() == 0:
-        with path.open('wb') as file:
-          np.savez(file, unit=np.array(unit), step=done - 1, **batch)
-      raise FloatingPointError(
-        f'{in_a_row:.0f} steps in a row were not finite, at step {done - 1} of '
-        f'unit {unit!r}; its batch is in {path}, the last good state in the '
-        'newest checkpoint. Lower the learning rate, or look at the data'
-      )
     return figures
 
   def _report(
@@ -514,6 +529,23 @@ class _Story:
       },
       scores,
     )
+
+
+def _settings(
+  config: LoopConfig, optimizer: optimizers.OptimizerConfig
+) -> dict[str, Any]:
+  """By gin's name, the settings that decide which arrays a checkpoint holds."""
+  names = (
+    'name',
+    'clip_norm',
+    'weight_decay',
+    'muon_excluded',
+    'momentum',
+  )
+  settings = {
+    f'OptimizerConfig.{name}': getattr(optimizer, name) for name in names
+  }
+  return settings | {'LoopConfig.ema_decay': config.ema_decay}
 
 
 def _listed(sizes: Mapping[str, int]) -> str:

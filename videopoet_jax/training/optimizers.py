@@ -81,6 +81,19 @@ class OptimizerConfig:
         f'OptimizerConfig.accumulate is {self.accumulate}; it must be at least '
         '1, the whole batch at once'
       )
+    errors.check_range(
+      self, 'learning_rate', 'adam_learning_rate', 'weight_decay', 'clip_norm'
+    )
+    errors.check_range(self, 'epsilon', 'adafactor_decay', above=True)
+    errors.check_range(self, 'beta1', 'beta2', 'momentum', most=1 - 1e-9)
+    for name in ('decay_excluded', 'muon_excluded'):
+      try:
+        re.compile(getattr(self, name))
+      except re.error as error:
+        raise errors.ConfigError(
+          f'OptimizerConfig.{name} is {getattr(self, name)!r}, which is no '
+          f'regular expression: {error}'
+        ) from error
 
 
 def _layer_axis(names: Any) -> int | None:

@@ -11,7 +11,6 @@ import jax
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
-from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import agd
@@ -112,10 +111,12 @@ def prefix_lm(
   Args:
     config: the model's sizes and choices.
     tokens: directory of a token data set.
-    visual_tokenizer: folder of the tokenizer that made them; it travels with
-      the checkpoint, so that generation needs nothing else.
+    visual_tokenizer: folder of the tokenizer that made them, or of a
+      checkpoint that holds it; it travels with the new checkpoint, so that
+      generation needs nothing else.
     audio_tokenizer: likewise.
-    text: the text tokenizer: 'bytes', or the path of a SentencePiece model.
+    text: the text tokenizer: 'bytes', the path of a SentencePiece model, or a
+      folder that `tokenizers.text.find` takes, such as a checkpoint's.
     text_slots: positions reserved for text (64 in the paper); None takes those
       of the text embeddings.
     text_embeddings: whether the tokens come with embeddings of their text by
@@ -140,6 +141,22 @@ def prefix_lm(
   Raises:
     UserError: parts do not go together.
   """
+  parts.check_numbers(
+    'prefix_lm',
+    tokens_per_batch=(tokens_per_batch, 1),
+    batch_multiple=(batch_multiple, 1),
+    validation_batch_size=(validation_batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+    text_slots=(text_slots, 1),
+    clip=(clip, 1),
+    weights=(tuple((weights or {}).values()), 0),
+  )
+  if not 0 <= context_noise <= 1:
+    raise errors.ConfigError(
+      f'prefix_lm.context_noise is {context_noise}; expected a share from 0 to '
+      '1'
+    )
   run_tasks = registry.load_tasks(task_files)
   info = tokens_lib.read_info(tokens)
   embedded = None
@@ -152,7 +169,8 @@ def prefix_lm(
       'prefix_lm.text_slots is None, which takes the number of the text '
       'embeddings, and there are none; bind a number, 64 in the paper'
     )
-  text_tokenizer = open_text(text)
+  text = text_lib.find(text)
+  text_tokenizer = text_lib.open_named(text)
   space = make_space(
     info,
     run_tasks,
@@ -276,13 +294,6 @@ class LanguageTrainable:
     return self.inner.validation_loss(*args)
 
 
-def open_text(text: str) -> text_lib.TextTokenizer:
-  """The text tokenizer 'bytes', or that of a SentencePiece model's path."""
-  if text == 'bytes':
-    return text_lib.ByteTokenizer()
-  return text_lib.load_sentencepiece(text)
-
-
 def _embedded(
   config: config_lib.PrefixLMConfig,
   run_tasks: Sequence[registry.Task],
@@ -352,6 +363,6 @@ def _tokenizers(
     ('audio', audio, folders_lib.AUDIO),
   ):
     if folder:
-      fingerprints[name] = interface.load(folder, kind).fingerprint
-      folders[kind] = storage.path(folder)
+      folders[kind] = folders_lib.within(folder, kind)
+      fingerprints[name] = interface.load(folders[kind], kind).fingerprint
   return folders, fingerprints

@@ -7,6 +7,7 @@ from typing import Any
 
 import gin
 
+from videopoet_jax.core import errors
 from videopoet_jax.layers import embeddings
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.prefix_lm import presets
@@ -70,3 +71,24 @@ class Parts:
   folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   notes: Sequence[str] = ()
   finish: Callable[[Any, pathlib.Path], None] | None = None
+
+
+def check_numbers(
+  factory: str, **least: tuple[int | Sequence[float] | None, float]
+) -> None:
+  """Checks numbers that a factory is given, before it opens anything.
+
+  Args:
+    factory: gin's name of it.
+    **least: by parameter, what it is given (a number, several, or None) and
+      the smallest value.
+
+  Raises:
+    ConfigError: a number is smaller.
+  """
+  for name, (given, smallest) in least.items():
+    numbers = given if isinstance(given, Sequence) else (given,)
+    if any(number is not None and number < smallest for number in numbers):
+      raise errors.ConfigError(
+        f'{factory}.{name} is {given}; it must be at least {smallest}'
+      )

@@ -126,6 +126,10 @@ class PrefixLMConfig:
     ):
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')
+    errors.check_range(self, 'text_embedding_dim', least=1)
+    errors.check_range(
+      self, 'text_encoder_layers', 'soft_cap', 'z_loss', 'loss_chunk'
+    )
     if self.num_heads % self.num_kv_heads:
       self._refuse('num_kv_heads', f'it must divide num_heads={self.num_heads}')
     if self.positions == 'rotary' and self.head_dim % 2:
