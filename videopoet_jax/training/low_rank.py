@@ -226,21 +226,27 @@ def check_start(
   run_dir: str | os.PathLike[str],
   init_from: str | os.PathLike[str] | None,
 ) -> None:
-  """ConfigError where adapters would be trained on a base that nobody trained.
+  """Refuses adapters that cannot act, before the run's folder is written.
 
   Args:
-    trainable: of any kind.
+    trainable: of any kind; without adapters there is nothing to check.
     run_dir: of the run.
     init_from: what it is to begin with.
+
+  Raises:
+    ConfigError: there is no base, no matrix or no room for the rank.
   """
-  if not isinstance(trainable, LowRankTrainable) or init_from:
+  if not isinstance(trainable, LowRankTrainable):
     return
-  if not manager.complete_steps(run_dir):
+  if not init_from and not manager.complete_steps(run_dir):
     raise errors.ConfigError(
       'train.low_rank is bound and there is no --init_from: adapters are '
       'trained on a pretrained model; give its folder with --init_from, or '
       'leave train.low_rank unbound'
     )
+  # A language model's parameters do not depend on the batch.
+  base = jax.eval_shape(trainable.init_frozen, jax.random.key(0), None)
+  matrices(base, trainable.config)
 
 
 def begin_base(
