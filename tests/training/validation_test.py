@@ -153,10 +153,8 @@ def test_nothing_of_training_is_seen(name):
 def test_no_step_reaches_validation():
   for _, _, trainable, _ in _CASES.values():
     assert 'step' not in inspect.signature(trainable.validation_loss).parameters
-  assert list(inspect.signature(validation.Validation.__call__).parameters) == [
-    'self',
-    'params',
-  ]
+  called = inspect.signature(validation.Validation.__call__).parameters
+  assert list(called) == ['self', 'params', 'frozen']
 
 
 class _OneBatch:

@@ -16,6 +16,8 @@ AUDIO = 'audio_tokenizer'
 LOW_VISUAL = 'low_tokenizer'
 TEXT = 'text'
 TEXT_ENCODER = 'text_encoder'
+# The frozen model of a run that trains low-rank adapters.
+BASE = 'base'
 
 
 def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:

@@ -28,6 +28,7 @@ from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
 from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 
@@ -51,7 +52,10 @@ _MUST_AGREE = (
   'text_tokenizer',
   'text_encoder',
   'fingerprints',
+  low_rank.KEY,
 )
+# Whether a run has these at all has to agree too.
+_ABSENT_IS_NONE = (low_rank.KEY,)
 
 
 # What gin calls the config of each kind of model.
@@ -104,9 +108,10 @@ def check_description(
   expected = json.loads(json.dumps(dict(expected)))  # Tuples become lists.
   wrong = []
   for key in keys:
-    if key in expected and key in found:
+    in_both = key in expected and key in found
+    if in_both or key in _ABSENT_IS_NONE:
       name = _GIN_NAMES.get(found['kind'], key) if key == 'config' else key
-      wrong += differences(found[key], expected[key], name)
+      wrong += differences(found.get(key), expected.get(key), name)
   if wrong:
     more = f' and {len(wrong) - 4} more' if len(wrong) > 4 else ''
     raise errors.CheckpointError(

@@ -195,10 +195,13 @@ class Records:
       found = self._selections.get(key)
     if found is None:
       for name in minimum:
-        if self.shape(name):
+        shape = self.shape(name)
+        dtype = np.dtype(self.features[name].np_dtype)
+        if shape or dtype.kind not in 'biuf':
+          what = f'has shape {shape}' if shape else 'is text'
           raise errors.DataError(
-            f'{self.directory}: feature {name!r} has shape {self.shape(name)}; '
-            'a minimum can be asked of a single number only.'
+            f'{self.directory}: feature {name!r} {what}; a minimum can be '
+            'asked of a single number only.'
           )
       names = None if predicate else list(minimum)
       kept = [

@@ -26,6 +26,7 @@ from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import hosts as hosts_lib
 from videopoet_jax.training import ledger as ledger_lib
+from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
 from videopoet_jax.training import metrics as metrics_lib
 from videopoet_jax.training import optimizers
@@ -130,7 +131,7 @@ class Result:
 
   @property
   def params(self) -> Any:
-    """The parameters to use the model with."""
+    """The parameters to use the model with; of low-rank runs the adapters."""
     return state_lib.inference_params(self.state)
 
 
@@ -175,6 +176,7 @@ def run(
       holds what the last one was given.
   """
   began = time.monotonic()
+  low_rank.check_start(trainable, run_dir, init_from)
   shout = say
   say = say if jax.process_index() == 0 else lambda line: None
   programs.keep_on_disk(say=say)
@@ -244,6 +246,7 @@ class _Story:
     self.counts: dict[str, int] = {}
     self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
     self.parts = 1  # Of every batch, one of which this host reads.
+    self.frozen: Any = None  # Parameters that are not trained.
 
   def tell(
     self, init_from: str | os.PathLike[str] | None
@@ -287,7 +290,7 @@ class _Story:
         batch = self.place(host_batch)
         hosts.add(waited, time.monotonic() - asked)
         skipped.check(step - _LATE)
-        grads, metrics = program(state.params, batch, state.step)
+        grads, metrics = program(state.params, batch, state.step, self.frozen)
         loss = {'loss': metrics['loss']}
         state, more = update(state, grads, loss)
         metrics = metrics | more
@@ -307,7 +310,7 @@ class _Story:
         if due and (is_last or not stopping):
           jax.block_until_ready(state.step)  # Steps are no validation.
           with ledger.spend('validation'):
-            scores = validate(state_lib.inference_params(state))
+            scores = validate(state_lib.inference_params(state), self.frozen)
           figures |= self._report(scores, writer, done)
           window.leave_out(ledger.last)
         best = self.checkpoints.is_best(scores)
@@ -366,9 +369,18 @@ class _Story:
       self.counts = dict(counters['batches'])
       if counters.get('data') and hasattr(self.batches, 'restore'):
         self._restore_data(counters['data'])
+      if isinstance(self.trainable, low_rank.LowRankTrainable):
+        self.frozen = low_rank.resume_base(
+          self.trainable, self.run_dir, self.train_step.frozen
+        )
       self.say(f'resuming {self.run_dir} after step {int(state.step)}')
       return state
-    if init_from:
+    if init_from and isinstance(self.trainable, low_rank.LowRankTrainable):
+      self.frozen = low_rank.begin_base(
+        self.trainable, self.run_dir, init_from, self.train_step.frozen
+      )
+      self.say(f'step 0 with adapters of the parameters of {init_from}')
+    elif init_from:
       params = adaptation.load(
         init_from, self.trainable.describe(), shapes.params
       )
@@ -415,9 +427,11 @@ class _Story:
 
   def _announce(self) -> None:
     size = sum(x.size for x in jax.tree.leaves(self.train_step.state.params))
+    fixed = sum(x.size for x in jax.tree.leaves(self.train_step.frozen))
+    beside = f' of adapters of {fixed / 1e6:.2f} M frozen ones' if fixed else ''
     units = self.batches.units()
     self.say(
-      f'{self.trainable.name}: {size / 1e6:.2f} M parameters on '
+      f'{self.trainable.name}: {size / 1e6:.2f} M parameters{beside} on '
       f'{mesh_lib.describe(self.mesh)}; {len(units)} unit(s) to compile, '
       f'{self.config.total_steps} steps'
     )

@@ -41,11 +41,12 @@ class Validation:
     self._options = dict(compiler_options or {}) or None
     self._programs: dict[str, Any] = {}
 
-  def __call__(self, params: Any) -> dict[str, float]:
+  def __call__(self, params: Any, frozen: Any = None) -> dict[str, float]:
     """Scores parameters.
 
     Args:
       params: to be scored.
+      frozen: parameters that are not trained, None where all are.
 
     Returns:
       `validation/loss`, the mean of the units' means; `validation/<metric>`
@@ -57,7 +58,7 @@ class Validation:
     by_unit: dict[str, list[Mapping[str, jax.Array]]] = {}
     for unit in self._data.units():
       given = [
-        (params, self._place(batch), jnp.int32(index))
+        (params, self._place(batch), jnp.int32(index), frozen)
         for index, batch in enumerate(self._data.batches(unit))
       ]
       if unit not in self._programs:

@@ -97,6 +97,7 @@ def prefix_lm(
   clip: tuple[int, int, int] | None = None,
   layouts: Sequence[str] = (),
   task_files: Sequence[str] = (),
+  minimum: Mapping[str, float] | None = None,
   tokens_per_batch: int = gin.REQUIRED,
   batch_multiple: int = 1,
   mixture: agd.MixtureSchedule = gin.REQUIRED,
@@ -128,6 +129,8 @@ def prefix_lm(
     layouts: names of the layouts to train; all of the tasks unless given.
     task_files: tasks beside those that `load_tasks.tasks` lists;
       `--task_file` gives them.
+    minimum: least values of scalar features that hold for every task, beside
+      its own `Task.minimum`: the quality filter of an adaptation.
     tokens_per_batch: positions of a global batch, the same for all layouts.
     batch_multiple: batches hold a multiple of so many examples, and of the
       devices: the most devices that the run may go on with later.
@@ -157,7 +160,7 @@ def prefix_lm(
       f'prefix_lm.context_noise is {context_noise}; expected a share from 0 to '
       '1'
     )
-  run_tasks = registry.load_tasks(task_files)
+  run_tasks = registry.at_least(registry.load_tasks(task_files), minimum or {})
   info = tokens_lib.read_info(tokens)
   embedded = None
   if text_embeddings or config.text == 'embeddings':

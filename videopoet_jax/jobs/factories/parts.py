@@ -8,6 +8,7 @@ from typing import Any
 import gin
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
 from videopoet_jax.layers import embeddings
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.prefix_lm import presets
@@ -27,6 +28,7 @@ from videopoet_jax.training import watchdog
 MeshConfig = gin.external_configurable(mesh.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
+LowRankConfig = gin.external_configurable(low_rank.LowRankConfig)
 LoopConfig = gin.external_configurable(loop.LoopConfig)
 WatchdogConfig = gin.external_configurable(watchdog.WatchdogConfig)
 VisualTokenizerConfig = gin.external_configurable(
