@@ -209,9 +209,19 @@ def test_a_file_that_includes_itself_is_refused(folder):
 
 @pytest.mark.parametrize(
   'binding',
-  ['import os', 'a b = 1', '= 1', 'bake.oven', 'bake.oven = {[]: 1}', 'a..b = 1',
-   'bake.oven = %', 'bake/oven = 1', '@bake = 1', 'bake.oven = @'],
-)  # fmt: skip
+  [
+    'import os',
+    'a b = 1',
+    '= 1',
+    'bake.oven',
+    'bake.oven = {[]: 1}',
+    'a..b = 1',
+    'bake.oven = %',
+    'bake/oven = 1',
+    '@bake = 1',
+    'bake.oven = @',
+  ],
+)
 def test_what_is_no_binding_is_one_line(folder, binding):
   with pytest.raises(errors.ConfigError) as caught:
     config.parse(bindings=['bake.oven = 1', binding])
