@@ -12,8 +12,7 @@ from videopoet_jax.checkpoints import manager
 from videopoet_jax.training import loop
 
 _WIDTH = 4096
-_RUN = (
-  """
+_RUN = """
 import dataclasses, resource, sys
 from tests.training import tiny
 from videopoet_jax.core import errors
@@ -32,14 +31,12 @@ def main(argv):
     total_steps=8, log_every=1, save_every=2, keep=1, tensorboard=False
   )
   loop.run(
-    tiny.TinyTrainable(width=%d), Batches(), argv[0], config=config,
+    tiny.TinyTrainable(width=int(sys.argv[3])), Batches(), argv[0], config=config,
     say=lambda line: None,
   )
 
 sys.exit(cli.run(main, sys.argv[1:]))
 """
-  % _WIDTH
-)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +45,14 @@ sys.exit(cli.run(main, sys.argv[1:]))
 )
 def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path, limit, expected):
   found = subprocess.run(
-    [sys.executable, '-c', _RUN, str(tmp_path / 'run'), str(limit)],
+    [
+      sys.executable,
+      '-c',
+      _RUN,
+      str(tmp_path / 'run'),
+      str(limit),
+      str(_WIDTH),
+    ],
     capture_output=True,
     text=True,
     check=False,
