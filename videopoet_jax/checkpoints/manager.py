@@ -157,6 +157,7 @@ class Manager:
     self._directory = storage.absolute(directory)
     self._say = say
     self._settings = dict(settings or {})
+    self._saving = 0  # The step that was saved last, perhaps not yet on disk.
     # Orbax reports every phase of every save; a run's own lines drown in it.
     logging.getLogger('absl').setLevel(logging.WARNING)
     if (self._directory / describe.FILE_NAME).exists():
@@ -247,11 +248,14 @@ class Manager:
     self._best.note(step, scores or {})
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args[COUNTERS] = ocp.args.JsonSave(counters)
-    with self._storage_errors(f'step {step}'):
+    with self._storage_errors():
+      # A save before this one is over now, or raises here.
+      self._manager.wait_until_finished()
+      self._saving = step
       self._manager.save(step, args=ocp.args.Composite(**args))
 
   @contextlib.contextmanager
-  def _storage_errors(self, what: str) -> Iterator[None]:
+  def _storage_errors(self) -> Iterator[None]:
     """Makes a CheckpointError of what storage raises, in whatever thread.
 
     Orbax writes in threads and raises at the next call; TensorStore raises
@@ -268,7 +272,8 @@ class Manager:
       if newest is not None:
         rest = f'step {newest} is whole, and the run resumes from it'
       raise errors.CheckpointError(
-        f'cannot save {what} in {self._directory}: {reason}; make room and '
+        f'cannot save step {self._saving} in {self._directory}: {reason}; make '
+        'room and '
         f'start again, or give another --run_dir; {rest}'
       ) from error
 
@@ -377,7 +382,7 @@ class Manager:
 
   def wait(self) -> None:
     """Waits until what was saved is on disk; CheckpointError if it is not."""
-    with self._storage_errors('the last step'):
+    with self._storage_errors():
       self._manager.wait_until_finished()
 
   def close(self) -> None:
@@ -385,7 +390,7 @@ class Manager:
     try:
       self.wait()
     finally:
-      with self._storage_errors('the last step'):
+      with self._storage_errors():
         self._manager.close()
 
 

@@ -149,14 +149,19 @@ def _build(scopes: tuple[str, ...], configurable: Any, seen: set[_Key]) -> None:
     with gin.config_scope(list(scopes)):
       configurable.wrapper()
   except errors.UserError as error:
-    # gin appends lines about a call that the user did not make, and wraps the
-    # error in a class of its own.
-    kind = next(
-      one
-      for one in type(error).__mro__
-      if vars(errors).get(one.__name__) is one
-    )
-    raise kind(str(error).split('\n')[0]) from None
+    raise plain(error) from None
+
+
+def plain(error: errors.UserError) -> errors.UserError:
+  """An error that passed through gin, as it was raised.
+
+  gin appends lines about calls and includes that the user did not make, and
+  wraps the error in a class of its own.
+  """
+  kind = next(
+    one for one in type(error).__mro__ if vars(errors).get(one.__name__) is one
+  )
+  return kind(str(error).split('\n')[0])
 
 
 def _bound(scopes: tuple[str, ...], selector: str) -> dict[str, Any]:

@@ -207,8 +207,8 @@ def _open(name: str) -> Iterator[Any]:
 def _one_line_errors(source: str) -> Iterator[None]:
   try:
     yield
-  except errors.UserError:
-    raise
+  except errors.UserError as error:
+    raise bindings_lib.plain(error) from None
   except SyntaxError as error:
     raise errors.ConfigError(_syntax_message(error, source)) from error
   except tokenize.TokenError as error:

@@ -49,7 +49,7 @@ class MeshConfig:
     for name in AXES:
       if getattr(self, name) < 1 and getattr(self, name) != -1:
         raise errors.MeshError(
-          f'MeshConfig.{name} is {getattr(self, name)}; it must be at least 1, '
+          f'MeshConfig.{name} is {getattr(self, name)}; it must be positive, '
           'or -1 for one axis to take the rest'
         )
 
