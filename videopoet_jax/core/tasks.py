@@ -362,47 +362,50 @@ class _Builder:
       self._special(f'<eo{delimiter}>', role)
 
   def _check_covered(self) -> None:
-    """Checks that a clip comes out whole.
+    """Checks that what a target continues comes out whole.
 
-    Of a feature that is predicted, every latent frame from the first one on is
-    given or predicted, once: a target may repeat what is given only by
-    predicting the feature from its first latent frame to its last
+    Of a feature that is predicted and partly given, every latent frame is given
+    or predicted, once: a target may repeat what is given only by predicting
+    the feature from its first latent frame to its last
     (`image_to_video/.../first=0`, a stylization's first frame).
 
     Raises:
-      LayoutError: a latent frame is missing or there twice.
+      LayoutError: a latent frame is missing or there twice, or nothing is
+        predicted.
     """
     filled = [s for s in self._segments if s.feature]
-    for feature in dict.fromkeys(
-      s.feature for s in filled if s.role is Role.TARGET
-    ):
+    if all(s.role is Role.PREFIX for s in filled):
+      raise errors.LayoutError(
+        f'{self._name}: the target of task {self._template.name!r} is left '
+        'out, so nothing is predicted.'
+      )
+    for feature in dict.fromkeys(s.feature for s in filled):
+      segments = [s for s in filled if s.feature == feature]
       given, predicted = (
         [
           range(s.start, s.start + s.shape[s.time_axis])
-          for s in filled
-          if s.feature == feature and s.role is role
+          for s in segments
+          if s.role is role
         ]
         for role in (Role.PREFIX, Role.TARGET)
       )
-      modality = next(s.modality for s in filled if s.feature == feature)
-      if modality not in (Modality.VISUAL, Modality.AUDIO):
+      if not given or not predicted:
         continue
-      shape, _ = self._shape(modality, 0, self._latent[0])
-      whole = shape[1 if modality is Modality.AUDIO else 0]
-      last = whole if given else max(part.stop for part in predicted)
-      parts = predicted
-      if predicted != [range(whole)]:
-        parts = [*given, *predicted]
-      times = [sum(at in part for part in parts) for at in range(last)]
-      if any(number != 1 for number in times):
-        at = next(i for i, number in enumerate(times) if number != 1)
-        what = 'more than once' if times[at] else 'neither given nor predicted'
-        raise errors.LayoutError(
-          f'{self._name}: latent frame {at} of {feature} is {what}; the '
-          f'prefix and the target of task {self._template.name!r} must make '
-          f'up latent frames 0 to {last - 1}, each once, or the target all of '
-          'them.'
-        )
+      shape, _ = self._shape(segments[0].modality, 0, self._latent[0])
+      whole = shape[segments[0].time_axis]
+      parts = given + predicted
+      if predicted == [range(whole)]:
+        parts = predicted
+      for at in range(whole):
+        times = sum(at in part for part in parts)
+        if times != 1:
+          what = 'more than once' if times else 'neither given nor predicted'
+          raise errors.LayoutError(
+            f'{self._name}: latent frame {at} of {feature} is {what}; the '
+            f'prefix and the target of task {self._template.name!r} must make '
+            f'up latent frames 0 to {whole - 1}, each once, or the target all '
+            'of them.'
+          )
 
   def build(self) -> layout_lib.SequenceLayout:
     self._special('<bos>', Role.PREFIX)

@@ -284,29 +284,18 @@ def generate(
         f'--{flag}: {chosen.task} makes no video; leave it out, or choose '
         'another task.'
       )
-  notes = list(generator.check_settings(name, config, negative_text))
-  if num_samples > 1 and config.temperature == 0:
-    raise errors.ConfigError(
-      f'--num_samples {num_samples} with --temperature 0 makes the same sample '
-      f'{num_samples} times; leave one out.'
-    )
   texts = _texts(files)
-  continuation = None
-  if seconds:
-    features = {s.feature for s in chosen.filled()}
-    continuation = continuation_lib.check(
-      generator,
-      chosen,
-      seconds,
-      has_text='text' in features and bool(texts),
-      has_sound='audio_tokens' in features
-      and generator.tokenizers.audio is not None,
-      config=config,
-      negative_text=negative_text,
-    )
-    notes += continuation.notes
   configs = upscale.configs() if upscale else ()
-  if cascade:
+  continuation, notes = _check(
+    generator,
+    chosen,
+    texts,
+    config=config,
+    negative_text=negative_text,
+    num_samples=num_samples,
+    seconds=seconds,
+  )
+  if upscale and cascade:
     size = _upscaled_size(chosen, generator, seconds)
     cascade.check_clip(*size, configs, long=bool(seconds))
     if not seconds:
@@ -385,11 +374,51 @@ def generate(
       **_drawn(config),
       **({'preset': preset, 'text_suffix': suffix} if preset else {}),
       **({'pieces': list(pieces)} if seconds else {}),
-      **(upscale.record() if upscale else {}),
+      **(upscale.record(bool(texts)) if upscale else {}),
     },
     heard_BT,
     larger,
   )
+
+
+def _check(
+  generator: generator_lib.Generator,
+  chosen: layout_lib.SequenceLayout,
+  texts: Sequence[str],
+  *,
+  config: sampling.SamplingConfig,
+  negative_text: str,
+  num_samples: int,
+  seconds: float,
+) -> tuple[continuation_lib.Continuation | None, tuple[str, ...]]:
+  """Checks that settings of sampling can act.
+
+  Returns:
+    What continues the clips, if they are to be; and lines for the user.
+
+  Raises:
+    UserError: a setting cannot act, or clips cannot be continued.
+  """
+  notes = generator.check_settings(chosen.name, config, negative_text)
+  if num_samples > 1 and config.temperature == 0:
+    raise errors.ConfigError(
+      f'--num_samples {num_samples} with --temperature 0 makes the same sample '
+      f'{num_samples} times; leave one out.'
+    )
+  if not seconds:
+    return None, notes
+  features = {s.feature for s in chosen.filled()}
+  has_sound = 'audio_tokens' in features
+  continuation = continuation_lib.check(
+    generator,
+    chosen,
+    seconds,
+    has_text='text' in features and bool(texts),
+    has_sound=has_sound and generator.tokenizers.audio is not None,
+    config=config,
+    negative_text=negative_text,
+  )
+  return continuation, (*notes, *continuation.notes)
 
 
 def _drawn(config: sampling.SamplingConfig) -> dict[str, Any]:

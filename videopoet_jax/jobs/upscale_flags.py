@@ -103,12 +103,21 @@ class Request:
       cascade.check_scale(self.scale)
     return cascade
 
-  def record(self) -> dict[str, Any]:
-    """JSON values to keep beside the samples."""
+  def record(self, has_text: bool) -> dict[str, Any]:
+    """JSON values to keep beside the samples.
+
+    Args:
+      has_text: whether the stages were given a text; without one there was no
+        guidance on it, and null stands there.
+    """
+    stages = [dataclasses.asdict(config) for config in self.configs()]
+    if not has_text:
+      for stage in stages:
+        stage['text_guidance'] = None
     return {
       'super_resolution': [str(folder) for folder in self.folders],
       'upscale_decoder': str(self.decoder),
-      'upscale': [dataclasses.asdict(config) for config in self.configs()],
+      'upscale': stages,
     }
 
 
