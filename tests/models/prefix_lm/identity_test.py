@@ -232,7 +232,9 @@ def test_swapping_two_segments_changes_what_is_predicted(
 @pytest.mark.parametrize('positions', ['learned_3d', 'rotary'])
 def test_without_identities_it_would_not(positions, monkeypatch):
   limits = embeddings.PlaceLimits(features=0)
-  config = _config('300m', positions=positions, place_limits=limits)
+  config = _config(
+    '300m', positions=positions, place_limits=limits, lookahead=False
+  )
   layout = _SPACE.layout(_STYLIZATION)
   with pytest.raises(errors.ConfigError, match=r'look the same.*--init_from'):
     config.check(_SPACE.vocabulary, (layout,))
