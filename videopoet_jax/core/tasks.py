@@ -77,6 +77,12 @@ class TaskTemplate:
   closed: bool = True
 
   @property
+  def features(self) -> tuple[str, ...]:
+    """Features of prefix and target, each once."""
+    parts = [_PART.match(part) for part in (*self.prefix, *self.target)]
+    return tuple(dict.fromkeys(part['feature'] for part in parts if part))
+
+  @property
   def conditions(self) -> tuple[str, ...]:
     """Features of the prefix, each once."""
     parts = [_PART.match(part) for part in self.prefix]
@@ -138,6 +144,9 @@ class LayoutSpace:
     audio: grid of the audio tokenizer.
     text_slots: positions reserved for text (64 in the paper).
     templates: the tasks that names may refer to.
+    features: what segments may hold, in the order of their identities. Those
+      of the templates that are not given are added at the end, so the default
+      begins with `FEATURES` in every space.
   """
 
   vocabulary: vocabulary_lib.Vocabulary = vocabulary_lib.Vocabulary()
@@ -145,8 +154,12 @@ class LayoutSpace:
   audio: specs.AudioSpec = specs.AudioSpec()
   text_slots: int = 64
   templates: tuple[TaskTemplate, ...] = TEMPLATES
+  features: tuple[str, ...] = tuple(FEATURES)
 
   def __post_init__(self) -> None:
+    held = [feature for t in self.templates for feature in t.features]
+    table = tuple(dict.fromkeys([*self.features, *held]))
+    object.__setattr__(self, 'features', table)
     names = [t.name for t in self.templates]
     for name in names:
       if names.count(name) > 1:
@@ -356,6 +369,7 @@ class _Builder:
         feature,
         first,
         ends=self._ends(modality, shape, first),
+        identity=self._space.features.index(feature),
       )
     )
     if role is Role.PREFIX or self._template.closed:

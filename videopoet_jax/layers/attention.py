@@ -116,8 +116,9 @@ def choose(
   if has_bias and implementation in FUSED:
     raise errors.ConfigError(
       f'PrefixLMConfig.attention is {implementation!r}, which adds no bias to '
-      "the logits, and positions are 't5_buckets', which are one; set "
-      "attention to 'auto' or 'xla', or positions to 'rotary' or 'learned_3d'."
+      "the logits, and positions are 't5_buckets' or the like, which are one; "
+      "set attention to 'auto' or 'xla', or positions to 'rotary' or "
+      "'learned_3d'."
     )
   return implementation
 

@@ -382,7 +382,7 @@ class _Story:
       self.say(f'step 0 with adapters of the parameters of {init_from}')
     elif init_from:
       params = adaptation.load(
-        init_from, self.trainable.describe(), shapes.params
+        init_from, self.trainable.describe(), shapes.params, self.say
       )
       self.say(f'step 0 with the parameters of {init_from}, fresh optimizer')
       return jax.jit(create, out_shardings=self.train_step.shardings)(params)
