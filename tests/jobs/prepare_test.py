@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.data.media import media_files
 from tests.jobs import data_files
+from tests.media import media_files
 from tests.training import processes
 from videopoet_jax.data.media import clips
 from videopoet_jax.jobs import cli

@@ -32,6 +32,8 @@ from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
+from videopoet_jax.media import containers
+from videopoet_jax.media import video
 
 if TYPE_CHECKING:
   from videopoet_jax.data import pieces as pieces_lib
@@ -208,8 +210,6 @@ def _probe(
   skip: Callable[[str, Exception], str],
 ) -> dict[str, dict[str, Any]]:
   """What each file holds, or why it cannot be used; read once by one host."""
-  from videopoet_jax.data.media import decode
-
   found: dict[str, dict[str, Any]] = {}
   known = pieces.kept('probed')
   if known is None:
@@ -217,8 +217,8 @@ def _probe(
     shown = progress.Meter(len(mine), hosts.unit('files looked at'))
     for source in shown.watch(mine, 1):
       try:
-        info = decode.probe(files[source])
-      except decode.UnusableFileError as error:
+        info = video.probe(files[source])
+      except containers.UnusableFileError as error:
         found[source] = {'skipped': skip(source, error)}
       else:
         found[source] = {
@@ -285,7 +285,6 @@ class _Work:
     self, spill: 'writer_lib.Spill', room: int | None, meter: progress.Meter
   ) -> None:
     from videopoet_jax.data.media import clips as clips_lib
-    from videopoet_jax.data.media import decode
     from videopoet_jax.data.media import writer as writer_lib
 
     skipped: dict[str, str] = {}
@@ -308,7 +307,7 @@ class _Work:
               for clip in watched
             ),
           )
-        except decode.UnusableFileError as error:
+        except containers.UnusableFileError as error:
           skipped[source] = self.skip(source, error)
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.data.media import media_files
+from tests.media import media_files
 from videopoet_jax.core import errors
 from videopoet_jax.data.media import clips
-from videopoet_jax.data.media import decode
+from videopoet_jax.media import containers
 
 _SMALL = clips.ClipConfig(num_frames=5, height=16, width=24)
 
@@ -62,7 +62,7 @@ def test_each_clip_has_its_own_sound(tmp_path):
 
 def test_too_short(tmp_path):
   path = media_files.ramp_file(tmp_path / 'a.mp4', 0.5)
-  with pytest.raises(decode.UnusableFileError, match='too short: 0.500 s'):
+  with pytest.raises(containers.UnusableFileError, match='too short: 0.500 s'):
     list(clips.cut(path, 'a.mp4', _SMALL))
 
 

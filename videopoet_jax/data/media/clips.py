@@ -8,7 +8,9 @@ import pathlib
 import numpy as np
 
 from videopoet_jax.core import errors
-from videopoet_jax.data.media import decode
+from videopoet_jax.media import containers
+from videopoet_jax.media import sound as sound_lib
+from videopoet_jax.media import video as video_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +94,14 @@ def find_files(inputs: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
       files = {
         p.relative_to(given).as_posix(): p
         for p in sorted(given.rglob('*'))
-        if p.suffix.lower() in decode.EXTENSIONS
+        if p.suffix.lower() in containers.EXTENSIONS
         and p.is_file()
         and not p.name.startswith('.')
       }
       if not files:
         raise errors.DataError(
-          f'{given} holds no video: looked for {" ".join(decode.EXTENSIONS)} '
-          'in it and its subfolders'
+          f'{given} holds no video: looked for '
+          f'{" ".join(containers.EXTENSIONS)} in it and its subfolders'
         )
     elif given.is_file():
       files = {given.name: given}
@@ -122,30 +124,29 @@ def cut(path: pathlib.Path, source: str, config: ClipConfig) -> Iterator[Clip]:
   Raises:
     UnusableFileError: the file is too short, or cannot be decoded.
   """
-  sound = decode.audio(path, config.sampling_rate)
-  pictures = decode.frames(path, config.frame_rate, config.height, config.width)
+  sound = sound_lib.read(path, config.sampling_rate)
+  pictures = video_lib.frames(
+    path, config.frame_rate, config.height, config.width
+  )
   for index in itertools.count():
     video = list(itertools.islice(pictures, config.num_frames))
     if len(video) < config.num_frames:
       if index == 0:
-        raise decode.UnusableFileError(
+        raise containers.UnusableFileError(
           f'{path}: is too short: {len(video) / config.frame_rate:.3f} s, a '
           f'clip needs {config.seconds:g} s ({config.num_frames} frames at '
           f'{config.frame_rate:g} a second)'
         )
       return
     start = index * config.seconds
-    samples = np.zeros(config.num_samples, np.int16)
-    if sound is not None:
-      first = round(start * config.sampling_rate)
-      piece = sound[first : first + config.num_samples]
-      samples[: len(piece)] = piece
     yield Clip(
       clip_id=f'{source}#{index:05d}',
       source=source,
       start=start,
       end=start + config.seconds,
       video_THWC=np.stack(video),
-      audio_T=samples,
+      audio_T=sound_lib.clip(
+        sound, round(start * config.sampling_rate), config.num_samples
+      ),
       has_audio=sound is not None,
     )
