@@ -145,13 +145,21 @@ def frames(
 
 
 def timed_frames(
-  path: pathlib.Path, frame_rate: float | None, height: int, width: int
+  path: pathlib.Path,
+  frame_rate: float | None,
+  height: int,
+  width: int,
+  first: int = 0,
 ) -> Iterator[Frame]:
-  """As `frames`, with their times."""
+  """As `frames`, with their times; begins with frame `first`."""
+  count = 0
   for start, end, repeats, draw in _timeline(path, frame_rate, height, width):
+    count += repeats
+    if count <= first:
+      continue
     pixels = draw()
     length = (end - start) / repeats
-    for index in range(repeats):
+    for index in range(max(0, repeats - (count - first)), repeats):
       yield Frame(start + index * length, start + (index + 1) * length, pixels)
 
 
