@@ -64,6 +64,4 @@ def write(
 
 def write_all(folder: pathlib.Path) -> list[str]:
   """One set of each of `SIZES`."""
-  return [
-    write(folder / 'x'.join(map(str, clip)), clip) for clip in SIZES
-  ]
+  return [write(folder / 'x'.join(map(str, clip)), clip) for clip in SIZES]

@@ -49,9 +49,7 @@ def _layouts(directories, space, tasks=TASKS, clip=None):
 def _batches(directories, space, tasks=TASKS, **options):
   tasks, layouts, sets = _layouts(directories, space, tasks)
   arguments = {'tokens_per_batch': 400, 'schedule': CONSTANT, 'seed': 3}
-  return batches.TokenBatches(
-    tasks, layouts, sets, **{**arguments, **options}
-  )
+  return batches.TokenBatches(tasks, layouts, sets, **{**arguments, **options})
 
 
 def _numbers(made, layout, batch):
@@ -286,9 +284,7 @@ def test_sets_of_other_tokenizers_or_of_no_size_are_named(
   with pytest.raises(errors.DataError, match='other holds ids.*v2 and v1'):
     sets_lib.open_sets([all_sets[0], other])
   path = pathlib.Path(other) / tokens.INFO_FILE
-  path.write_text(
-    json.dumps({**json.loads(path.read_text()), 'clip': None})
-  )
+  path.write_text(json.dumps({**json.loads(path.read_text()), 'clip': None}))
   with pytest.raises(errors.DataError, match='other does not say the size'):
     sets_lib.open_sets([all_sets[0], other])
 

@@ -111,11 +111,10 @@ class Records:
   def place(self, split: str, index: int) -> str:
     """Which file a record is in, and its number there, for messages."""
     info = self._split(split)
-    for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
-      if index < length:
-        break
-      index -= length
-    return f'record {index} of {path}'
+    ends = np.cumsum(info.shard_lengths)
+    shard = int(np.searchsorted(ends, index, side='right'))
+    within = index - int(ends[shard] - info.shard_lengths[shard])
+    return f'record {within} of {info.filepaths[shard]}'
 
   def read(
     self, split: str, indices: Sequence[int] | np.ndarray

@@ -94,6 +94,7 @@ def prefix_lm(
   audio_tokenizer: str = '',
   text: str = 'bytes',
   text_slots: int | None = 64,
+  text_size: int | None = None,
   text_embeddings: bool = False,
   text_encoder: str = '',
   clip: tuple[int, int, int] | None = None,
@@ -121,6 +122,8 @@ def prefix_lm(
     text: the text tokenizer: 'bytes', or the path of a SentencePiece model.
     text_slots: positions reserved for text (64 in the paper); None takes those
       of the text embeddings.
+    text_size: ids that the vocabulary keeps for text (32,128 in the paper, of
+      T5's SentencePiece model); None takes those of the text tokenizer.
     text_embeddings: whether the tokens come with embeddings of their text by
       a frozen encoder (`videopoet embed_text`); `config.text` is 'embeddings'
       then, and their width that of the data.
@@ -162,7 +165,7 @@ def prefix_lm(
   space = make_space(
     info,
     run_tasks,
-    text_size=text_tokenizer.vocab_size,
+    text_size=_text_size(text_size, text_tokenizer),
     text_slots=text_slots,
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
@@ -278,6 +281,18 @@ def open_text(text: str) -> text_lib.TextTokenizer:
   if text == 'bytes':
     return text_lib.ByteTokenizer()
   return text_lib.load_sentencepiece(text)
+
+
+def _text_size(asked: int | None, tokenizer: text_lib.TextTokenizer) -> int:
+  """Ids of text in the vocabulary; ConfigError where the tokenizer has more."""
+  if asked is None:
+    return tokenizer.vocab_size
+  if asked < tokenizer.vocab_size:
+    raise errors.ConfigError(
+      f'prefix_lm.text_size is {asked}, and the text tokenizer has '
+      f'{tokenizer.vocab_size} ids; bind it to at least that, or leave it out.'
+    )
+  return asked
 
 
 def _embedded(
