@@ -121,7 +121,7 @@ def test_sets_of_one_size_are_mixed_by_their_examples(space, tmp_path):
   made = _batches(three, space, ('unconditional',), tokens_per_batch=100 * 110)
   layout = made.mixture.layouts[0]
   assert made.batch_sizes()[layout.name] >= 100
-  seen = sum((_numbers(made, layout, made.batch(s)) for s in range(5)), [])
+  seen = [n for s in range(5) for n in _numbers(made, layout, made.batch(s))]
   # An epoch holds every example of every set once.
   assert sorted(seen[:100]) == [*range(30), *range(100, 160), *range(200, 210)]
   assert sorted(seen[100:200]) == sorted(seen[:100]) != seen[100:200]

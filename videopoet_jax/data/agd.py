@@ -123,6 +123,7 @@ class Mixture:
       if schedule.kind == 'two_stage'
       else 0
     )
+    self._first_share = self._first / schedule.steps if self._first else 0.0
     groups = layout_lib.groups(layouts)
     self._groups = [
       np.array([names.index(layout.name) for layout in group])
@@ -132,6 +133,14 @@ class Mixture:
   def shares(self, step: int) -> np.ndarray:
     """Float (layouts,): the share of each layout at a step."""
     return self._stages[0 if step < self._first else 1]
+
+  def average_shares(self) -> np.ndarray:
+    """Float (layouts,): the share of each layout of all steps of the run.
+
+    Of a schedule that changes, its `steps` are the run.
+    """
+    first, last = self._stages
+    return first * self._first_share + last * (1 - self._first_share)
 
   def at(self, step: int) -> int:
     """Index of the layout of one step; quick for steps in a row."""
@@ -226,9 +235,9 @@ def agd_report(
     segment holds: none, as a layout is the sum of its segments), `unused_text`
     (text slots without text), `kernel_padding` (added to fill the last block
     of a TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad`
-    (left empty by first-fit packing of the mixture into rows of the longest layout),
-    `longest_would_pad` (were every example padded to the longest layout), and
-    `kernel_multiple`, of which blocks are multiples.
+    (left empty by first-fit packing of the mixture into rows of the longest
+    layout), `longest_would_pad` (were every example padded to the longest
+    layout), and `kernel_multiple`, of which blocks are multiples.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])
