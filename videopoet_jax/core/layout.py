@@ -15,14 +15,12 @@ from typing import Any
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 
 Modality = types.Modality
 Role = types.Role
-
-# Fused attention works on blocks of so many positions, a TPU's lanes.
-KERNEL_BLOCK = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,8 +177,8 @@ class SequenceLayout:
 
   @property
   def kernel_padding(self) -> int:
-    """Positions that fill the last block of a fused attention kernel."""
-    return -self.input_length % KERNEL_BLOCK
+    """Positions that fill the last block of a TPU's attention kernel."""
+    return kernel_blocks.padding(self.input_length, self.prefix_length)
 
   @functools.cached_property
   def slices(self) -> dict[str, slice]:

@@ -47,6 +47,27 @@ _LAYOUT_NAME = re.compile(
 )
 
 
+def clip_of(name: str) -> tuple[int, int, int]:
+  """Frames, height and width in the name of a layout.
+
+  Raises:
+    LayoutError: it is no layout's name.
+  """
+  match = _LAYOUT_NAME.match(name)
+  if not match:
+    raise errors.LayoutError(
+      f'{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, '
+      'for example text_to_video/17x128x128 or '
+      'future_prediction/17x128x128/condition=3.'
+    )
+  return int(match['frames']), int(match['height']), int(match['width'])
+
+
+def clip_text(clip: tuple[int, int, int]) -> str:
+  """`17x128x128`: a size of clips as names of layouts hold it."""
+  return 'x'.join(map(str, clip))
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskTemplate:
   """A task, before any clip size is chosen.
@@ -203,13 +224,9 @@ class LayoutSpace:
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
     """The layout of a name; LayoutError says what a name looks like."""
+    size = clip_of(name)
     match = _LAYOUT_NAME.match(name)
-    if not match:
-      raise errors.LayoutError(
-        f'{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, '
-        'for example text_to_video/17x128x128 or '
-        'future_prediction/17x128x128/condition=3.'
-      )
+    assert match is not None
     template = self.template(match['task'])
     options = dict(template.options)
     for item in filter(None, (match['options'] or '').split(',')):
@@ -218,7 +235,6 @@ class LayoutSpace:
         hint = errors.near_names(key, options)
         raise errors.LayoutError(f'{name}: no option {item!r}{hint}.')
       options[key] = int(value)
-    size = tuple(int(match[k]) for k in ('frames', 'height', 'width'))
     return _Builder(self, template, name, size, options).build()
 
   def layouts(

@@ -16,6 +16,7 @@ from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import registry
+from videopoet_jax.data import sets as sets_lib
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import parts
@@ -87,11 +88,12 @@ def make_space(
 def prefix_lm(
   *,
   config: config_lib.PrefixLMConfig = gin.REQUIRED,
-  tokens: str = gin.REQUIRED,
+  tokens: str | Sequence[str] = gin.REQUIRED,
   visual_tokenizer: str = '',
   audio_tokenizer: str = '',
   text: str = 'bytes',
   text_slots: int | None = 64,
+  text_size: int | None = None,
   text_embeddings: bool = False,
   text_encoder: str = '',
   clip: tuple[int, int, int] | None = None,
@@ -111,7 +113,9 @@ def prefix_lm(
 
   Args:
     config: the model's sizes and choices.
-    tokens: directory of a token data set.
+    tokens: directory of a token data set, or a list of several, each of one
+      clip size: a layout is filled from the sets of its size, images from
+      the sets of one-frame clips (see `data.sets`).
     visual_tokenizer: folder of the tokenizer that made them, or of a
       checkpoint that holds it; it travels with the new checkpoint, so that
       generation needs nothing else.
@@ -120,12 +124,15 @@ def prefix_lm(
       folder that `tokenizers.text.find` takes, such as a checkpoint's.
     text_slots: positions reserved for text (64 in the paper); None takes those
       of the text embeddings.
+    text_size: ids that the vocabulary keeps for text (32,128 in the paper, of
+      T5's SentencePiece model); None takes those of the text tokenizer.
     text_embeddings: whether the tokens come with embeddings of their text by
       a frozen encoder (`videopoet embed_text`); `config.text` is 'embeddings'
       then, and their width that of the data.
     text_encoder: with text embeddings, folder of that encoder; it travels with
       the checkpoint too.
-    clip: frames, height and width; those of the data set unless given.
+    clip: frames, height and width of the layouts; those of the data sets
+      unless given.
     layouts: names of the layouts to train; all of the tasks unless given.
     task_files: tasks beside those that `load_tasks.tasks` lists;
       `--task_file` gives them.
@@ -135,7 +142,8 @@ def prefix_lm(
     batch_multiple: batches hold a multiple of so many examples, and of the
       devices: the most devices that the run may go on with later.
     mixture: how often images and videos are drawn during the run.
-    weights: by layout or task name, in place of the tasks' rates.
+    weights: by task, layout or clip size, in place of the tasks' rates; see
+      `data.batches.layout_weights`.
     context_noise: see `PrefixLMTrainable`.
     seed: of the data order.
     validation_batch_size: examples of a global validation batch.
@@ -152,19 +160,16 @@ def prefix_lm(
     validation_batches=(validation_batches, 0),
     seed=(seed, 0),
     text_slots=(text_slots, 1),
+    text_size=(text_size, 1),
     clip=(clip, 1),
     weights=(tuple((weights or {}).values()), 0),
   )
-  if not 0 <= context_noise <= 1:
-    raise errors.ConfigError(
-      f'prefix_lm.context_noise is {context_noise}; expected a share from 0 to '
-      '1'
-    )
   run_tasks = registry.at_least(registry.load_tasks(task_files), minimum or {})
-  info = tokens_lib.read_info(tokens)
+  sets = sets_lib.open_sets(tokens)
+  info = sets.joint_info()
   embedded = None
   if text_embeddings or config.text == 'embeddings':
-    embedded = _embedded(config, run_tasks, tokens, text_slots, text_embeddings)
+    embedded = _embedded(config, run_tasks, sets, text_slots, text_embeddings)
     text_slots = embedded.text_slots
     config = dataclasses.replace(config, text_embedding_dim=embedded.text_width)
   if text_slots is None:
@@ -177,11 +182,11 @@ def prefix_lm(
   space = make_space(
     info,
     run_tasks,
-    text_size=text_tokenizer.vocab_size,
+    text_size=_text_size(text_size, text_tokenizer),
     text_slots=text_slots,
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
-  data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
+  sets_lib.check(run_tasks, space, sets, fingerprints)
   # What guidance may compare with.
   drop = {task.name: dict(task.drop) for task in run_tasks}
   origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
@@ -194,13 +199,7 @@ def prefix_lm(
       folders[folders_lib.TEXT_ENCODER] = open_text_encoder(
         text_encoder, embedded, 'prefix_lm.text_encoder'
       )
-  size = clip or info.clip
-  if size is None and not layouts:
-    raise errors.ConfigError(
-      f'{tokens} does not say the size of its clips; bind prefix_lm.clip = '
-      '(frames, height, width)'
-    )
-  names = tuple(layouts) or registry.layout_names(run_tasks, space, *size)
+  names = tuple(layouts) or sets.layout_names(run_tasks, space, clip)
   built = space.layouts(names)
   shared: dict[str, Any] = {
     'text': text,
@@ -209,7 +208,7 @@ def prefix_lm(
   batches = data_batches.TokenBatches(
     run_tasks,
     built,
-    tokens,
+    sets,
     tokens_per_batch=tokens_per_batch,
     schedule=mixture,
     seed=seed,
@@ -297,10 +296,22 @@ class LanguageTrainable:
     return self.inner.validation_loss(*args)
 
 
+def _text_size(asked: int | None, tokenizer: text_lib.TextTokenizer) -> int:
+  """Ids of text in the vocabulary; ConfigError where the tokenizer has more."""
+  if asked is None:
+    return tokenizer.vocab_size
+  if asked < tokenizer.vocab_size:
+    raise errors.ConfigError(
+      f'prefix_lm.text_size is {asked}, and the text tokenizer has '
+      f'{tokenizer.vocab_size} ids; bind it to at least that, or leave it out.'
+    )
+  return asked
+
+
 def _embedded(
   config: config_lib.PrefixLMConfig,
   run_tasks: Sequence[registry.Task],
-  tokens: str,
+  sets: sets_lib.TokenSets,
   text_slots: int | None,
   text_embeddings: bool,
 ) -> tokens_lib.TokenInfo:
@@ -311,9 +322,11 @@ def _embedded(
       f'{config.text!r}; for a frozen encoder bind True and '
       "'embeddings' (gin/models/text_embeddings.gin does)"
     )
-  paths = dict.fromkeys(task.directory or tokens for task in run_tasks)
+  own = [task.directory for task in run_tasks if task.directory]
+  shared = sets.directories if not own or len(own) < len(run_tasks) else ()
   found = {
-    path: tokens_lib.check_embeddings(path) for path in paths or [tokens]
+    path: tokens_lib.check_embeddings(path)
+    for path in dict.fromkeys((*shared, *own))
   }
   first = next(iter(found.values()))
   for path, info in found.items():
