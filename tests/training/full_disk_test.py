@@ -31,7 +31,10 @@ def main(argv):
     total_steps=8, log_every=1, save_every=2, keep=1, tensorboard=False
   )
   loop.run(
-    tiny.TinyTrainable(width=int(sys.argv[3])), Batches(), argv[0], config=config,
+    tiny.TinyTrainable(width=int(sys.argv[3])),
+    Batches(),
+    argv[0],
+    config=config,
     say=lambda line: None,
   )
 
