@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +90,115 @@ def test_a_damaged_step_is_named_and_skipped(run):
   checkpoints.save(3, _items(3.0), {'step': 3})
   checkpoints.close()
   assert _restore(run, [])[1] == {'step': 3}
+
+
+def _files(folder, name):
+  return [p for p in folder.rglob('*') if p.is_file() and name in p.parts]
+
+
+def _zeroed(step):
+  for path in _files(step, 'd'):
+    path.write_bytes(bytes(path.stat().st_size))
+
+
+def _truncated(step):
+  for path in _files(step, 'd'):
+    path.write_bytes(path.read_bytes()[:10])
+
+
+_DAMAGES = {
+  'array files zeroed': _zeroed,
+  'array files truncated': _truncated,
+  'array files missing': lambda step: [p.unlink() for p in _files(step, 'd')],
+  'an item missing': lambda step: shutil.rmtree(step / 'ema'),
+  'an item empty': lambda step: [p.unlink() for p in _files(step, 'ema')],
+  'no manifest': lambda step: (step / 'params/manifest.ocdbt').unlink(),
+  'no metadata of arrays': lambda step: (step / 'params/_METADATA').unlink(),
+  'metadata cut': lambda step: (step / 'params/_METADATA').write_text('{"tre'),
+  'no counters': lambda step: shutil.rmtree(step / 'counters'),
+  'counters cut': lambda step: (step / 'counters/metadata').write_text('{"s'),
+  'counters empty': lambda step: (step / 'counters/metadata').write_text(''),
+}
+
+
+@pytest.mark.parametrize('kind', _DAMAGES)
+def test_every_kind_of_damage_is_found(run, kind, monkeypatch):
+  monkeypatch.setattr(manager, '_READING_PAUSES', ())
+  _DAMAGES[kind](run / 'steps/3')
+  said = []
+  items, counters = _restore(run, said)
+  assert counters == {'step': 2}
+  np.testing.assert_array_equal(items['ema']['layer']['kernel'], 2.5)
+  assert 'steps/3' in said[0] and 'damaged' in said[0]
+  assert (run / 'damaged_steps/3').is_dir() and (run / 'steps/2').is_dir()
+
+
+def test_what_only_the_whole_steps_metadata_said_is_not_needed(run):
+  (run / 'steps/3/_CHECKPOINT_METADATA').unlink()
+  assert _restore(run, [])[1] == {'step': 3}
+
+
+def test_a_step_of_before_items_were_noted_is_restored(run):
+  path = run / 'steps/3/counters/metadata'
+  path.write_text(json.dumps({'step': 3}))
+  assert _restore(run, [])[1] == {'step': 3}
+
+
+_FULL = """
+import resource, sys
+import jax
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.core import errors
+checkpoints = manager.Manager(sys.argv[1], {'kind': 'toy'}, keep=1)
+def save(step):
+  key = jax.random.key(step)
+  items = {'params': {'w': jax.random.normal(key, (256, 256))}}
+  checkpoints.save(step, items, {'step': step})
+try:
+  save(1)
+  checkpoints.wait()
+  # No file may grow beyond this, as on a full disk.
+  resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+  save(2)
+  checkpoints.wait()
+except errors.CheckpointError as error:
+  print(error)
+  try:
+    checkpoints.close()
+  except errors.CheckpointError:
+    pass
+  sys.exit(2)
+"""
+
+
+def test_a_disk_that_is_full_is_one_line_and_costs_no_step(tmp_path):
+  found = subprocess.run(
+    [sys.executable, '-c', _FULL, str(tmp_path / 'run')],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert found.returncode == 2, found.stderr
+  line = found.stdout.strip().splitlines()[-1]
+  assert str(tmp_path / 'run') in line and 'File too large' in line
+  assert 'step 1 is whole' in line and 'Traceback' not in found.stderr
+  assert manager.complete_steps(tmp_path / 'run') == [1]
+  target = {
+    'params': {
+      'w': jax.ShapeDtypeStruct(
+        (256, 256),
+        jnp.float32,
+        sharding=jax.sharding.SingleDeviceSharding(jax.devices()[0]),
+      )
+    }
+  }
+  # Once there is room, the run resumes and saves.
+  checkpoints = manager.Manager(tmp_path / 'run', {'kind': 'toy'}, keep=1)
+  items, counters = checkpoints.restore(target)
+  assert counters == {'step': 1}
+  checkpoints.save(2, items, {'step': 2})
+  checkpoints.close()
+  assert manager.complete_steps(tmp_path / 'run') == [2]
 
 
 def test_steps_saved_after_going_back_are_kept(run):

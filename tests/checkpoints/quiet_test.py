@@ -4,6 +4,7 @@ import logging
 
 import jax.numpy as jnp
 
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 
@@ -18,7 +19,7 @@ def test_reading_warns_of_nothing(tmp_path, caplog):
     logger.setLevel(logging.WARNING)
     try:
       export.load_params(tmp_path, 'toy')
-      manager.saved_shapes(tmp_path / 'steps/1/params')
+      contents.saved_arrays(tmp_path / 'steps/1/params')
       assert logger.level == logging.WARNING
     finally:
       logger.setLevel(before)

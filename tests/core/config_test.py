@@ -171,3 +171,60 @@ def test_readers_of_other_libraries_are_kept(folder):
     assert entry in gin.config._FILE_READERS
   finally:
     gin.config._FILE_READERS.remove(entry)
+
+
+def test_an_include_is_looked_for_beside_its_file(folder, monkeypatch):
+  _write(folder / 'mine/run.gin', "include 'base.gin'\nbake.oven = 1")
+  _write(folder / 'mine/base.gin', "include 'deep/er.gin'")
+  _write(folder / 'mine/deep/er.gin', "include '../side.gin'")
+  _write(folder / 'mine/side.gin', "bake.flavour = 'beside'")
+  (folder / 'elsewhere').mkdir()
+  monkeypatch.chdir(folder / 'elsewhere')
+  config.parse(['../mine/run.gin'])
+  assert bake() == ('beside', 1, 1)
+  # The working directory comes first, and includes of other files after one
+  # are looked for as before.
+  _write(folder / 'elsewhere/base.gin', "bake.flavour = 'here'")
+  config.parse(['../mine/run.gin'])
+  assert bake()[0] == 'here'
+
+
+def test_what_is_beside_a_file_wins_over_what_is_shipped(folder, monkeypatch):
+  _write(folder / 'mine/run.gin', "include 'gin/training/loop.gin'")
+  _write(folder / 'mine/gin/training/loop.gin', 'bake.oven = 7')
+  (folder / 'elsewhere').mkdir()
+  monkeypatch.chdir(folder / 'elsewhere')
+  config.parse([str(folder / 'mine/run.gin')])
+  assert bake()[2] == 7
+
+
+def test_a_file_that_includes_itself_is_refused(folder):
+  _write(folder / 'a.gin', "include 'b.gin'")
+  _write(folder / 'b.gin', "include 'a.gin'")
+  assert 'is included by itself' in _message(['a.gin'])
+  # And what was read before it is no longer open.
+  _write(folder / 'b.gin', 'bake.oven = 1')
+  config.parse(['a.gin'])
+
+
+@pytest.mark.parametrize(
+  'binding',
+  [
+    'import os',
+    'a b = 1',
+    '= 1',
+    'bake.oven',
+    'bake.oven = {[]: 1}',
+    'a..b = 1',
+    'bake.oven = %',
+    'bake/oven = 1',
+    '@bake = 1',
+    'bake.oven = @',
+  ],
+)
+def test_what_is_no_binding_is_one_line(folder, binding):
+  with pytest.raises(errors.ConfigError) as caught:
+    config.parse(bindings=['bake.oven = 1', binding])
+    # `import os` is a statement of gin, and binds nothing.
+    raise errors.ConfigError('read')
+  assert '\n' not in str(caught.value)

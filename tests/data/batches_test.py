@@ -101,6 +101,30 @@ def test_batches_keep_their_sizes_on_another_number_of_devices(run):
   run(multiple=4).restore(older)
 
 
+@pytest.mark.parametrize('multiple', [1, 2])
+@pytest.mark.parametrize('parts', [2, 3, 5])
+def test_batches_of_every_layout_divide_into_parts(run, multiple, parts):
+  made = run(multiple=multiple)
+  made.batch(0)  # As a run may read one before.
+  made.divide(parts)
+  other = run(multiple=multiple * parts)
+  assert made.batch_sizes() == other.batch_sizes()
+  for size in made.batch_sizes().values():
+    assert size % (multiple * parts) == 0
+  for step in range(4):
+    unit = made.unit_at(step)
+    assert len(made.batch(step)['tokens']) == made.batch_sizes()[unit]
+    _equal(made.batch(step), other.batch(step))
+  # A run resumes with the parts it had, and is told where it cannot.
+  resumed = run(multiple=multiple)
+  resumed.divide(parts)
+  resumed.restore(made.state())
+  with pytest.raises(errors.ConfigError, match='OptimizerConfig.accumulate'):
+    wrong = run(multiple=multiple)
+    wrong.divide(parts * 7)
+    wrong.restore(made.state())
+
+
 @pytest.mark.parametrize('count', [2, 4])
 def test_hosts_read_parts_of_one_global_batch(run, count):
   alone = run(multiple=4)

@@ -30,11 +30,20 @@ _TASK_CHANGES = {
   'real_order_seed': 0,
   'frames': 12,
   'first_frame': 1,
-  'real_window': 'central',
+  'real_cut': 'central',
+  'real_frames': 17,
+  'real_rate': 'native',
   'size': (32, 32),
   'resizing': 'none',
   'text_suffix': '!',
   'negative_text': 'blur',
+}
+# What cannot act alone is refused.
+_TOGETHER = {
+  'real_cut': {'real_rate': 8},
+  'real_frames': {'real_cut': 'first', 'real_rate': 8},
+  'real_rate': {'real_cut': 'first'},
+  'real_order_seed': {'real_samples': 8},
 }
 _CHANGES = {
   'name': 'other',
@@ -54,6 +63,7 @@ def test_every_field_of_a_task_is_frozen():
     changed = {name: value}
     if name == 'resizing':
       changed['size'] = ()
+    changed |= _TOGETHER.get(name, {})
     ids.add(tiny_protocol.make(tiny_protocol.task(**changed)).id)
   assert len(ids) == 1 + len(_TASK_CHANGES)
 
@@ -114,7 +124,16 @@ def test_a_binding_changes_the_id():
     ({'metrics': 'psnr'}, r"metrics is the string 'psnr'"),
     ({'samples': 0}, 'samples is 0; expected at least 1'),
     ({'resizing': 'none'}, 'say how to get there'),
-    ({'real_window': 'last'}, 'first or central'),
+    ({'real_cut': 'middle', 'real_rate': 8}, "real_cut is 'middle'"),
+    ({'real_cut': 'central'}, "real_rate is ''; expected frames a second"),
+    ({'real_cut': 'central', 'real_rate': 'slow'}, "real_rate is 'slow'"),
+    ({'real_rate': 'native'}, 'real_frames and real_rate go with'),
+    ({'real_frames': 16}, 'real_frames and real_rate go with'),
+    (
+      {'real_cut': 'central', 'real_rate': 8, 'real_frames': 15},
+      'real_frames is 15 and frames 16',
+    ),
+    ({'real_order_seed': 1}, 'real_order_seed is 1 and real_samples 0'),
     ({'subsets': {'psnr': (10, 2)}}, 'does not fit 18 samples'),
     ({'name': 'a b'}, 'a-z, 0-9 and _ only'),
   ],

@@ -15,8 +15,8 @@ from videopoet_jax.core import errors
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import measures
-from videopoet_jax.evaluation import media
 from videopoet_jax.evaluation import report
+from videopoet_jax.media import data_uris as media
 
 
 def _examples(clips):

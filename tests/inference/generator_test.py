@@ -13,10 +13,11 @@ from videopoet_jax.core import errors
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import long_video
-from videopoet_jax.inference import media
 from videopoet_jax.inference import sampling
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import generate
+from videopoet_jax.media import files as media
+from videopoet_jax.media import sound as sound_lib
 
 
 @pytest.fixture(scope='module')
@@ -112,7 +113,7 @@ def test_command_line_writes_every_kind_of_file(checkpoint, tmp_path):
     '--video', out / 'sample_000.mp4',
   )  # fmt: skip
   assert status == 0
-  sound = media.read_audio(made / 'sample_000.wav', 16_000, 16_000)
+  sound = sound_lib.read_start(made / 'sample_000.wav', 16_000, 16_000)
   assert sound.dtype == np.int16
 
 
@@ -196,9 +197,9 @@ def test_silent_and_unreadable_sound_files_are_named(tmp_path):
   silent = tmp_path / 'silent.mp4'
   media.write_mp4(silent, _video()[0], 8.0)
   with pytest.raises(errors.DataError, match='no audio track'):
-    media.read_audio(silent, 16_000, 100)
-  with pytest.raises(errors.DataError, match='not a sound file'):
-    media.read_audio(tmp_path / 'none.wav', 16_000, 100)
+    sound_lib.read_start(silent, 16_000, 100)
+  with pytest.raises(errors.DataError, match='none.wav: cannot be read: No'):
+    sound_lib.read_start(tmp_path / 'none.wav', 16_000, 100)
   whole = tmp_path / 'whole.flac'
   with av.open(str(whole), 'w') as container:
     stream = container.add_stream('flac', rate=16_000, layout='mono')
@@ -212,7 +213,7 @@ def test_silent_and_unreadable_sound_files_are_named(tmp_path):
     cut = tmp_path / f'cut{kept}.flac'
     cut.write_bytes(whole.read_bytes()[:kept])
     with pytest.raises(errors.DataError, match='not a sound file'):
-      media.read_audio(cut, 16_000, 100)
+      sound_lib.read_start(cut, 16_000, 100)
 
 
 def test_bad_checkpoints_and_folders_are_named(checkpoint, tmp_path):

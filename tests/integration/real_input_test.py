@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from tests.data.media import media_files
 from tests.integration import job_process
+from tests.media import media_files
 
 pytestmark = pytest.mark.slow
 

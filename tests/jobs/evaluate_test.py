@@ -25,6 +25,7 @@ from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
 from videopoet_jax.jobs import evaluate_devices
+from videopoet_jax.jobs import evaluate_run
 from videopoet_jax.parallel import mesh as mesh_lib
 
 # Small enough that several fit a task, of no simple relation to a block of 4.
@@ -225,6 +226,27 @@ def test_networks_that_are_not_the_protocols(networks, message, tmp_path):
   task = tiny_protocol.task(metrics=('fvd',))
   with pytest.raises(errors.ConfigError, match=message):
     _evaluate('nowhere', tmp_path, task, protocol={'networks': networks})
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'real_samples': 4},
+    {'real': 'shapes'},
+    {'real_split': 'train'},
+    {'metrics': ('dnsmos',), 'real_cut': 'central', 'real_rate': 8},
+  ],
+)
+def test_settings_of_a_real_side_that_is_not_there(changes, tmp_path):
+  field = next(name for name in changes if name != 'metrics')
+  task = tiny_protocol.task(**changes)
+  networks = {'dnsmos': 'dnsmos'}
+  with pytest.MonkeyPatch.context() as patch:
+    _measure_by(Brightness(), patch)
+    # Shapes are drawn: that they are not cut is not the point here.
+    patch.setattr(evaluate_run.cut, 'check', lambda *_: None)
+    with pytest.raises(errors.ConfigError, match=f'EvaluationTask.{field} is'):
+      _evaluate('nowhere', tmp_path, task, protocol={'networks': networks})
 
 
 def test_subsets_are_averaged(model, tmp_path, monkeypatch):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.data.media import media_files
 from tests.jobs import data_files
+from tests.media import media_files
 from tests.training import processes
 from videopoet_jax.data.media import clips
 from videopoet_jax.jobs import cli
+from videopoet_jax.jobs import prepare
 
 _SIZE = ['--frames', '5', '--height', '16', '--width', '16']
 
@@ -210,3 +211,33 @@ def test_an_interrupted_job_goes_on(videos, tmp_path, monkeypatch, capsys):
   assert 'short.mp4' in printed.out  # Its reason is remembered.
   assert decoded == ['short.mp4', 'silent.avi', 'sound.mp4', 'sound.mp4']
   assert data_files.read(output) == data_files.read(tmp_path / 'whole')
+
+
+def test_a_set_says_how_it_was_cut(videos, tmp_path):
+  inputs = ['--input', videos / 'sound.mp4', videos / 'silent.avi']
+  for index, (flags, cut, rate, clips_there) in enumerate(
+    [
+      ([], 'consecutive', 8.0, 7),
+      (['--cut', 'central'], 'central', 8.0, 2),
+      (['--cut', 'first', '--frame_rate', 'native'], 'first', 'native', 2),
+    ]
+  ):
+    output = tmp_path / str(index)
+    assert _prepare(*inputs, '--output', output, *flags) == 0
+    builder = tfds.builder_from_directory(str(output))
+    metadata = builder.info.metadata
+    assert (metadata['cut'], metadata['frame_rate']) == (cut, rate)
+    assert metadata['num_frames'] == 5
+    assert ('audio' in builder.info.features) == (rate != 'native')
+    assert sum(len(s) for s in builder.as_data_source().values()) == clips_there
+
+
+def test_impossible_rates_and_cuts_are_one_line(videos, tmp_path, capsys):
+  for flags, message in [
+    (['--frame_rate', 'slow'], "--frame_rate is 'slow'; expected frames"),
+    (['--cut', 'centre'], "did you mean 'central'"),
+  ]:
+    given = [*_SIZE, '--input', videos, '--output', tmp_path / 'x', *flags]
+    assert cli.run(prepare.main, [str(flag) for flag in given]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count('\n') == 1

@@ -25,6 +25,8 @@ def write(directory: pathlib.Path) -> str:
         'audio_tokens': draw.integers(0, 16, (2, 11), dtype=np.int32),
         'text': 'ab',
         'clip_id': f'clip-{index}',
+        # From 0 to 1 in either split.
+        'quality': np.float32((index % 8) / 7),
       }
       writer.write('train' if index < 32 else 'validation', example)
   return str(directory)

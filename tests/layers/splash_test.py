@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import tasks
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import masks
@@ -17,7 +18,7 @@ from videopoet_jax.parallel import manual
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules
 
-_SMALL = splash.Blocks(128, 128)
+_SMALL = kernel_blocks.Blocks(128, 128)
 
 
 def _problem(length, heads, kv_heads, batch=2, head_dim=8):
@@ -74,7 +75,7 @@ def _assert_equal_to_the_reference(
   [
     (130, 1, None),  # Causal but for <bos>; not a multiple of the block.
     (300, 140, _SMALL),  # A prefix that ends within a block.
-    (256, 128, splash.Blocks(128, 256)),  # On its edge.
+    (256, 128, kernel_blocks.Blocks(128, 256)),  # On its edge.
     (150, 2**30, None),  # Bidirectional.
   ],
 )
@@ -108,20 +109,20 @@ def test_an_axis_that_does_not_divide_stays_whole():
 
 
 def test_blocks_that_the_mask_empties_are_not_run():
-  length, blocks = 1000, splash.Blocks(256, 128)
+  length, blocks = 1000, kernel_blocks.Blocks(256, 128)
   for prefix_length in (1, 300, 1000):
     dense = np.asarray(masks.PrefixMask(prefix_length).dense(1024, 1024))
     dense = dense.reshape(4, 256, 8, 128)
     np.testing.assert_array_equal(
-      splash.blocks_run(length, prefix_length, blocks), dense.any((1, 3))
+      kernel_blocks.run(length, prefix_length, blocks), dense.any((1, 3))
     )
 
 
 def test_the_kernel_is_told_of_those_blocks():
   kernel = splash._kernel(
-    2, (1024, 1024), 300, splash.Blocks(256, 128), 1, True
+    2, (1024, 1024), 300, kernel_blocks.Blocks(256, 128), 1, True
   )
-  run = splash.blocks_run(1024, 300, splash.Blocks(256, 128))
+  run = kernel_blocks.run(1024, 300, kernel_blocks.Blocks(256, 128))
   # The kernel's list is as wide as its fullest row.
   told = np.asarray(kernel.fwd_mask_info.block_mask)[0] > 0
   np.testing.assert_array_equal(told.sum(1), run.sum(1))
@@ -134,19 +135,19 @@ def test_blocks_are_chosen_for_every_layout_of_the_paper():
   names += space.standard_names(41, 224, 128)
   for layout in space.layouts(names):
     length = layout.input_length
-    blocks = splash.choose_blocks(length, layout.prefix_length)
+    blocks = kernel_blocks.choose(length, layout.prefix_length)
     assert not any(size % 128 for size in blocks)
     assert blocks.keys % blocks.computed_keys == 0
     padded = max(-(-length // size) * size for size in blocks)
     # Padding costs less than blocks of 128 would.
     assert padded < length + 1024
-    run = splash.blocks_run(length, layout.prefix_length, blocks).sum()
-    tiny = splash.blocks_run(length, layout.prefix_length, _SMALL).sum()
+    run = kernel_blocks.run(length, layout.prefix_length, blocks).sum()
+    tiny = kernel_blocks.run(length, layout.prefix_length, _SMALL).sum()
     assert run <= tiny
 
 
 def test_sequence_parts_pad_to_whole_blocks():
-  blocks = splash.choose_blocks(1287, 10, 4)
+  blocks = kernel_blocks.choose(1287, 10, 4)
   assert blocks.queries <= 512
 
 

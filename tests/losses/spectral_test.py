@@ -58,6 +58,56 @@ def test_spectrum_peaks_at_the_tone():
   assert (peaks == 1000 * 512 // 16_000).all()
 
 
+def _equation_4(target, guess, windows, floor):
+  """SoundStream's equations 4 and 5 as they are written, in double precision.
+
+  Sums over windows, frames and bands, in place of any mean.
+  """
+  total = 0.0
+  for window in windows:
+    hop, bands = window // 4, min(64, window // 4)
+    filters = spectral.mel_filterbank(window // 2 + 1, bands, 16_000)
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
+    for true, made in zip(target, guess):
+      for start in range(0, len(true) - window + 1, hop):
+        bands_of = lambda x, s=start, w=window, h=hann, f=filters: (
+          np.abs(np.fft.rfft(x[s : s + w] * h)) @ f
+        )
+        a, b = bands_of(true), bands_of(made)
+        total += np.abs(a - b).sum()
+        logs = np.log(a + floor) - np.log(b + floor)
+        total += np.sqrt(window / 2) * np.linalg.norm(logs)
+  return total
+
+
+@pytest.mark.parametrize('windows', [(64,), (2048,), (64, 256, 1024)])
+def test_loss_is_equation_4_of_soundstream(windows):
+  drawn = np.random.default_rng(0)
+  target = drawn.normal(size=(2, 4096)) * 0.1
+  guess = target + drawn.normal(size=(2, 4096)) * 0.03
+  found = spectral.multi_scale_mel_loss(
+    jnp.asarray(target, jnp.float32),
+    jnp.asarray(guess, jnp.float32),
+    sampling_rate=16_000,
+    windows=windows,
+    floor=1e-2,
+  )
+  expected = _equation_4(target, guess, windows, 1e-2)
+  scale = target.size * len(windows)
+  np.testing.assert_allclose(float(found) * scale, expected, rtol=1e-3)
+
+
+def test_the_length_of_a_clip_does_not_change_the_scale():
+  drawn = np.random.default_rng(1)
+  noise = jnp.asarray(drawn.normal(size=(2, 1, 32_768)) * 0.1, jnp.float32)
+  loss = lambda length: float(
+    spectral.multi_scale_mel_loss(
+      noise[0, :, :length], noise[1, :, :length], sampling_rate=16_000
+    )
+  )
+  np.testing.assert_allclose(loss(32_768), loss(16_384), rtol=0.05)
+
+
 def test_loss_orders_sounds_and_has_finite_gradients():
   loss = lambda a, b: spectral.multi_scale_mel_loss(
     a, b, sampling_rate=16_000, windows=(128, 512, 8192)

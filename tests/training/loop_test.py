@@ -182,6 +182,46 @@ def test_accumulation_is_the_same_update(tmp_path):
     _run(tmp_path / 'bad', optimizer=dataclasses.replace(ADAM, accumulate=3))
 
 
+class _Growing(tiny.TinyBatches):
+  """Units of different sizes, chosen by the batches themselves."""
+
+  multiple = 8
+
+  def divide(self, parts):
+    object.__setattr__(self, 'multiple', self.multiple * parts)
+
+  def batch(self, step):
+    rows = self.multiple * (1 + step % 2)
+    return tiny.TinyBatches(size=rows).batch(step)
+
+
+def test_batches_of_several_units_are_made_to_divide(tmp_path):
+  short = dataclasses.replace(CONFIG, total_steps=2)
+  quiet = tiny.TinyTrainable(noise=0.0)
+  found = _run(
+    tmp_path / 'parts',
+    short,
+    trainable=quiet,
+    batches=_Growing(),
+    optimizer=dataclasses.replace(ADAM, accumulate=3),
+  )
+  assert found.steps == 2
+
+  class Fixed(tiny.TinyBatches):
+    """The second unit does not divide, and is met after the first step."""
+
+    def batch(self, step):
+      return tiny.TinyBatches(size=24 + 8 * (step % 2)).batch(step)
+
+  with pytest.raises(errors.ConfigError, match="32 examples of unit 'b/large'"):
+    _run(
+      tmp_path / 'fixed',
+      short,
+      batches=Fixed(),
+      optimizer=dataclasses.replace(ADAM, accumulate=3),
+    )
+
+
 def test_steps_that_are_not_finite_change_nothing(tmp_path):
   result = _run(tmp_path / 'a', batches=tiny.TinyBatches(bad=(2, 3)))
   assert int(result.state.skipped) == 2
@@ -224,7 +264,7 @@ def test_adaptation_starts_from_other_parameters(tmp_path, finished):
 
 def test_a_run_of_another_model_or_kind_is_refused(finished):
   tmp_path = finished[0]
-  with pytest.raises(errors.CheckpointError, match='config.width: 8 and 16'):
+  with pytest.raises(errors.CheckpointError, match='width: 8 and 16'):
     _run(tmp_path, trainable=tiny.TinyTrainable(width=16))
   with pytest.raises(errors.CheckpointError, match="'tiny'; a 'other'"):
     _run(tmp_path, trainable=tiny.TinyTrainable(name='other'))

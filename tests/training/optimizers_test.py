@@ -9,6 +9,12 @@ import optax
 import pytest
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import vocabulary
+from videopoet_jax.models.prefix_lm import model as lm_model
+from videopoet_jax.models.prefix_lm import presets as lm_presets
+from videopoet_jax.models.super_resolution import model as sr_model
+from videopoet_jax.models.super_resolution import presets as sr_presets
+from videopoet_jax.parallel import rules
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
@@ -159,6 +165,97 @@ def test_decay_spares_vectors_and_tables():
     np.testing.assert_allclose(updates['kernel'], -0.05, rtol=1e-5)
     np.testing.assert_allclose(updates['scale'], 0.0, atol=1e-6)
     np.testing.assert_allclose(updates['embedding'], 0.0, atol=1e-6)
+
+
+def _boxed_models():
+  """Parameters of every kind of model that is trained, as shapes."""
+  ids = vocabulary.Vocabulary(visual_size=16, text_size=16, audio_codes=8)
+  small = {'width': 8, 'num_layers': 1, 'mlp_dim': 8, 'num_heads': 2}
+  for name in lm_presets.NAMES:
+    yield (
+      name,
+      lm_model.PrefixLM(
+        lm_presets.preset(
+          name, **small, num_kv_heads=2, head_dim=4, cell_hidden=8
+        ),
+        ids,
+      ),
+    )
+  for name in sr_presets.NAMES:
+    yield name, sr_model.SuperResolution(sr_presets.preset(name), 16, 16)
+
+
+def test_all_matrices_decay_and_nothing_that_is_looked_up():
+  seen = set()
+  for name, model in _boxed_models():
+    boxed = jax.eval_shape(
+      lambda key, model=model: model.init(key, method='declare')['params'],
+      jax.random.key(0),
+    )
+    mask = optimizers.decay_mask(CONFIG, rules.logical_axes(boxed))
+    for (path, decays), leaf in zip(
+      jax.tree_util.tree_leaves_with_path(mask),
+      jax.tree.leaves(rules.unbox(boxed)),
+      strict=True,
+    ):
+      keys = [key.key for key in path]
+      layers = 'layers' in keys or 'blocks' in keys
+      looked_up = keys[-1].endswith('table') or keys[-1] in ('time', 'within')
+      vector = leaf.ndim - layers < 2
+      assert decays == (not vector and not looked_up), (name, keys)
+      seen.add(tuple(keys[-2:]))
+  # The matrices whose paths hold the word embedding, or bits.
+  assert ('embedding', 'text_projection') in seen
+  assert ('visual_bits', 'kernel') in seen
+
+
+# What each setting acts on. What is not listed has no effect.
+_ACTS_ON = {
+  'learning_rate': set(optimizers.OPTIMIZERS),
+  'adam_learning_rate': {'muon'},
+  'beta1': {'adamw', 'muon'},
+  'momentum': {'muon'},
+  'beta2': {'adamw', 'muon'},
+  'adafactor_decay': {'adafactor'},
+  'epsilon': {'adamw', 'muon'},
+  'weight_decay': set(optimizers.OPTIMIZERS),
+  'decay_excluded': set(optimizers.OPTIMIZERS),
+  'muon_excluded': {'muon'},
+  'clip_norm': set(optimizers.OPTIMIZERS),
+}
+
+
+@pytest.mark.parametrize('name', optimizers.OPTIMIZERS)
+def test_every_setting_acts_where_it_says(name):
+  others = {'name', 'schedule', 'accumulate'}
+  fields = {f.name for f in dataclasses.fields(CONFIG)} - others
+  assert fields == set(_ACTS_ON)
+  axes = {
+    'kernel': P('embed', 'mlp'),
+    'odd': P('embed', 'mlp'),
+    'scale': P('embed'),
+  }
+  params = {'kernel': _normal(6, 4), 'odd': _normal(6, 5), 'scale': _normal(6)}
+  grads = jax.tree.map(lambda x: 3.0 * x[::-1], params)
+  base = dataclasses.replace(
+    CONFIG, name=name, weight_decay=0.1, clip_norm=10.0
+  )
+  changed = {
+    **{field: 0.5 * getattr(base, field) for field in fields - {'epsilon'}
+       if isinstance(getattr(base, field), float)},
+    'epsilon': 0.5,
+    'decay_excluded': 'odd',
+    'muon_excluded': 'odd',
+  }  # fmt: skip
+  plain = _updates(base, axes, params, grads, steps=3)
+  for field, value in changed.items():
+    other = dataclasses.replace(base, **{field: value})
+    found = _updates(other, axes, params, grads, steps=3)
+    same = all(
+      np.array_equal(a, b)
+      for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(found))
+    )
+    assert same == (name not in _ACTS_ON[field]), field
 
 
 def test_the_gradient_norm_is_clipped():

@@ -81,15 +81,18 @@ def test_noise_is_on_what_is_read_in_training_alone():
     'visible': jnp.ones(tokens_BL.shape, bool),
   }
 
-  def loss(trainable, name, key):
-    made = getattr(trainable, name)(
+  def loss(trainable, key):
+    made = trainable.loss(
       params, batch, jax.random.key(key), jnp.int32(0), _LAYOUT
     )
     return float(made[0])
 
-  assert loss(noisy, 'validation_loss', 0) == loss(plain, 'loss', 0)
-  assert loss(noisy, 'loss', 0) != loss(plain, 'loss', 0)
-  assert loss(noisy, 'loss', 0) != loss(noisy, 'loss', 1)
+  validated, _ = noisy.validation_loss(
+    params, batch, jax.random.key(0), _LAYOUT
+  )
+  assert float(validated) == loss(plain, 0)
+  assert loss(noisy, 0) != loss(plain, 0)
+  assert loss(noisy, 0) != loss(noisy, 1)
 
 
 def test_a_wrong_share_of_noise_is_refused():

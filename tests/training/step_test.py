@@ -19,6 +19,9 @@ class _Trainable:
     del batch, rng, step, unit
     return 3.0 * params, {k: v * params for k, v in self._figures.items()}
 
+  def validation_loss(self, params, batch, rng, unit):
+    return self.loss(params, batch, rng, None, unit)
+
 
 @pytest.mark.parametrize(
   'figures, logged',
@@ -33,7 +36,7 @@ def test_a_loss_of_its_own_is_logged(figures, logged):
   # What is minimised is the whole either way.
   assert float(gradient) == 3.0
   validated = step_lib.make_validation_step(trainable, 'all', seed=0)(
-    params, {}, step, step
+    params, {}, step
   )
   for found in (metrics, validated):
     assert jax.tree.map(float, found) == {

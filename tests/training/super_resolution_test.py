@@ -66,7 +66,9 @@ def _batch(rows=8, unit=UNIT):
 
 def _losses(trainable, params, batch, method='loss', unit=UNIT, seeds=1):
   def one(key):
-    return getattr(trainable, method)(params, batch, key, jnp.int32(0), unit)
+    if method == 'validation_loss':
+      return trainable.validation_loss(params, batch, key, unit)
+    return trainable.loss(params, batch, key, jnp.int32(0), unit)
 
   return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), seeds))
 

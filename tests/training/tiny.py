@@ -42,6 +42,9 @@ class TinyTrainable:
     error = scale * jnp.mean(jnp.square(out + noise - batch['targets']))
     return error, {'error': error, 'progress': step / 10.0}
 
+  def validation_loss(self, params, batch, rng, unit):
+    return self.loss(params, batch, rng, 0, unit)
+
 
 @dataclasses.dataclass(frozen=True)
 class TinyBatches:

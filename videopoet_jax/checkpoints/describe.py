@@ -42,8 +42,9 @@ def write_description(
     partial.replace(path)
   except OSError as error:
     raise errors.CheckpointError(
-      f'cannot write the checkpoint folder {directory}: {error.strerror}; give'
-      ' a folder that can be written.'
+      f'cannot write the checkpoint folder {directory}: '
+      f'{storage.failure(error)}; make room, or give a folder that can be '
+      'written.'
     ) from error
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
 from videopoet_jax.core import storage
 
 PARAMS = 'params'
@@ -34,7 +36,8 @@ def load_params(
 
   Returns:
     The description, and nested dicts of numpy arrays: the averaged parameters
-    where the run kept them, the last ones otherwise.
+    where the run kept them, the last ones otherwise. Low-rank adapters are
+    merged into their base, and the description says nothing of them.
 
   Raises:
     CheckpointError: the folder is missing, empty, half written, of another
@@ -62,10 +65,24 @@ def load_params(
     folder = directory / manager.STEPS_FOLDER / str(number)
     item = folder / EMA if (folder / EMA).is_dir() else folder / PARAMS
     try:
-      return description, read_arrays(item)
+      return _merged(directory, description, read_arrays(item))
     except errors.CheckpointError as error:
       problem = problem or str(error)
   raise errors.CheckpointError(f'no step in {directory} can be read: {problem}')
+
+
+def _merged(
+  directory: pathlib.Path, description: dict[str, Any], params: Any
+) -> tuple[dict[str, Any], Any]:
+  """Merges adapters into their base, if the run trains adapters."""
+  if low_rank.KEY not in description:
+    return description, params
+  described = description.pop(low_rank.KEY)
+  config = describe.read_config(
+    low_rank.LowRankConfig, described, 'adapted model'
+  )
+  base = read_arrays(directory / folders.BASE / PARAMS)
+  return description, low_rank.merge_tree(base, params, config.scale)
 
 
 def best_step(
@@ -137,12 +154,14 @@ def export_params(
     # The description comes last: without it the folder counts as unfinished.
     (directory / describe.FILE_NAME).unlink(missing_ok=True)
     for inner in source.iterdir():
-      if (inner / describe.FILE_NAME).is_file():
+      # The base of adapters is in the merged parameters.
+      is_base = inner.name == folders.BASE
+      if (inner / describe.FILE_NAME).is_file() and not is_base:
         storage.copy_folder(inner, directory / inner.name)
   except OSError as error:
     raise errors.CheckpointError(
-      f'cannot write {directory}: {error.strerror or error}; give a folder '
-      'that can be written'
+      f'cannot write {directory}: {storage.failure(error)}; make room, or give '
+      'a folder that can be written'
     ) from error
   tree_lib.save_tree(directory / PARAMS, params)
   description.pop('format_version')

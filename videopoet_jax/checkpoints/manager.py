@@ -11,7 +11,8 @@ Orbax writes a step into a folder with another name and renames it when it is
 whole, so a step that a crash cut short is never taken for a finished one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import contextlib
 import json
 import logging
 import os
@@ -24,9 +25,10 @@ import jax
 import orbax.checkpoint as ocp
 
 from videopoet_jax.checkpoints import best as best_lib
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import quiet
 from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
 from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 
@@ -50,7 +52,19 @@ _MUST_AGREE = (
   'text_tokenizer',
   'text_encoder',
   'fingerprints',
+  low_rank.KEY,
 )
+# Whether a run has these at all has to agree too.
+_ABSENT_IS_NONE = (low_rank.KEY,)
+
+
+# What gin calls the config of each kind of model.
+_GIN_NAMES = {
+  'prefix_lm': 'PrefixLMConfig',
+  'super_resolution': 'SuperResolutionConfig',
+  'visual_tokenizer': 'VisualTokenizerConfig',
+  'audio_tokenizer': 'SoundStreamConfig',
+}
 
 
 def differences(found: Any, expected: Any, name: str = '') -> list[str]:
@@ -94,8 +108,10 @@ def check_description(
   expected = json.loads(json.dumps(dict(expected)))  # Tuples become lists.
   wrong = []
   for key in keys:
-    if key in expected and key in found:
-      wrong += differences(found[key], expected[key], key)
+    in_both = key in expected and key in found
+    if in_both or key in _ABSENT_IS_NONE:
+      name = _GIN_NAMES.get(found['kind'], key) if key == 'config' else key
+      wrong += differences(found.get(key), expected.get(key), name)
   if wrong:
     more = f' and {len(wrong) - 4} more' if len(wrong) > 4 else ''
     raise errors.CheckpointError(
@@ -118,6 +134,7 @@ class Manager:
     keep_every: int = 0,
     best: best_lib.Best | None = None,
     asynchronous: bool = True,
+    settings: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
   ) -> None:
     """Opens or makes a run's folder.
@@ -129,6 +146,8 @@ class Manager:
       keep_every: steps that are multiples of this are kept for good; 0 none.
       best: keeps its step, too.
       asynchronous: whether saving goes on while training does.
+      settings: gin's names and values of what decides which arrays a step
+        holds, to be named where a step holds others.
       say: takes the names of steps that cannot be used.
 
     Raises:
@@ -137,6 +156,8 @@ class Manager:
     """
     self._directory = storage.absolute(directory)
     self._say = say
+    self._settings = dict(settings or {})
+    self._saving = 0  # The step that was saved last, perhaps not yet on disk.
     # Orbax reports every phase of every save; a run's own lines drown in it.
     logging.getLogger('absl').setLevel(logging.WARNING)
     if (self._directory / describe.FILE_NAME).exists():
@@ -192,8 +213,9 @@ class Manager:
       probe.unlink()
     except OSError as error:
       raise errors.CheckpointError(
-        f'cannot write the run folder {self._directory}: {error.strerror}; '
-        'give a folder that can be written (--run_dir)'
+        f'cannot write the run folder {self._directory}: '
+        f'{storage.failure(error)}; give a folder that can be written '
+        '(--run_dir)'
       ) from error
 
   def is_best(self, scores: Mapping[str, float]) -> bool:
@@ -217,20 +239,46 @@ class Manager:
     """
     if step in self._manager.all_steps():
       return
-    counters = {**counters, best_lib.SCORES: dict(scores or {})}
+    counters = {
+      **counters,
+      best_lib.SCORES: dict(scores or {}),
+      contents.ITEMS: sorted([*items, COUNTERS]),
+      contents.SETTINGS: self._settings,
+    }
     self._best.note(step, scores or {})
     args = {name: ocp.args.StandardSave(tree) for name, tree in items.items()}
     args[COUNTERS] = ocp.args.JsonSave(counters)
-    try:
+    with self._storage_errors():
+      # A save before this one is over now, or raises here.
+      self._manager.wait_until_finished()
+      self._saving = step
       self._manager.save(step, args=ocp.args.Composite(**args))
-    except OSError as error:
+
+  @contextlib.contextmanager
+  def _storage_errors(self) -> Iterator[None]:
+    """Makes a CheckpointError of what storage raises, in whatever thread.
+
+    Orbax writes in threads and raises at the next call; TensorStore raises
+    ValueErrors with the system's words in them.
+    """
+    try:
+      yield
+    except Exception as error:
+      reason = storage.failure(error)
+      if not reason:
+        raise
+      newest = max(complete_steps(self._directory), default=None)
+      rest = 'no step is saved yet'
+      if newest is not None:
+        rest = f'step {newest} is whole, and the run resumes from it'
       raise errors.CheckpointError(
-        f'cannot save step {step} in {self._directory}: '
-        f'{error.strerror or error}; make room or give another --run_dir'
+        f'cannot save step {self._saving} in {self._directory}: {reason}; make '
+        'room and '
+        f'start again, or give another --run_dir; {rest}'
       ) from error
 
   def restore(
-    self, target: Mapping[str, Any]
+    self, target: Mapping[str, Any], *, optional: Collection[str] = ()
   ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Reads the newest complete step onto the devices that `target` names.
 
@@ -239,26 +287,36 @@ class Manager:
     they would be in the way of saving, and it may be the storage that is at
     fault and not they.
 
+    A step that is whole and holds other things is not damaged, and stays.
+
     Args:
       target: pytrees of `jax.ShapeDtypeStruct` with shardings by item name.
+      optional: items that are left out where a step was saved without them.
 
     Returns:
       The items and the counters, or None where nothing was saved yet.
 
     Raises:
       CheckpointError: there are steps and none can be used, or the newest is
-        of other shapes than the target.
+        of other items, shapes or dtypes than the target.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
+    everything = target
     for step in steps:
       folder = self._folder(step)
+      held = contents.items(folder)
+      target = {
+        name: tree
+        for name, tree in everything.items()
+        if held is None or name in held or name not in optional
+      }
       missing = [
         name for name in (*target, COUNTERS) if not (folder / name).is_dir()
       ]
       if missing:
         self._say(f'skipping {folder}: it is damaged (no {missing[0]})')
         continue
-      self._check_shapes(folder, target)
+      contents.check(folder, target, self._settings)
       reason = ''
       items: dict[str, Any] = {}
       counters: dict[str, Any] = {}
@@ -277,8 +335,10 @@ class Manager:
         reason = reason or 'another process cannot read its part'
         self._say(f'skipping {folder}: it is damaged ({reason})')
         continue
+      self._say_what_is_left_out(folder, everything, held or set())
       self._set_aside(steps[: steps.index(step)])
-      counters.pop(best_lib.SCORES, None)
+      for name in (best_lib.SCORES, contents.ITEMS, contents.SETTINGS):
+        counters.pop(name, None)
       return items, counters
     if steps:
       raise errors.CheckpointError(
@@ -286,6 +346,17 @@ class Manager:
         f'{", ".join(map(str, steps))}): start afresh in another --run_dir'
       )
     return None
+
+  def _say_what_is_left_out(
+    self, folder: pathlib.Path, wanted: Mapping[str, Any], held: set[str]
+  ) -> None:
+    unused = sorted(held - {*wanted, COUNTERS})
+    if unused:
+      why = contents.changes(folder, self._settings)
+      self._say(
+        f'{folder} also holds {", ".join(unused)}, which this run leaves out'
+        + (f': {why}' if why else '')
+      )
 
   def _set_aside(self, steps: Sequence[int]) -> None:
     """Moves steps to where they are in nobody's way."""
@@ -309,33 +380,18 @@ class Manager:
     self._manager.reload()
     self._read_best()
 
-  def _check_shapes(
-    self, folder: pathlib.Path, target: Mapping[str, Any]
-  ) -> None:
-    for name, tree in target.items():
-      try:
-        saved = saved_shapes(folder / name)
-      except Exception:
-        return  # Damaged: reading it says so.
-      wanted = {
-        path_name(path): tuple(leaf.shape)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-      }
-      wrong = differences(saved, wanted, name)
-      if wrong and saved:  # Nothing is known of a damaged one.
-        raise errors.CheckpointError(
-          f'{folder} is of another model or optimizer; saved and wanted '
-          f'shapes: {"; ".join(wrong[:3])}. Give the settings it was trained '
-          'with, or another --run_dir'
-        )
-
   def wait(self) -> None:
-    """Waits until what was saved is on disk."""
-    self._manager.wait_until_finished()
+    """Waits until what was saved is on disk; CheckpointError if it is not."""
+    with self._storage_errors():
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
-    self.wait()
-    self._manager.close()
+    """Waits, and ends Orbax's threads; CheckpointError as for `wait`."""
+    try:
+      self.wait()
+    finally:
+      with self._storage_errors():
+        self._manager.close()
 
 
 class _CheckpointManager(ocp.CheckpointManager):
@@ -385,23 +441,6 @@ def _read(
     folder / COUNTERS, args=ocp.args.JsonRestore()
   )
   return items, counters
-
-
-def path_name(path: tuple[Any, ...]) -> str:
-  """`a/b/0` for a path within a pytree."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
-
-
-def saved_shapes(item: pathlib.Path) -> dict[str, tuple[int, ...]]:
-  """Shape of every array of a saved item, by its path."""
-  with quiet.reading():
-    metadata = ocp.StandardCheckpointer().metadata(item)
-  tree = getattr(metadata, 'item_metadata', metadata)
-  tree = getattr(tree, 'tree', tree)
-  return {
-    path_name(path): tuple(leaf.shape)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
 
 
 def complete_steps(directory: str | os.PathLike[str]) -> list[int]:

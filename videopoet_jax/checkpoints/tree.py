@@ -30,10 +30,14 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
       os.rmdir(tempfile.mkdtemp(dir=path.parent))
     with ocp.StandardCheckpointer() as checkpointer:
       checkpointer.save(path, tree, force=True)
-  except OSError as error:
+  # TensorStore raises ValueErrors with the system's words in them.
+  except Exception as error:
+    reason = storage.failure(error)
+    if not reason:
+      raise
     raise errors.CheckpointError(
-      f'cannot write {path}: {error.strerror or error}; give a folder that can'
-      ' be written.'
+      f'cannot write {path}: {reason}; make room, or give a folder that can be'
+      ' written.'
     ) from error
 
 

@@ -1,13 +1,14 @@
-"""Reads gin files and bindings; the only place of `core` that knows gin.
+"""Reads gin files and bindings.
 
 gin is bound at the edge: jobs call `parse` once and then factories with
 `call`. What gin raises for a user's mistake becomes a `ConfigError` of one
-line that names the binding and the file.
+line that names the binding and the file; `core.bindings` checks the values.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 import contextlib
 import inspect
+import os
 import pathlib
 import re
 import tokenize
@@ -17,6 +18,7 @@ import gin
 import gin.config as gin_config
 import gin.resource_reader
 
+from videopoet_jax.core import bindings as bindings_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
@@ -41,6 +43,18 @@ _UNBOUND_MACRO = re.compile(r"No bindings specified for '(?P<name>[^']+)'")
 _REQUIRED_IN_CALL = re.compile(
   r'Required bindings for `(?P<name>[^`]+)` not provided in config: '
   r'\[(?P<parameters>[^\]]*)\]'
+)
+
+
+# What gin raises for what a user wrote.
+_GIN_RAISES = (
+  AttributeError,
+  ImportError,
+  LookupError,
+  OSError,
+  RuntimeError,
+  TypeError,
+  ValueError,
 )
 
 
@@ -79,8 +93,9 @@ def parse(
   """Replaces the gin configuration by that of files and bindings.
 
   Later ones win: first `gin_files`, then `task_files`, then `bindings`. A file
-  and an include are looked for in the working directory, then among the
-  shipped files. The configurables have to be imported before.
+  is looked for in the working directory, then among the shipped files; an
+  include in the working directory, then beside the file that includes it, then
+  among the shipped files. The configurables have to be imported before.
 
   Args:
     gin_files: paths or include strings (`gin/runs/demo.gin`).
@@ -89,12 +104,13 @@ def parse(
       beside one can be imported in it.
 
   Raises:
-    ConfigError: a file is missing, a name is unknown, a value does not parse,
-      or something marked `%gin.REQUIRED` is left open.
+    ConfigError: a file is missing, a name is unknown, a value does not parse
+      or is of another type than its parameter, something marked
+      `%gin.REQUIRED` is left open, or a macro of `bindings` is used nowhere.
   """
   root = paths.assets_root()
-  _keep_plain_readers()
-  _search(root)
+  bindings = tuple(bindings)
+  read_includes(root)
   gin.clear_config()
   for name in gin_files:
     path = paths.resolve(name, root)
@@ -109,12 +125,18 @@ def parse(
       gin.parse_config(binding)
   with _one_line_errors('the configuration'):
     gin.finalize()
+    bindings_lib.check_types()
+    bindings_lib.check_used(bindings)
 
 
 def call(
   function: Callable[..., _Result], *args: Any, **kwargs: Any
 ) -> _Result:
-  """Calls a configurable; a parameter left open is a `ConfigError`."""
+  """Calls a configurable; a parameter left open is a `ConfigError`.
+
+  The configs that the call uses are checked first, before data are opened.
+  """
+  bindings_lib.build_configs(function)
   try:
     return function(*args, **kwargs)
   except RuntimeError as error:
@@ -134,38 +156,59 @@ def text() -> str:
   return gin.config_str()
 
 
-def _keep_plain_readers() -> None:
-  # gin's reader of package resources takes an importable folder `tasks/` for
-  # a package and fails on it with a TypeError. Readers of remote file systems
-  # that other libraries register are kept.
-  ours = gin.resource_reader.system_path_reader
+def read_includes(root: pathlib.Path | None = None) -> None:
+  """Sets how gin finds and opens the files that it reads.
+
+  gin's reader of package resources takes an importable folder `tasks/` for a
+  package and fails on it with a TypeError. Readers of remote file systems that
+  other libraries register are kept.
+
+  Args:
+    root: folder of the shipped files, `assets_root()` unless given.
+  """
+  replaced = (open, gin.resource_reader.system_path_reader, _open)
   gin_config._FILE_READERS[:] = [
-    reader
-    for reader in gin_config._FILE_READERS
-    if reader[0] not in (ours, _open_remote)
+    reader for reader in gin_config._FILE_READERS if reader[0] not in replaced
   ]
-  gin.config.register_file_reader(_open_remote, _is_remote_file)
+  gin_config._FILE_READERS.insert(0, (_open, _is_file))
+  gin_config._LOCATION_PREFIXES = ['', str(root or paths.assets_root())]
 
 
-def _open_remote(name: str) -> Any:
-  return storage.path(name).open()
+def _is_file(name: str) -> bool:
+  return storage.path(name).is_file()
 
 
-def _is_remote_file(name: str) -> bool:
-  return storage.is_remote(name) and storage.path(name).is_file()
+# Files that are being read, the outermost first.
+_open_files: list[str] = []
 
 
-def _search(root: pathlib.Path) -> None:
-  if str(root) not in gin_config._LOCATION_PREFIXES:
-    gin.add_config_file_search_path(str(root))
+@contextlib.contextmanager
+def _open(name: str) -> Iterator[Any]:
+  """Opens a gin file; meanwhile includes are looked for beside it, too."""
+  identity = name if storage.is_remote(name) else os.path.realpath(name)
+  if identity in _open_files:
+    raise errors.ConfigError(
+      f'{name} is included by itself: {" -> ".join((*_open_files, identity))}; '
+      'take one of these includes out'
+    )
+  before = gin_config._LOCATION_PREFIXES
+  first, *_, last = before
+  gin_config._LOCATION_PREFIXES = [first, os.path.dirname(name), last]
+  _open_files.append(identity)
+  try:
+    with storage.path(name).open(encoding='utf-8') as file:
+      yield file
+  finally:
+    _open_files.pop()
+    gin_config._LOCATION_PREFIXES = before
 
 
 @contextlib.contextmanager
 def _one_line_errors(source: str) -> Iterator[None]:
   try:
     yield
-  except errors.UserError:
-    raise
+  except errors.UserError as error:
+    raise bindings_lib.plain(error) from None
   except SyntaxError as error:
     raise errors.ConfigError(_syntax_message(error, source)) from error
   except tokenize.TokenError as error:
@@ -173,7 +216,7 @@ def _one_line_errors(source: str) -> Iterator[None]:
       f'{source}: not valid gin: {error.args[0]} (a bracket or a string is not '
       'closed)'
     ) from error
-  except (ValueError, KeyError, OSError, ImportError, RuntimeError) as error:
+  except _GIN_RAISES as error:
     raise errors.ConfigError(_message(str(error), source)) from error
 
 

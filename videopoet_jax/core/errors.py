@@ -8,6 +8,7 @@ to do about it.
 
 from collections.abc import Iterable
 import difflib
+import math
 
 
 class UserError(Exception):
@@ -55,6 +56,41 @@ def check_not_negative(setting: str, value: float) -> None:
   """Raises ConfigError where a setting, such as `--seed`, is below 0."""
   if value < 0:
     raise ConfigError(f'{setting} is {value:g}; it must be at least 0.')
+
+
+def check_range(
+  config: object,
+  *fields: str,
+  least: float = 0,
+  most: float = math.inf,
+  above: bool = False,
+) -> None:
+  """Checks number fields of a config; None and fields of tuples, each entry.
+
+  Args:
+    config: a dataclass; its class' name is part of the message.
+    *fields: names of its fields.
+    least: the smallest value.
+    most: the largest value.
+    above: whether `least` itself is too small.
+
+  Raises:
+    ConfigError: a value lies outside, or is NaN or infinite.
+  """
+  for field in fields:
+    value = getattr(config, field)
+    for number in value if isinstance(value, list | tuple) else (value,):
+      if number is None:
+        continue
+      low = number > least if above else number >= least
+      if math.isfinite(number) and low and number <= most:
+        continue
+      wish = f'above {least}' if above else f'at least {least}'
+      if most < math.inf:
+        wish += f' and at most {most}'
+      raise ConfigError(
+        f'{type(config).__name__}.{field} is {value}; it must be {wish}'
+      )
 
 
 def near_names(name: str, known: Iterable[str]) -> str:

@@ -8,20 +8,19 @@ import collections
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import functools
+import itertools
 import math
 from typing import Any
 
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 
 Modality = types.Modality
 Role = types.Role
-
-# Fused attention works on blocks of so many positions, a TPU's lanes.
-KERNEL_BLOCK = 128
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +40,8 @@ class Segment:
     token: the special token's name.
     ends: where each latent frame of visual and audio ends, in seconds from
       the start of the clip; empty for the rest.
+    identity: index of the feature in `LayoutSpace.features`, by which a model
+      tells segments of one modality and role apart; -1 where it has none.
   """
 
   name: str
@@ -51,6 +52,7 @@ class Segment:
   start: int = 0
   token: str = ''
   ends: tuple[float, ...] = ()
+  identity: int = -1
 
   @property
   def size(self) -> int:
@@ -175,8 +177,8 @@ class SequenceLayout:
 
   @property
   def kernel_padding(self) -> int:
-    """Positions that fill the last block of a fused attention kernel."""
-    return -self.input_length % KERNEL_BLOCK
+    """Positions that fill the last block of a TPU's attention kernel."""
+    return kernel_blocks.padding(self.input_length, self.prefix_length)
 
   @functools.cached_property
   def slices(self) -> dict[str, slice]:
@@ -227,6 +229,29 @@ class SequenceLayout:
   def target_runs(self) -> tuple[Run, ...]:
     """The runs that are predicted."""
     return tuple(r for r in self.runs if r.start >= self.prefix_length)
+
+  def alike(self, identities: bool = True) -> tuple[Segment, Segment] | None:
+    """Two segments whose contents a model could take for each other's.
+
+    They share modality, role and places in time.
+
+    Args:
+      identities: whether the model knows which feature each segment holds.
+
+    Returns:
+      The first two found, or None.
+    """
+    for one, other in itertools.combinations(self.filled(), 2):
+      if (one.modality, one.role) != (other.modality, other.role):
+        continue
+      if identities and one.identity != other.identity:
+        continue
+      if one.modality is Modality.TEXT or (
+        one.start < other.start + other.shape[other.time_axis]
+        and other.start < one.start + one.shape[one.time_axis]
+      ):
+        return one, other
+    return None
 
   @functools.cached_property
   def droppable(self) -> dict[str, slice]:
@@ -430,7 +455,11 @@ class SequenceLayout:
           'role': s.role.value,
           'shape': list(s.shape),
           'size': s.size,
-          **({'feature': s.feature, 'start': s.start} if s.feature else {}),
+          **(
+            {'feature': s.feature, 'start': s.start, 'identity': s.identity}
+            if s.feature
+            else {}
+          ),
           **({'token': s.token} if s.token else {}),
         }
         for s in self.segments

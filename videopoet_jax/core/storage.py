@@ -8,6 +8,7 @@ that a path a user gives goes through `path` before anything else.
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
@@ -24,6 +25,42 @@ def is_remote(name: Path) -> bool:
   return os.fspath(name).startswith(REMOTE)
 
 
+# What a full disk, a limit or a lost right says; libraries written in C++ raise
+# errors of their own with these words in them.
+_FAILURES = tuple(
+  os.strerror(code)
+  for code in (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOENT,
+    errno.EMFILE,
+    errno.ESTALE,
+  )
+)
+
+
+def failure(error: BaseException) -> str:
+  """Why storage failed, in the system's words; '' if it was not storage.
+
+  Args:
+    error: anything that was raised while files were written or read.
+  """
+  if isinstance(error, OSError) and error.strerror:
+    return error.strerror
+  text = str(error)
+  for words in _FAILURES:
+    if words in text:
+      return words
+  return ' '.join(text.split())[:200] if isinstance(error, OSError) else ''
+
+
 def path(name: Path) -> pathlib.Path:
   """The path object to work with: pathlib's, or one that acts like it."""
   if not is_remote(name):
@@ -31,6 +68,15 @@ def path(name: Path) -> pathlib.Path:
   from etils import epath
 
   return epath.Path(name)
+
+
+def cache_folder() -> pathlib.Path | None:
+  """This package's folder of caches; None for a user without a home."""
+  try:
+    caches = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  except RuntimeError:  # No HOME, and no entry among the users.
+    return None
+  return pathlib.Path(caches) / 'videopoet_jax'
 
 
 def absolute(name: Path) -> pathlib.Path:

@@ -47,6 +47,27 @@ _LAYOUT_NAME = re.compile(
 )
 
 
+def clip_of(name: str) -> tuple[int, int, int]:
+  """Frames, height and width in the name of a layout.
+
+  Raises:
+    LayoutError: it is no layout's name.
+  """
+  match = _LAYOUT_NAME.match(name)
+  if not match:
+    raise errors.LayoutError(
+      f'{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, '
+      'for example text_to_video/17x128x128 or '
+      'future_prediction/17x128x128/condition=3.'
+    )
+  return int(match['frames']), int(match['height']), int(match['width'])
+
+
+def clip_text(clip: tuple[int, int, int]) -> str:
+  """`17x128x128`: a size of clips as names of layouts hold it."""
+  return 'x'.join(map(str, clip))
+
+
 @dataclasses.dataclass(frozen=True)
 class TaskTemplate:
   """A task, before any clip size is chosen.
@@ -75,6 +96,12 @@ class TaskTemplate:
   options: tuple[tuple[str, int], ...] = ()
   frames: int | None = None
   closed: bool = True
+
+  @property
+  def features(self) -> tuple[str, ...]:
+    """Features of prefix and target, each once."""
+    parts = [_PART.match(part) for part in (*self.prefix, *self.target)]
+    return tuple(dict.fromkeys(part['feature'] for part in parts if part))
 
   @property
   def conditions(self) -> tuple[str, ...]:
@@ -138,6 +165,9 @@ class LayoutSpace:
     audio: grid of the audio tokenizer.
     text_slots: positions reserved for text (64 in the paper).
     templates: the tasks that names may refer to.
+    features: what segments may hold, in the order of their identities. Those
+      of the templates that are not given are added at the end, so the default
+      begins with `FEATURES` in every space.
   """
 
   vocabulary: vocabulary_lib.Vocabulary = vocabulary_lib.Vocabulary()
@@ -145,8 +175,12 @@ class LayoutSpace:
   audio: specs.AudioSpec = specs.AudioSpec()
   text_slots: int = 64
   templates: tuple[TaskTemplate, ...] = TEMPLATES
+  features: tuple[str, ...] = tuple(FEATURES)
 
   def __post_init__(self) -> None:
+    held = [feature for t in self.templates for feature in t.features]
+    table = tuple(dict.fromkeys([*self.features, *held]))
+    object.__setattr__(self, 'features', table)
     names = [t.name for t in self.templates]
     for name in names:
       if names.count(name) > 1:
@@ -190,13 +224,9 @@ class LayoutSpace:
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
     """The layout of a name; LayoutError says what a name looks like."""
+    size = clip_of(name)
     match = _LAYOUT_NAME.match(name)
-    if not match:
-      raise errors.LayoutError(
-        f'{name!r} is no layout name; expected task/FRAMESxHEIGHTxWIDTH, '
-        'for example text_to_video/17x128x128 or '
-        'future_prediction/17x128x128/condition=3.'
-      )
+    assert match is not None
     template = self.template(match['task'])
     options = dict(template.options)
     for item in filter(None, (match['options'] or '').split(',')):
@@ -205,7 +235,6 @@ class LayoutSpace:
         hint = errors.near_names(key, options)
         raise errors.LayoutError(f'{name}: no option {item!r}{hint}.')
       options[key] = int(value)
-    size = tuple(int(match[k]) for k in ('frames', 'height', 'width'))
     return _Builder(self, template, name, size, options).build()
 
   def layouts(
@@ -356,6 +385,7 @@ class _Builder:
         feature,
         first,
         ends=self._ends(modality, shape, first),
+        identity=self._space.features.index(feature),
       )
     )
     if role is Role.PREFIX or self._template.closed:

@@ -12,6 +12,7 @@ import gin
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import permutation
 from videopoet_jax.core import types
@@ -47,6 +48,7 @@ class MixtureSchedule:
       raise errors.ConfigError(
         f'MixtureSchedule.kind: there is no {self.kind!r}{hint}.'
       )
+    errors.check_range(self, 'steps')
     for name in ('first_share', 'major_share'):
       if not 0 <= getattr(self, name) <= 1:
         raise errors.ConfigError(
@@ -122,6 +124,7 @@ class Mixture:
       if schedule.kind == 'two_stage'
       else 0
     )
+    self._first_share = self._first / schedule.steps if self._first else 0.0
     groups = layout_lib.groups(layouts)
     self._groups = [
       np.array([names.index(layout.name) for layout in group])
@@ -131,6 +134,14 @@ class Mixture:
   def shares(self, step: int) -> np.ndarray:
     """Float (layouts,): the share of each layout at a step."""
     return self._stages[0 if step < self._first else 1]
+
+  def average_shares(self) -> np.ndarray:
+    """Float (layouts,): the share of each layout of all steps of the run.
+
+    Of a schedule that changes, its `steps` are the run.
+    """
+    first, last = self._stages
+    return first * self._first_share + last * (1 - self._first_share)
 
   def at(self, step: int) -> int:
     """Index of the layout of one step; quick for steps in a row."""
@@ -223,11 +234,11 @@ def agd_report(
   Returns:
     Shares from 0 to 1 of all positions: `layout_padding` (positions that no
     segment holds: none, as a layout is the sum of its segments), `unused_text`
-    (text slots without text), `kernel_padding` (added to fill the
-    last block of a fused attention kernel), `packing_would_pad` (left empty by
-    first-fit packing of the mixture into rows of the longest layout),
-    `longest_would_pad` (were every example padded to the longest layout), and
-    `kernel_multiple`, the block.
+    (text slots without text), `kernel_padding` (added to fill the last block
+    of a TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad`
+    (left empty by first-fit packing of the mixture into rows of the longest
+    layout), `longest_would_pad` (were every example padded to the longest
+    layout), and `kernel_multiple`, of which blocks are multiples.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])
@@ -259,7 +270,7 @@ def agd_report(
     'longest_would_pad': 1
     - float((weight * held).sum() / (weight.sum() * lengths.max())),
     'packing_would_pad': _first_fit_waste(drawn, int(lengths.max())),
-    'kernel_multiple': layout_lib.KERNEL_BLOCK,
+    'kernel_multiple': kernel_blocks.LANES,
   }
 
 

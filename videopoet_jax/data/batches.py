@@ -17,9 +17,9 @@ from videopoet_jax.data import converter as converter_lib
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import registry
+from videopoet_jax.data import sets as sets_lib
 from videopoet_jax.data import source as source_lib
 from videopoet_jax.data import stream as stream_lib
-from videopoet_jax.data import tokens as tokens_lib
 
 TRAIN = 'train'
 VALIDATION = 'validation'
@@ -43,7 +43,7 @@ class LayoutReader:
     self,
     layout: layout_lib.SequenceLayout,
     task: seqio.Task,
-    directory: str,
+    directories: Sequence[str],
     *,
     batch_size: int,
     split: str,
@@ -58,7 +58,8 @@ class LayoutReader:
     Args:
       layout: to be filled.
       task: the registered task.
-      directory: of the token data set.
+      directories: of the token data sets that fill the layout, mixed in
+        proportion to their examples.
       batch_size: examples of a global batch.
       split: of the data set.
       shuffle: whether the stream is permuted.
@@ -74,7 +75,8 @@ class LayoutReader:
     self.layout = layout
     self.batch_size = batch_size
     self._task = task
-    self._directory = directory
+    self._directories = tuple(directories)
+    self._where = ', '.join(self._directories)
     self._split = split
     self._shuffle = shuffle
     self._seed = seed
@@ -91,24 +93,34 @@ class LayoutReader:
     sizes = [r.stop - r.start for r in layout.runs]
     self._low_L = np.repeat([r.start for r in ranges], sizes)
     self._high_L = np.repeat([r.stop for r in ranges], sizes)
-    self._stream = stream_lib.Stream(self._open, f'{layout.name}: {directory}')
-    records = records_lib.open_records(directory)
-    records.size(split)
+    self._stream = stream_lib.Stream(
+      self._open, f'{layout.name}: {self._where}'
+    )
+    self._records = records_lib.open_joined(self._directories)
+    self._records.size(split)
     self._features: tuple[str, ...] | None = None
     if not own_steps:
       # Preprocessors may read anything; without them, parse what is needed.
       needed = [f.feature for f in layout.fills]
       if text_embeddings:
         needed += [converter_lib.TEXT_EMBEDDINGS, converter_lib.TEXT_USED]
-      shapes = {name: records.shape(name) for name in records.features}
-      if shapes.get('text') == ():
-        shapes['text'] = (None,)  # A string that becomes ids.
-      converter_lib.check_shapes(layout, shapes, directory)
+      for directory in self._directories:
+        records = records_lib.open_records(directory)
+        shapes = {name: records.shape(name) for name in records.features}
+        self._check_shapes(shapes, directory)
       self._features = tuple(dict.fromkeys(needed))
+
+  def _check_shapes(
+    self, shapes: dict[str, tuple[int | None, ...]], where: str
+  ) -> None:
+    """DataError where features of these shapes do not fill the layout."""
+    if shapes.get('text') == ():
+      shapes['text'] = (None,)  # A string that becomes ids.
+    converter_lib.check_shapes(self.layout, shapes, where)
 
   def _source(self, start: int = 0) -> source_lib.IndexedSource:
     return self._task.source.replace(
-      directory=self._directory,
+      directory=self._directories,
       features=self._features,
       stream=self.layout.name,
       batch_size=self.batch_size,
@@ -182,9 +194,44 @@ class LayoutReader:
       DataError: a record is damaged, an id does not fit the layout, or a
         preprocessor is not one-to-one.
     """
-    arrays = self._stream.read(batch)
+    try:
+      arrays = self._stream.read(batch)
+    except errors.DataError as error:
+      raise self._named(batch, error) from error
     self._check(arrays, batch)
     return arrays
+
+  def _record(self, position: int) -> int:
+    """Number of the record at a position of the stream."""
+    source = self._source()
+    order = source.order(self._split, self._seed, self._shuffle)
+    return int(source.numbers(self._split, order, np.array([position]))[0])
+
+  def _named(self, batch: int, error: errors.DataError) -> errors.DataError:
+    """An error of reading a batch, with the record that it is about."""
+    for position in source_lib.host_positions(
+      batch, self.batch_size, self._shard.index, self._shard.num_shards
+    ):
+      index = self._record(position)
+      place = self._records.place(self._split, index)
+      try:
+        schema = self._records.schema(self._features)
+        example = schema.deserialize_example_np(
+          self._records.read(self._split, [index])[0]
+        )
+      except Exception as reason:  # Whatever TFDS raises of a damaged record.
+        said = ' '.join(str(reason).split())[:300]
+        return errors.DataError(
+          f'{place} does not hold what its data set says ({said}); write the '
+          'set again with `videopoet tokenize`.'
+        )
+      if self._features is not None:
+        shapes = {name: np.shape(value) for name, value in example.items()}
+        try:
+          self._check_shapes(shapes, place)
+        except errors.DataError as misfit:
+          return misfit
+    return error
 
   def _check(self, arrays: Batch, batch: int) -> None:
     positions = arrays.pop(source_lib.POSITION)
@@ -205,7 +252,8 @@ class LayoutReader:
       run = next(r for r in self.layout.runs if r.start <= position < r.stop)
       raise errors.DataError(
         f'{self.layout.name}: segment {run.segment!r} holds local id '
-        f'{tokens[row, position] - run.range.start} in {self._directory}; the '
+        f'{tokens[row, position] - run.range.start} in '
+        f'{self._records.place(self._split, self._record(expected[row]))}; the '
         f'vocabulary admits 0 to {run.range.size - 1}.'
       )
 
@@ -222,7 +270,7 @@ class TokenBatches:
     self,
     tasks: Sequence[registry.Task],
     layouts: Sequence[layout_lib.SequenceLayout],
-    directory: str,
+    tokens: str | Sequence[str] | sets_lib.TokenSets,
     *,
     tokens_per_batch: int,
     schedule: agd.MixtureSchedule,
@@ -237,13 +285,13 @@ class TokenBatches:
     Args:
       tasks: of the run (`registry.load_tasks`).
       layouts: of those tasks.
-      directory: token data set of the tasks that have none of their own.
+      tokens: token data sets of the tasks that have none of their own, see
+        `sets.TokenSets`.
       tokens_per_batch: positions of a global batch, the same for all layouts.
       schedule: how the mixture changes during the run.
       seed: of the draws and the order.
       text: the text tokenizer, `bytes` or the path of a SentencePiece model.
-      weights: by layout name or by task name; what is not named has its
-        task's rate, divided among the task's layouts.
+      weights: by layout, task or clip size, see `layout_weights`.
       multiple: global batches are a multiple of this, such as the devices.
       text_embeddings: whether batches carry stored text embeddings, which
         then also tell the used slots; `text` does not matter.
@@ -255,11 +303,12 @@ class TokenBatches:
     """
     weights = layout_weights(tasks, layouts, weights or {})
     self._multiple = multiple
+    self._tokens_per_batch = tokens_per_batch
     self._mixture = agd.Mixture(layouts, weights, schedule, seed)
     self._readers = _readers(
       tasks,
       layouts,
-      directory,
+      sets_lib.open_sets(tokens),
       batch_size=_sizing(tokens_per_batch, self._multiple),
       split=TRAIN,
       shuffle=True,
@@ -291,6 +340,18 @@ class TokenBatches:
     with self._lock:
       for reader in self._readers:
         reader.read_part(index, count)
+
+  def divide(self, parts: int) -> None:
+    """Makes global batches that divide into so many parts for the devices.
+
+    Args:
+      parts: of a batch, run one after the other.
+    """
+    with self._lock:
+      self._multiple *= parts
+      size = _sizing(self._tokens_per_batch, self._multiple)
+      for reader in self._readers:
+        reader.resize(size(reader.layout))
 
   def rows(self, unit: str) -> int:
     """Examples of this host's part of a batch of a layout."""
@@ -373,7 +434,7 @@ class ValidationBatches:
     self,
     tasks: Sequence[registry.Task],
     layouts: Sequence[layout_lib.SequenceLayout],
-    directory: str,
+    tokens: str | Sequence[str] | sets_lib.TokenSets,
     *,
     batch_size: int,
     batches: int = 1,
@@ -389,7 +450,7 @@ class ValidationBatches:
     Args:
       tasks: of the run.
       layouts: of those tasks.
-      directory: of the token data set.
+      tokens: the token data sets, see `sets.TokenSets`.
       batch_size: examples of a global batch.
       batches: of each layout.
       split: of the data set.
@@ -400,7 +461,7 @@ class ValidationBatches:
     readers = _readers(
       tasks,
       layouts,
-      directory,
+      sets_lib.open_sets(tokens),
       batch_size=lambda layout: batch_size,
       split=split,
       shuffle=False,
@@ -464,10 +525,11 @@ def adopt_sizes(
     if size % multiple:
       raise errors.ConfigError(
         f'the checkpoint was trained with batches of {size} examples of '
-        f'{name}, which {multiple} devices cannot share evenly. Go on with a '
-        f'number of devices that divides {math.gcd(*saved.values())}, or start '
-        'a new run from it with --init_from. A run that is to go on with up to '
-        'N devices begins with batch_multiple=N (prefix_lm, super_resolution).'
+        f'{name}, which cannot be shared evenly among {multiple} (devices x '
+        'OptimizerConfig.accumulate). Resume with numbers whose product '
+        f'divides {math.gcd(*saved.values())}, or start a new run from it with '
+        '--init_from. A run that is to resume on up to N devices begins with '
+        'batch_multiple=N (prefix_lm, super_resolution).'
       )
   for name, size in saved.items():
     if readers[name].batch_size != size:
@@ -481,23 +543,44 @@ def layout_weights(
 ) -> dict[str, float]:
   """The weight of each layout: its own, or its part of its task's.
 
+  A task's rate is divided among its layouts: evenly, or in proportion to the
+  weights of their clip sizes. So weights of sizes move steps from one size of a
+  task to another and leave the tasks' shares alone.
+
+  Args:
+    tasks: of the run.
+    layouts: of those tasks.
+    weights: in any unit, by the name of a task (in place of its rate), of a
+      layout (in place of its part of that), or of a clip size such as
+      `41x224x128` (1 unless given).
+
   Raises:
-    ConfigError: a weight names neither a task nor a layout of the run.
+    ConfigError: a weight names no task, layout or clip size of the run, or is
+      negative.
   """
-  names = [layout.name for layout in layouts]
-  known = {*names, *(layout.task for layout in layouts)}
-  for name in weights:
+  sizes = {
+    layout.name: tasks_lib.clip_text(tasks_lib.clip_of(layout.name))
+    for layout in layouts
+  }
+  known = {*sizes, *sizes.values(), *(layout.task for layout in layouts)}
+  for name, weight in weights.items():
     if name not in known:
       hint = errors.near_names(name, known)
       raise errors.ConfigError(
-        f'a weight is given for {name!r}, which is neither a task nor a layout '
-        f'of this run{hint}.'
+        f'a weight is given for {name!r}, which is neither a task, a layout '
+        f'nor a clip size of this run{hint}.'
       )
+    if weight < 0:
+      raise errors.ConfigError(
+        f'the weight of {name!r} is {weight}; expected 0 or more.'
+      )
+  of_size = {n: float(weights.get(size, 1.0)) for n, size in sizes.items()}
   found = {}
   for layout in layouts:
     task = registry.by_name(tasks, layout.task)
-    among = sum(other.task == layout.task for other in layouts)
-    shared = float(weights.get(layout.task, task.rate)) / among
+    among = sum(of_size[la.name] for la in layouts if la.task == layout.task)
+    rate = float(weights.get(layout.task, task.rate))
+    shared = rate * of_size[layout.name] / among if among else 0.0
     found[layout.name] = float(weights.get(layout.name, shared))
   return found
 
@@ -505,7 +588,7 @@ def layout_weights(
 def _readers(
   tasks: Sequence[registry.Task],
   layouts: Sequence[layout_lib.SequenceLayout],
-  directory: str,
+  sets: sets_lib.TokenSets,
   *,
   batch_size: Callable[[layout_lib.SequenceLayout], int],
   split: str,
@@ -517,6 +600,7 @@ def _readers(
 ) -> tuple[LayoutReader, ...]:
   """Registers the tasks of some layouts and makes a reader of each layout."""
   readers = []
+  directories = sets.assign(tasks, layouts)
   for layout in layouts:
     task = registry.by_name(tasks, layout.task)
     mine = [other for other in layouts if other.task == layout.task]
@@ -526,7 +610,7 @@ def _readers(
         registry.register(
           task, mine, preprocessors_lib.EMBEDDINGS if text_embeddings else text
         ),
-        task.directory or directory,
+        directories[layout.name],
         batch_size=batch_size(layout),
         split=split,
         shuffle=shuffle,
@@ -537,14 +621,3 @@ def _readers(
       )
     )
   return tuple(readers)
-
-
-def check_tokens(
-  tasks: Sequence[registry.Task],
-  space: tasks_lib.LayoutSpace,
-  directory: str,
-  fingerprints: Mapping[str, str] | None = None,
-) -> None:
-  """Refuses data sets of other tokenizers; see `tokens.check`."""
-  for path in dict.fromkeys(task.directory or directory for task in tasks):
-    tokens_lib.check(path, space, fingerprints)

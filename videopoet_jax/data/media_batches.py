@@ -68,6 +68,7 @@ class ClipMixture:
       raise errors.ConfigError(
         f'ClipMixture.scales is {self.scales}; expected whole numbers from 1.'
       )
+    errors.check_range(self, 'crop')
     if self.crop_tries < 1:
       raise errors.ConfigError(
         f'ClipMixture.crop_tries is {self.crop_tries}; expected a whole number '

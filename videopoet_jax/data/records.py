@@ -108,6 +108,14 @@ class Records:
     self.schema([name])
     return tuple(self.features[name].shape)
 
+  def place(self, split: str, index: int) -> str:
+    """Which file a record is in, and its number there, for messages."""
+    info = self._split(split)
+    ends = np.cumsum(info.shard_lengths)
+    shard = int(np.searchsorted(ends, index, side='right'))
+    within = index - int(ends[shard] - info.shard_lengths[shard])
+    return f'record {within} of {info.filepaths[shard]}'
+
   def read(
     self, split: str, indices: Sequence[int] | np.ndarray
   ) -> list[bytes]:
@@ -180,7 +188,8 @@ class Records:
 
     Args:
       split: which split.
-      minimum: least value of scalar features, `{'quality': 0.5}`.
+      minimum: least value of scalar features, `{'quality': 0.5}`; a feature
+        with a question mark behind it is asked of only where the set has it.
       predicate: takes an example of numpy arrays, says whether to keep it.
 
     Returns:
@@ -190,15 +199,25 @@ class Records:
       DataError: a feature is missing or no scalar.
       NoExamplesError: nothing passes.
     """
+    minimum = {
+      name.removesuffix('?'): least
+      for name, least in minimum.items()
+      if not name.endswith('?') or name[:-1] in self.features
+    }
+    if not minimum and predicate is None:
+      return np.arange(self.size(split), dtype=np.int64)
     key = (split, tuple(sorted(minimum.items())), predicate)
     with self._lock:
       found = self._selections.get(key)
     if found is None:
       for name in minimum:
-        if self.shape(name):
+        shape = self.shape(name)
+        dtype = np.dtype(self.features[name].np_dtype)
+        if shape or dtype.kind not in 'biuf':
+          what = f'has shape {shape}' if shape else 'is text'
           raise errors.DataError(
-            f'{self.directory}: feature {name!r} has shape {self.shape(name)}; '
-            'a minimum can be asked of a single number only.'
+            f'{self.directory}: feature {name!r} {what}; a minimum can be '
+            'asked of a single number only.'
           )
       names = None if predicate else list(minimum)
       kept = [
@@ -222,7 +241,120 @@ class Records:
     return found
 
 
-@functools.lru_cache(maxsize=16)
+class JoinedRecords:
+  """Several data sets read as one: the records of one follow the other's.
+
+  Attributes:
+    features: the TFDS feature connectors that all sets have.
+  """
+
+  def __init__(self, parts: Sequence[Records]) -> None:
+    """Takes the sets in their order."""
+    self._parts = tuple(parts)
+    first = self._parts[0].features
+    self.features = {
+      name: feature
+      for name, feature in first.items()
+      if all(name in part.features for part in self._parts)
+    }
+
+  @property
+  def directory(self) -> str:
+    """The directories, for messages."""
+    return ', '.join(part.directory for part in self._parts)
+
+  @property
+  def splits(self) -> tuple[str, ...]:
+    """Splits that any set has."""
+    return tuple(sorted({s for part in self._parts for s in part.splits}))
+
+  def _having(self, split: str) -> list[Records]:
+    """The sets that have a split; NoExamplesError where none has it."""
+    having = [part for part in self._parts if split in part.splits]
+    if not having:
+      self._parts[0].size(split)
+    return having
+
+  def size(self, split: str) -> int:
+    """Number of records of a split, of all sets."""
+    return sum(part.size(split) for part in self._having(split))
+
+  def schema(self, names: Sequence[str] | None = None) -> Any:
+    """The feature dictionary of some features, by default of the common ones.
+
+    Raises:
+      DataError: a set lacks a feature, or stores it otherwise than the first.
+    """
+    names = tuple(self.features) if names is None else names
+    found = [part.schema(names) for part in self._parts]
+    for part, schema in zip(self._parts, found, strict=True):
+      for name in names:
+        theirs, ours = (
+          schema[name].get_tensor_info(),
+          found[0][name].get_tensor_info(),
+        )
+        if theirs != ours:
+          raise errors.DataError(
+            f'{part.directory} holds {name!r} as {theirs}, '
+            f'{self._parts[0].directory} as {ours}; sets that are mixed must '
+            'be alike. Encode them again with one tokenizer and one clip size.'
+          )
+    return found[0]
+
+  def shape(self, name: str) -> tuple[int | None, ...]:
+    """Shape of one feature, without a batch dimension; the same in all."""
+    return tuple(self.schema([name])[name].shape)
+
+  def _places(
+    self, split: str, indices: Sequence[int] | np.ndarray
+  ) -> tuple[list[Records], np.ndarray, np.ndarray]:
+    """The sets with a split, and each index's set and index within it."""
+    having = self._having(split)
+    ends = np.cumsum([part.size(split) for part in having])
+    indices = np.asarray(indices, np.int64)
+    of = np.searchsorted(ends, indices, side='right')
+    return having, of, indices - np.concatenate([[0], ends])[of]
+
+  def place(self, split: str, index: int) -> str:
+    """Which file a record is in, and its number there, for messages."""
+    having, of, within = self._places(split, [index])
+    return having[int(of[0])].place(split, int(within[0]))
+
+  def read(
+    self, split: str, indices: Sequence[int] | np.ndarray
+  ) -> list[bytes]:
+    """Serialized records of a split, in the order of the indices."""
+    having, of, within = self._places(split, indices)
+    found: list[bytes] = [b''] * len(of)
+    for number in np.unique(of):
+      places = np.flatnonzero(of == number)
+      records = having[int(number)].read(split, within[places])
+      for place, record in zip(places, records, strict=True):
+        found[place] = record
+    return found
+
+  def select(
+    self,
+    split: str,
+    minimum: Mapping[str, float],
+    predicate: Predicate | None = None,
+  ) -> np.ndarray:
+    """See `Records.select`; a set of which nothing passes is no mistake."""
+    kept: list[np.ndarray] = []
+    nothing: errors.NoExamplesError | None = None
+    start = 0
+    for part in self._having(split):
+      try:
+        kept.append(start + part.select(split, minimum, predicate))
+      except errors.NoExamplesError as error:
+        nothing = error
+      start += part.size(split)
+    if not kept and nothing is not None:
+      raise nothing
+    return np.concatenate(kept)
+
+
+@functools.lru_cache(maxsize=64)
 def _open_records(directory: str, written: int) -> Records:
   del written
   return Records(directory)
@@ -232,3 +364,11 @@ def open_records(directory: str | os.PathLike[str]) -> Records:
   """The records of a directory, opened once in a process while unchanged."""
   path = storage.absolute(directory)
   return _open_records(str(path), storage.modified(path / 'dataset_info.json'))
+
+
+def open_joined(
+  directories: Sequence[str | os.PathLike[str]],
+) -> Records | JoinedRecords:
+  """The records of several directories as one."""
+  parts = [open_records(directory) for directory in directories]
+  return parts[0] if len(parts) == 1 else JoinedRecords(parts)

@@ -24,6 +24,7 @@ import gin.config_parser
 import seqio
 import tensorflow as tf
 
+from videopoet_jax.core import bindings as bindings_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import paths
@@ -82,6 +83,38 @@ def load_tasks(
   return tuple(task for task, _ in loaded.values())
 
 
+def at_least(
+  tasks: Sequence[Task], minimum: Mapping[str, float]
+) -> tuple[Task, ...]:
+  """The tasks with further least values of scalar features.
+
+  Args:
+    tasks: of a run.
+    minimum: see `Task.minimum`; of a feature that a task asks for itself the
+      larger value counts.
+
+  Raises:
+    ConfigError: it is no mapping of names to numbers.
+  """
+  if not isinstance(minimum, Mapping) or not all(
+    isinstance(name, str)
+    and isinstance(least, (int, float))
+    and not isinstance(least, bool)
+    for name, least in minimum.items()
+  ):
+    raise errors.ConfigError(
+      f'prefix_lm.minimum is {minimum!r}; expected names of numeric features '
+      "with their least values: {'quality': 0.5}."
+    )
+  found = []
+  for task in tasks:
+    joined = dict(task.minimum)
+    for name, least in minimum.items():
+      joined[name] = max(least, joined.get(name, least))
+    found.append(dataclasses.replace(task, minimum=joined))
+  return tuple(found)
+
+
 def _task_file(listed: str) -> pathlib.Path:
   if listed.endswith('.gin'):
     return paths.resolve(listed)
@@ -112,6 +145,7 @@ def _read(path: pathlib.Path) -> list[str]:
         gin.parse_config_file(str(storage.absolute(path)))
         for key, value in kept.items():
           gin.bind_parameter(key, value)
+      bindings_lib.check_types()
   except (ValueError, SyntaxError, OSError, ImportError) as error:
     reason = ' '.join(str(error).split())
     raise errors.ConfigError(f'{path} cannot be read: {reason}') from error

@@ -8,7 +8,9 @@ entered at its start. Here the example at a position of the endless stream is
 
 so a run enters anywhere in constant time, and the stream is cut into global
 batches of which each host reads its contiguous part: the global order is the
-same for any number of hosts.
+same for any number of hosts. Several data sets that fill one stream are read as
+if they were written one behind the other, which mixes them in proportion to
+their examples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,7 +117,7 @@ class IndexedSource(seqio.DataSource):
 
   def __init__(
     self,
-    directory: str,
+    directory: str | Sequence[str],
     *,
     features: Sequence[str] | None = None,
     stream: str = '',
@@ -127,8 +129,8 @@ class IndexedSource(seqio.DataSource):
     """Describes the stream; nothing is read yet.
 
     Args:
-      directory: TFDS directory; empty in a registered task that takes the
-        directory of the run.
+      directory: TFDS directory, or several that are mixed; empty in a
+        registered task that takes the directories of the run.
       features: names to parse, all by default.
       stream: name mixed into the seed, so that two tasks that read the same
         data meet it in different orders.
@@ -137,13 +139,16 @@ class IndexedSource(seqio.DataSource):
       selection: the records that take part.
       splits: names for SeqIO where the directory is not known yet.
     """
-    self.directory = directory
+    self._directories = (
+      (directory,) if isinstance(directory, str) else tuple(directory)
+    )
+    self.directory = ', '.join(self._directories)
     self._features = None if features is None else tuple(features)
     self._stream = stream
     self._batch_size = batch_size
     self._start = start
     self._selection = selection
-    if directory and not splits:
+    if self.directory and not splits:
       splits = self.records.splits
     # The number of examples stays unsaid: SeqIO would keep a small set's
     # stream in memory, and ours never ends.
@@ -152,13 +157,14 @@ class IndexedSource(seqio.DataSource):
     )
 
   @property
-  def records(self) -> records_lib.Records:
+  def records(self) -> records_lib.Records | records_lib.JoinedRecords:
+    """The data set, or the several as one."""
     if not self.directory:
       raise errors.DataError(
         'this task names no data set of its own; give the run one (the '
         'directory that `videopoet tokenize` wrote).'
       )
-    return records_lib.open_records(self.directory)
+    return records_lib.open_joined(self._directories)
 
   @property
   def supports_arbitrary_sharding(self) -> bool:
@@ -184,16 +190,19 @@ class IndexedSource(seqio.DataSource):
     key = permutation.fold(seed or 0, self._stream)
     return Order(size, key, shuffle)
 
+  def numbers(
+    self, split: str, order: Order, positions: np.ndarray
+  ) -> np.ndarray:
+    """Number of the record in its split at each position of the stream."""
+    indices = order.indices(positions)
+    kept = self._kept(split)
+    return indices if kept is None else kept[indices]
+
   def _kept(self, split: str) -> np.ndarray | None:
-    records, predicate = self.records, self._selection.predicate
-    minimum = {
-      name.removesuffix('?'): least
-      for name, least in self._selection.minimum
-      if not name.endswith('?') or name[:-1] in records.features
-    }
+    minimum, predicate = self._selection.minimum, self._selection.predicate
     if not minimum and predicate is None:
       return None
-    return records.select(split, minimum, predicate)
+    return self.records.select(split, dict(minimum), predicate)
 
   def get_dataset(
     self,
@@ -264,7 +273,7 @@ class IndexedSource(seqio.DataSource):
       **changes: any of the constructor's arguments.
     """
     arguments = {
-      'directory': self.directory,
+      'directory': self._directories,
       'features': self._features,
       'stream': self._stream,
       'batch_size': self._batch_size,

@@ -283,6 +283,8 @@ class PairBatches:
       )
     self._edges = np.cumsum(shares / shares.sum())[:-1]
     self._multiple = multiple
+    self._tokens_per_batch = tokens_per_batch
+    self._visual = info.visual
     self._readers = [
       UnitReader(
         unit,
@@ -312,6 +314,14 @@ class PairBatches:
     with self._lock:
       for reader in self._readers:
         reader.read_part(index, count)
+
+  def divide(self, parts: int) -> None:
+    """Makes global batches that divide; see `TokenBatches.divide`."""
+    with self._lock:
+      self._multiple *= parts
+      for reader in self._readers:
+        latent = reader.unit.latent(self._visual)
+        reader.resize(_examples(latent, self._tokens_per_batch, self._multiple))
 
   def _draw(self, start: int, stop: int) -> np.ndarray:
     drawn = permutation.uniform(self._key, np.arange(start, stop))

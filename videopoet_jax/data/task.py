@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Mapping
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import tasks as tasks_lib
+
+# Kept as sorted pairs; the second type is what gin may bind.
+_Options = Annotated[Any, Mapping[str, int] | tuple[tuple[str, int], ...]]
+_Numbers = Annotated[Any, Mapping[str, float] | tuple[tuple[str, float], ...]]
 
 
 def _as_items(values: Any) -> tuple[tuple[str, Any], ...]:
@@ -54,14 +58,14 @@ class Task:
   task_token: str = ''
   prefix: tuple[str, ...] | None = None
   target: tuple[str, ...] | None = None
-  options: Any = ()
+  options: _Options = ()
   frames: int | None = None
   closed: bool = True
   variants: tuple[str, ...] | None = None
   preprocessors: tuple[str | Callable[..., Any], ...] = ()
-  minimum: Any = ()
+  minimum: _Numbers = ()
   predicate: str | Callable[..., Any] | None = None
-  drop: Any = ()
+  drop: _Numbers = ()
   rate: float = 1.0
   directory: str = ''
   folder: str = ''

@@ -11,33 +11,28 @@ def generated(
   video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
 ) -> np.ndarray:
   """The measured part of generated clips, uint8 video_BTHWC."""
-  first = task.first_frame
-  return resize(_cut(video_BTHWC, first, task, 'generated'), task)
+  return resize(_cut(video_BTHWC, task, 'generated'), task)
 
 
 def real(
   video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
 ) -> np.ndarray:
   """The measured part of real clips, uint8 video_BTHWC."""
-  first = task.first_frame
-  if task.real_window == 'central' and task.frames:
-    first = max(0, (video_BTHWC.shape[1] - task.frames) // 2)
-  return resize(_cut(video_BTHWC, first, task, 'real'), task)
+  return resize(_cut(video_BTHWC, task, 'real'), task)
 
 
 def _cut(
   video_BTHWC: np.ndarray,
-  first: int,
   task: protocol_lib.EvaluationTask,
   what: str,
 ) -> np.ndarray:
-  there = video_BTHWC.shape[1]
+  there, first = video_BTHWC.shape[1], task.first_frame
   frames = task.frames or there - first
   if frames < 1 or first + frames > there:
     raise errors.DataError(
       f'{task.name}: the protocol measures {task.frames or "all"} frames from '
       f'frame {first} of {what} clips, which have {there}; give longer ones '
-      '(`videopoet prepare --num_frames`).'
+      '(`videopoet prepare --frames`).'
     )
   return video_BTHWC[:, first : first + frames]
 

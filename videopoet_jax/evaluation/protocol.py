@@ -16,11 +16,12 @@ from typing import Any
 import gin
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import value_types
 from videopoet_jax.inference import sampling as sampling_lib
+from videopoet_jax.media import cuts
 
 ALL = 'all'
 RESIZINGS = ('none', 'bicubic')
-WINDOWS = ('first', 'central')
 _NAME = re.compile(r'[a-z0-9_]+')
 _HASH_DIGITS = 8
 
@@ -52,8 +53,14 @@ class EvaluationTask:
     frames: frames that are measured; 0 all that are generated.
     first_frame: first of them, in the generated clip: 5 leaves out the frames
       that a continuation was given.
-    real_window: where `frames` are taken from the real clip: 'first' takes
-      the same frames as in the generated one, 'central' those in the middle.
+    real_cut: how the clips of the real set must have been cut out of their
+      videos by `videopoet prepare --cut`: 'central', 'first' or 'consecutive';
+      '' asks for nothing. A set that was cut otherwise, is of another size, or
+      does not say is refused (`evaluation/cut.py`).
+    real_frames: frames of its clips, with `real_cut`; 0 takes `frames`. Of
+      more than `frames` the same ones are measured as of the generated clip.
+    real_rate: frames a second of its clips, with `real_cut`: a number, or
+      'native' for the frames that each video has.
     size: (height, width) that is measured; () leaves the clips as they are.
     resizing: how they get there, 'bicubic' or 'none'.
     text_suffix: put behind every caption.
@@ -77,7 +84,9 @@ class EvaluationTask:
   real_order_seed: int = -1
   frames: int = 0
   first_frame: int = 0
-  real_window: str = 'first'
+  real_cut: str = ''
+  real_frames: int = 0
+  real_rate: str | float = ''
   size: tuple[int, ...] = ()
   resizing: str = 'none'
   text_suffix: str = ''
@@ -101,7 +110,7 @@ class EvaluationTask:
       ('real_samples', self.real_samples >= 0, 'at least 0'),
       ('frames', self.frames >= 0, 'at least 0'),
       ('first_frame', self.first_frame >= 0, 'at least 0'),
-      ('real_window', self.real_window in WINDOWS, ' or '.join(WINDOWS)),
+      ('real_frames', self.real_frames >= 0, 'at least 0'),
       ('resizing', self.resizing in RESIZINGS, ' or '.join(RESIZINGS)),
       ('size', len(self.size) in (0, 2), '(height, width), or () for none'),
     )
@@ -110,6 +119,7 @@ class EvaluationTask:
         raise errors.ConfigError(
           f'{where}.{name} is {getattr(self, name)!r}; expected {wish}.'
         )
+    self._check_real(where)
     for metric, (size, repeats) in self.subsets.items():
       if metric not in self.metrics or not (
         1 <= size and 1 <= repeats and size * repeats <= self.samples
@@ -124,6 +134,46 @@ class EvaluationTask:
         f"{where}.size is {self.size} and resizing 'none'; say how to get "
         f"there: {where}.resizing = 'bicubic'."
       )
+
+  def _check_real(self, where: str) -> None:
+    """Refuses settings of the real side that are wrong or cannot act."""
+    if self.real_cut:
+      errors.check_choice(f'{where}.real_cut', self.real_cut, cuts.CUTS)
+      cuts.parse_rate(self.real_rate, f'{where}.real_rate')
+      wanted = self.real_frames or self.frames
+      if wanted < max(self.first_frame + self.frames, 1):
+        raise errors.ConfigError(
+          f'{where}.real_frames is {self.real_frames} and frames '
+          f'{self.frames} from {self.first_frame}; clips that are cut need as '
+          'many frames as are measured.'
+        )
+    elif self.real_frames or self.real_rate:
+      raise errors.ConfigError(
+        f'{where}.real_frames and real_rate go with {where}.real_cut = '
+        f"'central' (or {', '.join(repr(c) for c in cuts.CUTS)})."
+      )
+    if self.real_order_seed >= 0 and not self.real_samples:
+      raise errors.ConfigError(
+        f'{where}.real_order_seed is {self.real_order_seed} and real_samples '
+        '0: the conditions themselves are compared with, in their order; give '
+        'real_samples, or leave real_order_seed out.'
+      )
+
+  @property
+  def cut(self) -> cuts.Cut | None:
+    """How the clips of the real set must have been cut; None for no matter."""
+    if not self.real_cut:
+      return None
+    size = self.size
+    if not size:
+      _, height, width = self.layout.split('/')[1].split('x')
+      size = int(height), int(width)
+    return cuts.Cut(
+      self.real_cut,
+      self.real_frames or self.frames,
+      cuts.parse_rate(self.real_rate, 'real_rate'),
+      *size,
+    )
 
   def subset(self, metric: str) -> tuple[int, int]:
     """Samples of one value of a metric, and how many values."""
@@ -252,13 +302,7 @@ def sampling_of(
     ConfigError: there is no such field, or a value is impossible.
   """
   fields = {**sampling.get('default', {}), **sampling.get(task, {})}
-  known = [f.name for f in dataclasses.fields(sampling_lib.SamplingConfig)]
-  for name in fields:
-    if name not in known:
-      hint = errors.near_names(name, known)
-      raise errors.ConfigError(
-        f'{binding}: there is no setting {name!r}{hint}.'
-      )
+  value_types.check_fields(sampling_lib.SamplingConfig, fields, binding)
   return sampling_lib.SamplingConfig(**fields)
 
 

@@ -94,7 +94,7 @@ class RealSide:
       'set': self.source.fingerprint,
       'count': [*self._count(metric), self.protocol.block],
       'order': [task.real_samples, task.real_order_seed, task.order_seed],
-      'clips': [task.first_frame, task.frames, task.real_window],
+      'clips': [task.first_frame, task.frames],
       'size': [*task.size, task.resizing],
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode())

@@ -12,7 +12,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import media
+from videopoet_jax.media import data_uris as media
 
 _TEMPLATE = 'report.html.jinja'
 _COLOURS = ('#2563a8', '#c2571a', '#3c8d5a', '#8a4fa3')

@@ -7,7 +7,7 @@ import numpy as np
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import work
-from videopoet_jax.inference import media
+from videopoet_jax.media import files as media
 
 FOLDER = 'samples'
 

@@ -20,6 +20,7 @@ from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.media import cuts
 
 SHAPES = 'shapes'
 _CAPTION_FILE = '.txt'
@@ -54,6 +55,14 @@ class MediaClips:
 
   @property
   def audio_BT(self) -> np.ndarray:
+    silent = int((~self.found.get('has_audio', np.ones(1, bool))).sum())
+    if silent:
+      # Zeros stand for the sound of a file that has none.
+      raise errors.DataError(
+        f'{self.origin}: {silent} of {len(self.captions)} clips that were read '
+        'come from files without sound, which the protocol needs; prepare the '
+        'set without these files.'
+      )
     return self._feature('audio')
 
   @property
@@ -139,8 +148,21 @@ class MediaSet:
     self._ends = np.cumsum(sizes)
     self.size = int(self._ends[-1])
     metadata = self._records.metadata
-    self.frame_rate = float(metadata.get('frame_rate', 8.0))
+    # None where clips have the rate of their files; pages then show 25.
+    self.rate = cuts.parse_rate(metadata.get('frame_rate', 8.0), 'frame_rate')
+    self.frame_rate = self.rate or 25.0
     self.sampling_rate = int(metadata.get('sampling_rate', 16_000))
+
+  @property
+  def directory(self) -> str:
+    return self._records.directory
+
+  @property
+  def cut(self) -> cuts.Cut | None:
+    """How its clips were cut out of videos; None if it does not say."""
+    if 'video' not in self._records.features:
+      return None
+    return cuts.of_set(self._records.metadata, self._records.shape('video'))
 
   @property
   def fingerprint(self) -> str:
@@ -151,7 +173,7 @@ class MediaSet:
 
   def read(self, indices: Sequence[int] | np.ndarray) -> MediaClips:
     """These clips, with all features that conditions are made of."""
-    wanted = ('video', 'audio', 'caption', 'flow', 'depth')
+    wanted = ('video', 'audio', 'has_audio', 'caption', 'flow', 'depth')
     names = [name for name in wanted if name in self._records.features]
     examples = []
     for index in indices:

@@ -145,11 +145,19 @@ class Generator:
     )
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
-    """A layout by name; LayoutError if the model was not trained on it."""
+    """A layout by name.
+
+    Raises:
+      LayoutError: the model was not trained on it.
+      ConfigError: two of its segments look the same to the model, which is
+        from before features had identities.
+    """
     if name not in self.layout_names:
       hint = errors.near_names(name, self.layout_names)
       raise errors.LayoutError(f'the model knows no layout {name!r}{hint}.')
-    return self.space.layout(name)
+    layout = self.space.layout(name)
+    self.model.config.check(self.space.vocabulary, (layout,))
+    return layout
 
   def choose_layout(self, task: str, given: Mapping[str, Any]) -> str:
     """The task's layout that makes the most of the given conditions.

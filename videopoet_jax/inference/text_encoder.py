@@ -280,9 +280,7 @@ def beside(
 
 
 def _tokenizer(name: str) -> text_lib.TextTokenizer | None:
-  if name == BYTES:
-    return text_lib.ByteTokenizer()
-  return text_lib.load_sentencepiece(name) if name else None
+  return text_lib.open_named(name) if name else None
 
 
 def _checked(

@@ -74,6 +74,11 @@ class DemoProfile:
           f'DemoProfile.{name} is {getattr(self, name)}; it must be at least '
           f'{MIN_SAMPLES}.'
         )
+    errors.check_range(
+      self, 'train', 'validation', 'text_size', 'batch_size', least=1
+    )
+    errors.check_range(self, 'examples')
+    errors.check_range(self, 'condition_share', most=1)
     for field in ('sampling', 'scored'):
       for task in getattr(self, field):
         if task not in (*measures.TASKS, 'default'):

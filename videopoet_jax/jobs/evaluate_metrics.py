@@ -1,6 +1,6 @@
 """From the names of metrics in a protocol to metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import dataclasses
 import importlib
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from videopoet_jax.core import errors
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import real as real_lib
 from videopoet_jax.evaluation import right
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sets as sets_lib
@@ -123,9 +124,36 @@ def check(
     ConfigError: as `build`.
   """
   for task in protocol.tasks:
-    for name in task.metrics:
-      if name != right.NAME:
-        _make(name, protocol, paths, _RATE)
+    metrics = [
+      _make(name, protocol, paths, _RATE)
+      for name in task.metrics
+      if name != right.NAME
+    ]
+    _check_real(task, metrics)
+
+
+def _check_real(
+  task: protocol_lib.EvaluationTask, metrics: Sequence[interface.Metric]
+) -> None:
+  """Refuses settings of a real side that no metric has."""
+  real = [
+    metric
+    for metric in metrics
+    if any(name.startswith('real') for name in metric.needs)
+  ]
+  of_sets = [metric for metric in real if real_lib.is_of_sets(metric)]
+  for field, users in (
+    ('real', of_sets),
+    ('real_split', of_sets),
+    ('real_samples', of_sets),
+    ('real_cut', real),
+  ):
+    if getattr(task, field) and not users:
+      raise errors.ConfigError(
+        f'{task.name}/EvaluationTask.{field} is {getattr(task, field)!r}, and '
+        f'none of its metrics {list(task.metrics)} has such a real side; leave '
+        'it out.'
+      )
 
 
 def _build(

@@ -20,6 +20,7 @@ import jax
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
+from videopoet_jax.evaluation import cut
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import real as real_lib
 from videopoet_jax.evaluation import results as results_lib
@@ -187,6 +188,7 @@ class Job:
       videos=self.videos,
       say=self.say if self.is_first else lambda line: None,
     )
+    cut.check_rate(task, run.layout_features, conditions, generator.space)
     metrics = evaluate_metrics.build(self.protocol, run, self.networks)
     real = real_lib.RealSide(
       self.protocol,
@@ -270,13 +272,17 @@ def open_sets(
     folders: where they are, by name.
 
   Raises:
-    DataError: one is not there.
+    DataError: one is not there, or was cut otherwise than a task says.
   """
   wanted = {(task.data, task.split) for task in protocol.tasks}
   wanted |= {
     (task.real_name, task.real_part) for task in protocol.tasks if task.real
   }
-  return {
+  found = {
     (name, split): sets_lib.open_set(name, split, folders)
     for name, split in sorted(wanted)
   }
+  for task in protocol.tasks:
+    source = found.get((task.real_name, task.real_part))
+    cut.check(protocol, task, source or found[task.data, task.split])
+  return found

@@ -39,6 +39,10 @@ class WatchConfig:
   idle_minutes: float = 60.0
   poll_seconds: float = 10.0
 
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'until_step', 'idle_minutes')
+    errors.check_range(self, 'poll_seconds', above=True)
+
 
 def watch(
   folder: str | os.PathLike[str],

@@ -26,18 +26,20 @@ from videopoet_jax.core import masking
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
-from videopoet_jax.data.media import decode as media_decode
 from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import continuation as continuation_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import long_video
-from videopoet_jax.inference import media
 from videopoet_jax.inference import presets
 from videopoet_jax.inference import sampling
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import upscale_flags
+from videopoet_jax.media import files as media
+from videopoet_jax.media import pictures
+from videopoet_jax.media import sound
+from videopoet_jax.media import video
 
 UPSCALED_FOLDER = 'upscaled'
 
@@ -49,28 +51,12 @@ def _clip_size(layout: layout_lib.SequenceLayout) -> tuple[int, int, int]:
   return int(frames), int(height), int(width)
 
 
-def _read_video(
-  path: Path, count: int, size: tuple[int, int], frame_rate: float
-) -> np.ndarray:
-  frames: list[np.ndarray] = []
-  for frame in media_decode.frames(pathlib.Path(path), frame_rate, *size):
-    frames.append(frame)
-    if len(frames) == count:
-      break
-  if len(frames) < count:
-    raise errors.DataError(
-      f'{path} has {len(frames)} frames at {frame_rate:g} frames a second; '
-      f'{count} are needed.'
-    )
-  return np.stack(frames)
-
-
 def _read_structure(
   path: Path, count: int, size: tuple[int, int], frame_rate: float
 ) -> np.ndarray:
   """Flow and depth: `.npz` with both, or a video of the three channels."""
   if pathlib.Path(path).suffix != '.npz':
-    return _read_video(path, count, size, frame_rate)
+    return video.first_frames(path, count, frame_rate, *size)
   try:
     with np.load(path) as arrays:
       flow, depth = arrays['flow'], arrays['depth']
@@ -116,9 +102,11 @@ def read_conditions(
       conditions.needed_frames(layout, n) or 0 for n in video_features
     )
     count = space.visual.frames(latents)
-    given['video'] = _read_video(files['video'], count, tuple(size), rate)[None]
+    given['video'] = video.first_frames(files['video'], count, rate, *size)[
+      None
+    ]
   elif video_features and 'image' in files:
-    given['image'] = media.read_image(files['image'], *size)[None]
+    given['image'] = pictures.read(files['image'], *size)[None]
   if 'structure_tokens' in names:
     given['structure'] = _read_structure(
       files['structure'], frames, tuple(size), rate
@@ -126,8 +114,8 @@ def read_conditions(
   if 'audio_tokens' in names:
     spec = space.audio
     latents = conditions.needed_frames(layout, 'audio_tokens') or 0
-    given['audio'] = media.read_audio(
-      files['audio'], spec.sampling_rate, latents * spec.hop
+    given['audio'] = sound.read_start(
+      files['audio'], spec.sampling_rate, latents * spec.hop, rate
     )[None]
   rows = len(given.get('text', ('',)))
   return {

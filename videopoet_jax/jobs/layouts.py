@@ -57,8 +57,7 @@ def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
       lines.append(
         f'  {layout.name}: {row["prefix_length"]} prefix + '
         f'{row["target_length"]} target = {length}, '
-        f'{row["kernel_padding"]} to pad a multiple of '
-        f'{layout_lib.KERNEL_BLOCK}'
+        f'{row["kernel_padding"]} padded by the attention kernel of a TPU'
       )
       for role in ('prefix', 'target'):
         parts = [

@@ -5,6 +5,7 @@
   videopoet plan --model 8b --topology v6e:8x8 --search
   videopoet plan --model sr_stage1 --topology v5p:4x4x4
   videopoet plan --model sr_stage2 --program sample --topology v5p:2x2x1
+  videopoet plan --run_file gin/runs/paper_prefix_lm.gin --model 1b --no_compile
 
 A train step is planned, or a whole call that generates (`--program`). Memory is
 the compiler's own, times are estimates (docs/planning.md). An 8B step takes
@@ -243,8 +244,25 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add(
     '--model',
-    default='8b',
-    help='300m, 1b, 8b, sr_stage1, sr_stage2, ... (gin/models)',
+    help='300m, 1b, 8b, sr_stage1, sr_stage2, ... (gin/models); 8b unless '
+    'given, of a --run_file its own',
+  )
+  add(
+    '--run_file',
+    action='append',
+    help='gin file of a run of the language model, such as '
+    'gin/runs/paper_prefix_lm.gin: its whole mixture is planned, and its '
+    'average step; repeatable, later ones win. Any --gin.NAME=VALUE goes',
+  )
+  add(
+    '--no_compile',
+    action='store_true',
+    help='of a --run_file: estimate every step from its work alone, in seconds',
+  )
+  add(
+    '--tokens_per_batch',
+    type=int,
+    help="of a --run_file: in place of the run's own",
   )
   add(
     '--program',
@@ -269,9 +287,9 @@ def _parser() -> argparse.ArgumentParser:
     help=f'clips of `all` and `longest`; {", ".join(_CLIPS)} unless given',
   )
   add('--remat', default='', help="policy; the model's own unless given")
-  add('--batch_per_chip', type=float, default=1.0, help='sequences a chip')
+  add('--batch_per_chip', type=float, help='sequences a chip, 1 unless given')
   add('--attention', default='', help='implementation, for example splash')
-  add('--optimizer', default='adamw', help='adamw, adafactor or muon')
+  add('--optimizer', help='adamw (unless given), adafactor or muon')
   add('--search', action='store_true', help='try --meshes, --remats, --batches')
   add('--meshes', action='append', help='a --mesh to try; repeatable')
   add('--remats', help=f'policies to try, {",".join(_SEARCH_REMATS)}')
@@ -334,6 +352,30 @@ def search_meshes(
   return [specification.parse_mesh(text, topology.slices) for text in texts]
 
 
+def _check_flags(flags: argparse.Namespace) -> None:
+  """Refuses flags that cannot act together.
+
+  Raises:
+    ConfigError: one belongs to a mixture and there is none, or the reverse.
+  """
+  of_mixtures = ('no_compile', 'tokens_per_batch')
+  of_layouts = (
+    'layout', 'batch_per_chip', 'search', 'meshes', 'remats', 'batches',
+  )  # fmt: skip
+  if flags.run_file and flags.program != 'train':
+    raise errors.ConfigError(
+      f'--program {flags.program} is of one layout; leave out --run_file, '
+      'which plans train steps of a mixture.'
+    )
+  unused = of_layouts if flags.run_file else of_mixtures
+  for name in unused:
+    if getattr(flags, name):
+      raise errors.ConfigError(
+        f'--{name} does nothing {"with" if flags.run_file else "without"} '
+        '--run_file; leave it out.'
+      )
+
+
 def main(argv: Sequence[str]) -> int:
   """Reads the flags, plans and prints; 1 where something does not fit."""
   bindings, rest = config_lib.split_arguments(argv)
@@ -352,6 +394,31 @@ def main(argv: Sequence[str]) -> int:
   def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
+  directory = (
+    pathlib.Path(flags.cache_dir)
+    if flags.cache_dir
+    else cache.default_directory()
+  )
+  planner = planner_lib.Planner(directory=directory, say=say)
+  if flags.run_file:
+    from videopoet_jax.jobs import plan_mixture
+
+    found = plan_mixture.read(
+      flags.run_file,
+      topology=topology,
+      model=flags.model or '',
+      mesh=flags.mesh,
+      clips=flags.clip or (),
+      default_clips=_CLIPS,
+      remat=flags.remat,
+      attention=flags.attention,
+      optimizer=flags.optimizer or '',
+      tokens_per_batch=flags.tokens_per_batch or 0,
+      bindings=bindings,
+    )
+    compiler = None if flags.no_compile else planner
+    return plan_mixture.run(found, compiler, flags.json)
+  flags.model = flags.model or '8b'
   plans = plan(
     model=flags.model,
     topology=flags.topology,
@@ -360,17 +427,13 @@ def main(argv: Sequence[str]) -> int:
     layouts=flags.layout or (),
     clips=flags.clip or _CLIPS,
     remat=flags.remat,
-    batch_per_chip=flags.batch_per_chip,
+    batch_per_chip=(
+      1.0 if flags.batch_per_chip is None else flags.batch_per_chip
+    ),
     attention=flags.attention,
-    optimizer=flags.optimizer,
+    optimizer=flags.optimizer or 'adamw',
     bindings=bindings,
   )
-  directory = (
-    pathlib.Path(flags.cache_dir)
-    if flags.cache_dir
-    else cache.default_directory()
-  )
-  planner = planner_lib.Planner(directory=directory, say=say)
   if flags.program != 'train':
     from videopoet_jax.jobs import plan_generation
 

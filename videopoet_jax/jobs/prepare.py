@@ -3,10 +3,11 @@
   videopoet prepare --input CLIPS --output DIR [--captions FILE]
 
 Each file is decoded at a constant frame rate, cropped to the centre, resized
-and cut into consecutive clips with their sound. A file that cannot be used is
-named with the reason and left out; `--strict` stops at it. Exit status: 0 if
-all files were used, 1 if the data set was written without some, 2 if it was
-not written.
+and cut into consecutive clips with their sound; `--cut central` (or `first`)
+takes one clip of each, `--frame_rate native` the frames as they are. A file
+that cannot be used is named with the reason and left out; `--strict` stops at
+it. Exit status: 0 if all files were used, 1 if the data set was written without
+some, 2 if it was not written.
 
 Several hosts that are started together, like those of `train`, share the files
 by their length; all have to see the same --input and --output. The data set is
@@ -32,6 +33,9 @@ from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import data_hosts
 from videopoet_jax.jobs import progress
+from videopoet_jax.media import containers
+from videopoet_jax.media import cuts
+from videopoet_jax.media import video
 
 if TYPE_CHECKING:
   from videopoet_jax.data import pieces as pieces_lib
@@ -68,10 +72,11 @@ def prepare(
   captions: pathlib.Path | None = None,
   numbers: Sequence[str] = (),
   num_frames: int = 17,
-  frame_rate: float = 8.0,
+  frame_rate: float | None = 8.0,
   height: int = 128,
   width: int = 128,
   sampling_rate: int = 16_000,
+  cut: str = cuts.CONSECUTIVE,
   validation_share: float = 0.05,
   max_clips: int | None = None,
   strict: bool = False,
@@ -86,10 +91,12 @@ def prepare(
     captions: a file of captions, see `data/media/captions.py`.
     numbers: further columns of it that go with the clips.
     num_frames: frames of a clip; 1 + 4k suits the tokenizer.
-    frame_rate: frames a second.
+    frame_rate: frames a second; None takes the frames of each file, without
+      sound.
     height: in pixels.
     width: in pixels.
     sampling_rate: of the sound, in samples a second.
+    cut: 'consecutive' takes all clips of a video, 'first' and 'central' one.
     validation_share: share of the clips held out, from 0 to 0.5.
     max_clips: stop after so many clips.
     strict: stop at the first file that cannot be used.
@@ -119,6 +126,7 @@ def prepare(
     height=height,
     width=width,
     sampling_rate=sampling_rate,
+    cut=cut,
   )
   if not 0 <= validation_share <= 0.5:
     raise errors.ConfigError(
@@ -135,9 +143,8 @@ def prepare(
     texts = captions_lib.read_captions(captions, list(files), numbers)
 
   metadata = {
-    'frame_rate': frame_rate,
+    **config.description.metadata(),
     'sampling_rate': sampling_rate,
-    'num_frames': num_frames,
   }
   settings = {
     'job': 'prepare',
@@ -157,9 +164,8 @@ def prepare(
       name: found for name, found in probed.items() if 'seconds' in found
     }
     if captions is not None:
-      # A container may state its length a little short, hence one clip more.
       most = {
-        name: int(found['seconds'] / config.seconds) + 1
+        name: config.most_clips(found['seconds'], found['frame_rate'])
         for name, found in usable.items()
       }
       captions_lib.check_indices(captions, texts, most)
@@ -191,7 +197,9 @@ def prepare(
     clips={m: marks.count(m) for m in sorted({m for m in marks if m})},
     left_out=marks.count(None),
     skipped=skipped,
-    silent=tuple(s for s in counts if not probed[s]['has_audio']),
+    silent=tuple(
+      s for s in counts if config.has_sound and not probed[s]['has_audio']
+    ),
     seconds=time.monotonic() - started,
   )
 
@@ -208,8 +216,6 @@ def _probe(
   skip: Callable[[str, Exception], str],
 ) -> dict[str, dict[str, Any]]:
   """What each file holds, or why it cannot be used; read once by one host."""
-  from videopoet_jax.data.media import decode
-
   found: dict[str, dict[str, Any]] = {}
   known = pieces.kept('probed')
   if known is None:
@@ -217,13 +223,14 @@ def _probe(
     shown = progress.Meter(len(mine), hosts.unit('files looked at'))
     for source in shown.watch(mine, 1):
       try:
-        info = decode.probe(files[source])
-      except decode.UnusableFileError as error:
+        info = video.probe(files[source])
+      except containers.UnusableFileError as error:
         found[source] = {'skipped': skip(source, error)}
       else:
         found[source] = {
           'seconds': info.duration,
           'has_audio': info.has_audio,
+          'frame_rate': info.frame_rate,
         }
     known = {}
     for told in pieces.exchange('probed', found):
@@ -285,7 +292,6 @@ class _Work:
     self, spill: 'writer_lib.Spill', room: int | None, meter: progress.Meter
   ) -> None:
     from videopoet_jax.data.media import clips as clips_lib
-    from videopoet_jax.data.media import decode
     from videopoet_jax.data.media import writer as writer_lib
 
     skipped: dict[str, str] = {}
@@ -297,7 +303,8 @@ class _Work:
         clips = itertools.islice(
           clips_lib.cut(self.files[source], source, self.config), left
         )
-        watched = meter.watch(clips, self.config.seconds, source)
+        one = self.config.frame_rate and self.config.seconds
+        watched = meter.watch(clips, one or 0.0, source)
         try:
           spilled.add(
             source,
@@ -308,7 +315,7 @@ class _Work:
               for clip in watched
             ),
           )
-        except decode.UnusableFileError as error:
+        except containers.UnusableFileError as error:
           skipped[source] = self.skip(source, error)
 
 
@@ -384,7 +391,18 @@ def _parser() -> argparse.ArgumentParser:
     'as a quality, by which Task.minimum chooses examples',
   )
   add('--frames', type=int, default=17, help='frames of a clip (17)')
-  add('--frame_rate', type=float, default=8.0, help='frames a second (8)')
+  add(
+    '--frame_rate',
+    default='8',
+    help="frames a second (8); 'native' keeps the frames of each file, "
+    'without sound',
+  )
+  add(
+    '--cut',
+    default=cuts.CONSECUTIVE,
+    help='consecutive: all clips of a video; first or central: one (default: '
+    'consecutive)',
+  )
   add('--height', type=int, default=128, help='in pixels (128)')
   add('--width', type=int, default=128, help='in pixels (128)')
   add('--sampling_rate', type=int, default=16_000, help='of the sound (16000)')
@@ -408,10 +426,11 @@ def _run(flags: argparse.Namespace, hosts: data_hosts.Hosts) -> int:
     captions=flags.captions,
     numbers=flags.numbers,
     num_frames=flags.frames,
-    frame_rate=flags.frame_rate,
+    frame_rate=cuts.parse_rate(flags.frame_rate, '--frame_rate'),
     height=flags.height,
     width=flags.width,
     sampling_rate=flags.sampling_rate,
+    cut=flags.cut,
     validation_share=flags.validation_share,
     max_clips=flags.max_clips,
     strict=flags.strict,

@@ -281,7 +281,12 @@ class Encoder:
 
   def _check_rate(self, name: str, expected: float) -> None:
     found = self._records.metadata.get(name)
-    if found is not None and float(found) != float(expected):
+    # Sets at the rate of their files say 'native'.
+    if (
+      found is not None
+      and str(found) != str(expected)
+      and (isinstance(found, str) or float(found) != float(expected))
+    ):
       raise errors.DataError(
         f'{self._records.directory} has {name} {found}, the tokenizer was made '
         f'for {expected}; prepare the clips again with --{name} {expected}.'

@@ -9,6 +9,7 @@ Started again with the same --run_dir it goes on after the newest checkpoint.
 import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -22,6 +23,7 @@ from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank as low_rank_lib
 from videopoet_jax.core import storage
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs.factories import language
@@ -32,6 +34,7 @@ from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import low_rank as low_rank_training
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import watchdog as watchdog_lib
 
@@ -57,6 +60,7 @@ def train(
   rules: rules_lib.Rules = rules_lib.STANDARD,
   init_from: str | os.PathLike[str] | None = None,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
+  low_rank: low_rank_lib.LowRankConfig | None = None,
   config_text: str = '',
   say: Callable[[str], None] = print,
 ) -> loop_lib.Result:
@@ -71,6 +75,7 @@ def train(
     rules: logical to mesh axes.
     init_from: checkpoint folder whose parameters a fresh run begins with.
     watchdog: when the run counts as hung.
+    low_rank: adapters to train in place of all parameters, with `init_from`.
     config_text: what `config.gin` of the run's folder is to hold.
     say: takes lines for the screen.
 
@@ -81,6 +86,10 @@ def train(
     UserError: something does not fit, or the folder cannot be written.
   """
   run_dir = storage.path(run_dir)
+  if low_rank is not None:
+    adapted = low_rank_training.LowRankTrainable(parts.trainable, low_rank)
+    parts = dataclasses.replace(parts, trainable=adapted)
+  low_rank_training.check_start(parts.trainable, run_dir, init_from)
   if jax.process_index() == 0:
     for note in parts.notes:
       say(note)
@@ -89,7 +98,7 @@ def train(
       manager.check_description(run_dir, parts.trainable.describe())
     copy_folders(parts.folders, run_dir)
     if config_text:
-      (run_dir / CONFIG_FILE).write_text(config_text)
+      _write_config(run_dir, config_text)
   result = loop_lib.run(
     parts.trainable,
     parts.batches,
@@ -106,6 +115,16 @@ def train(
   if parts.finish is not None and result.steps >= loop.total_steps:
     parts.finish(start.to_host(result.params), run_dir)
   return result
+
+
+def _write_config(run_dir: pathlib.Path, text: str) -> None:
+  try:
+    (run_dir / CONFIG_FILE).write_text(text)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {run_dir / CONFIG_FILE}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
+    ) from error
 
 
 def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
@@ -127,8 +146,8 @@ def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
         storage.copy_folder(origin, run_dir / name)
   except OSError as error:
     raise errors.CheckpointError(
-      f'cannot write the run folder {run_dir}: {error.strerror or error}; give '
-      'a --run_dir that can be written'
+      f'cannot write the run folder {run_dir}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
     ) from error
 
 
@@ -165,8 +184,9 @@ def _train(
   loop: loop_lib.LoopConfig = gin.REQUIRED,
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
-  rules: Any = rules_lib.STANDARD,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
   watchdog: watchdog_lib.WatchdogConfig | None = None,
+  low_rank: low_rank_lib.LowRankConfig | None = None,
 ) -> loop_lib.Result:
   return train(
     parts=parts,
@@ -177,6 +197,7 @@ def _train(
     rules=rules,
     init_from=init_from,
     watchdog=watchdog,
+    low_rank=low_rank,
     # It travels with the run, to be read and to be repeated.
     config_text=config_lib.text(),
     say=say,

@@ -15,6 +15,7 @@ from jax import ad_checkpoint
 import jax.numpy as jnp
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.layers import fused_gpu
 from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import linear
@@ -26,10 +27,6 @@ from videopoet_jax.layers import splash
 from videopoet_jax.parallel import manual
 
 _MASKED = -1e30  # finite, so that a row of it is uniform and not NaN.
-
-
-# Sequences too short to fill a block of a fused kernel.
-_SHORT = 128
 
 
 def _xla(
@@ -106,7 +103,7 @@ def choose(
   if length != num_keys or not starts_at_0:
     return 'xla'
   if implementation == 'auto':
-    if has_bias or length < _SHORT:
+    if has_bias or length < kernel_blocks.SHORTEST:
       return 'xla'
     if manual.platform() == 'tpu':
       return 'splash'
@@ -116,8 +113,9 @@ def choose(
   if has_bias and implementation in FUSED:
     raise errors.ConfigError(
       f'PrefixLMConfig.attention is {implementation!r}, which adds no bias to '
-      "the logits, and positions are 't5_buckets', which are one; set "
-      "attention to 'auto' or 'xla', or positions to 'rotary' or 'learned_3d'."
+      "the logits, and positions are 't5_buckets' or the like, which are one; "
+      "set attention to 'auto' or 'xla', or positions to 'rotary' or "
+      "'learned_3d'."
     )
   return implementation
 

@@ -5,7 +5,8 @@ let small models learn motion, in-filling and the bond of sound and sight much
 sooner. All is derived from a layout.
 """
 
-from collections.abc import Callable, Iterable
+import collections
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 
 import numpy as np
@@ -69,6 +70,17 @@ def _places(
   return places
 
 
+def _of_one_feature(places: Sequence[Place]) -> list[Place]:
+  """The places of the feature that has most of them, the first of equals.
+
+  A source has one set of slots: with the tokens of several features in them,
+  nothing would say which is which. Attention reads the other features.
+  """
+  counts = collections.Counter(place.segment.feature for place in places)
+  chosen = max(counts, key=lambda feature: counts[feature], default='')
+  return [place for place in places if place.segment.feature == chosen]
+
+
 def _targets(places: Iterable[Place]) -> list[Place]:
   return [p for p in places if p.segment.role is types.Role.TARGET]
 
@@ -98,21 +110,26 @@ def neighbours_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 
 
 def condition_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """Another clip's tokens about the cell: the masked clip, flow and depth."""
+  """Another clip's tokens about the cell: the masked clip, flow and depth.
+
+  Of several conditions the one with most tokens, the first of equals.
+  """
   places = _places(layout, Modality.VISUAL)
+  given = [p for p in places if p.segment.role is types.Role.PREFIX]
   known = {
-    (p.segment.feature, p.at): p.position
-    for p in places
-    if p.segment.role is types.Role.PREFIX
+    feature: {
+      p.at: p.position
+      for p in _of_one_feature(
+        [p for p in given if p.segment.feature != feature]
+      )
+    }
+    for feature in {p.segment.feature for p in _targets(places)}
   }
-  features = list(dict.fromkeys(feature for feature, _ in known))
   found = np.full((layout.length, len(_CONDITION)), -1, np.int32)
   for place in _targets(places):
     for slot, offset in enumerate(_CONDITION):
-      for feature in features:
-        key = feature, _shifted(place.at, offset)
-        if feature != place.segment.feature and key in known:
-          found[place.position - 1, slot] = known[key]
+      source = known[place.segment.feature].get(_shifted(place.at, offset), -1)
+      found[place.position - 1, slot] = source
   return found
 
 
@@ -122,8 +139,9 @@ def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
   found = np.full((layout.length, _INSTANTS * levels), -1, np.int32)
   visual = _places(layout, Modality.VISUAL)
   stops = {p.at[0]: p.stop for p in visual}
+  sound = _of_one_feature(_places(layout, Modality.AUDIO))
   for level in range(levels):
-    heard = [p for p in _places(layout, Modality.AUDIO) if p.at[1] == level]
+    heard = [p for p in sound if p.at[1] == level]
     stops_A = np.array([p.stop for p in heard])
     for place in _targets(visual):
       begin = stops.get(place.at[0] - 1, 0.0)
@@ -161,7 +179,7 @@ def sight_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
   """
   slots = len(_VIEW_FRAMES) * _VIEW**2
   found = np.full((layout.length, slots), -1, np.int32)
-  seen = _places(layout, Modality.VISUAL)
+  seen = _of_one_feature(_places(layout, Modality.VISUAL))
   if not seen:
     return found
   known = {p.at: p.position for p in seen}

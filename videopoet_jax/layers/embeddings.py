@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
@@ -230,11 +231,18 @@ class PlaceLimits:
     visual: latent frames, rows and columns.
     audio: latent frames and levels.
     text: slots.
+    features: features that segments may hold, those of the tokens and of
+      users' tasks together (`LayoutSpace.features`). 0 leaves identities out:
+      checkpoints from before they existed have none.
   """
 
   visual: tuple[int, int, int] = (16, 32, 32)
   audio: tuple[int, int] = (256, 8)
   text: int = 64
+  features: int = 16
+
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'visual', 'audio', 'text', least=1)
 
   def of(self, modality: Modality) -> tuple[int, ...]:
     if modality is Modality.VISUAL:
@@ -243,9 +251,45 @@ class PlaceLimits:
       return tuple(self.audio)
     return (self.text,) if modality is Modality.TEXT else ()
 
-  def misfit(self, layout: layout_lib.SequenceLayout) -> str:
-    """What of a layout has no row, '' if all has."""
-    for segment in layout.filled():
+  def rows(self, learned: bool) -> dict[tuple[Any, ...], int]:
+    """First row of each block of a table, in order.
+
+    Args:
+      learned: whether coordinates have rows.
+
+    Returns:
+      Rows by what they stand for: `('roles',)`, two of each modality; a
+      modality and axis, one of each place; `('features',)`, one of each
+      identity; `('end',)`, the number of all rows.
+    """
+    blocks: dict[tuple[Any, ...], int] = {('roles',): 2 * len(MODALITIES)}
+    for modality in MODALITIES if learned else ():
+      for axis, size in enumerate(self.of(modality)):
+        blocks[modality.value, axis] = size
+    blocks['features',] = self.features
+    starts, row = {}, 0
+    for name, size in blocks.items():
+      starts[name] = row
+      row += size
+    return {**starts, ('end',): row}
+
+  def misfit(
+    self, layout: layout_lib.SequenceLayout, learned: bool = True
+  ) -> str:
+    """Describes the first segment that has no row, or ''.
+
+    Args:
+      layout: whose segments are checked.
+      learned: whether coordinates need rows, or identities alone.
+    """
+    for segment in layout.filled() if self.features else ():
+      if segment.identity >= self.features:
+        return (
+          f'segment {segment.name!r} holds feature number '
+          f'{segment.identity + 1}, and PlaceLimits.features is '
+          f'{self.features}'
+        )
+    for segment in layout.filled() if learned else ():
       limits = self.of(segment.modality)
       positions = layout.slices[segment.name]
       largest = layout.coordinates_L3[positions].max(axis=0)[: len(limits)]
@@ -260,6 +304,9 @@ class PlaceLimits:
 
 class PlaceEmbedding(nn.Module):
   """A layout's positions as vectors: what each holds, its role, its place.
+
+  What a position holds is its modality and its segment's feature, so that two
+  conditions of one modality are told apart.
 
   Attributes:
     width: of the model.
@@ -279,33 +326,33 @@ class PlaceEmbedding(nn.Module):
   def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
     """(L, width): the row of each position."""
     # One table for all modalities and axes, so that all layouts share it.
-    starts, rows = {}, 2 * len(MODALITIES)
-    for modality in MODALITIES if self.learned else ():
-      for axis, size in enumerate(self.limits.of(modality)):
-        starts[modality, axis] = rows
-        rows += size
+    starts = self.limits.rows(self.learned)
     table = partitioning.param(
       self,
       'table',
       nn.initializers.normal(0.5),
-      (rows, self.width),
+      (starts['end',], self.width),
       (None, 'embed'),
       self.param_dtype,
     ).astype(self.dtype)
     # Row of each position on each axis; those without an axis take row 0's
     # weight of zero.
-    rows_LA = np.zeros((layout.length, 4), np.int32)
-    counts_LA = np.zeros((layout.length, 4), np.float32)
+    columns = 5 if self.limits.features else 4
+    rows_LA = np.zeros((layout.length, columns), np.int32)
+    counts_LA = np.zeros((layout.length, columns), np.float32)
     for segment in layout.segments:
       part = layout.slices[segment.name]
       is_target = segment.role is types.Role.TARGET
       rows_LA[part, 0] = 2 * MODALITIES.index(segment.modality) + is_target
       counts_LA[part, 0] = 1.0
       for axis in range(3):
-        if (segment.modality, axis) in starts:
+        if (segment.modality.value, axis) in starts:
           place = layout.coordinates_L3[part, axis]
-          rows_LA[part, 1 + axis] = starts[segment.modality, axis] + place
+          rows_LA[part, 1 + axis] = starts[segment.modality.value, axis] + place
           counts_LA[part, 1 + axis] = 1.0
+      if self.limits.features and segment.identity >= 0:
+        rows_LA[part, 4] = starts['features',] + segment.identity
+        counts_LA[part, 4] = 1.0
     return jnp.einsum(
       'lad,la->ld', table[rows_LA], jnp.asarray(counts_LA, self.dtype)
     )

@@ -12,6 +12,7 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.layers import low_rank
 from videopoet_jax.parallel import manual
 
 
@@ -47,12 +48,13 @@ def param(
     dtype: what it is stored in.
 
   Returns:
-    The value, unboxed.
+    The value, unboxed; with a low-rank adapter added where it has one.
   """
   assert len(shape) == len(axes), (name, shape, axes)
-  return module.param(
+  value = module.param(
     name, nn.with_logical_partitioning(init, axes), shape, dtype
   )
+  return low_rank.adapted(module, name, value)
 
 
 def constrain(array: jax.Array, axes: tuple[str | None, ...]) -> jax.Array:

@@ -47,32 +47,54 @@ def rotate(heads_BNLD: jax.Array, angles_LP: jax.Array) -> jax.Array:
   )
 
 
+def distance_buckets(
+  distance: np.ndarray, num_buckets: int, max_distance: int
+) -> np.ndarray:
+  """T5's buckets of distances (arXiv 1910.10683), in one direction.
+
+  Distances below half of the buckets have one of their own; those beyond share
+  buckets that widen logarithmically up to `max_distance`.
+
+  Args:
+    distance: int, at least 0.
+    num_buckets: of the direction.
+    max_distance: distance from which on all share the last bucket.
+
+  Returns:
+    int64 of the same shape, from 0 to `num_buckets` - 1.
+  """
+  exact = num_buckets // 2
+  growth = np.log(np.maximum(distance, 1) / exact) / np.log(
+    max_distance / exact
+  )
+  shared = exact + (growth * (num_buckets - exact)).astype(np.int64)
+  return np.where(
+    distance < exact, distance, np.minimum(shared, num_buckets - 1)
+  )
+
+
 def relative_buckets(
   num_queries: int, num_keys: int, num_buckets: int, max_distance: int
 ) -> np.ndarray:
   """T5's buckets of relative positions (arXiv 1910.10683), both directions.
 
-  Half the buckets are for keys after the query. Of each half, distances up to
-  half as many have a bucket of their own; those beyond share buckets that
-  widen logarithmically up to `max_distance`.
+  Half the buckets are for keys after the query; see `distance_buckets` for
+  each half.
 
   Returns:
     int32 (queries, keys).
   """
   offset = np.arange(num_keys)[None, :] - np.arange(num_queries)[:, None]
   half = num_buckets // 2
-  exact = half // 2
-  distance = np.abs(offset)
-  growth = np.log(np.maximum(distance, 1) / exact) / np.log(
-    max_distance / exact
-  )
-  shared = exact + (growth * (half - exact)).astype(np.int64)
-  near = np.where(distance < exact, distance, np.minimum(shared, half - 1))
+  near = distance_buckets(np.abs(offset), half, max_distance)
   return (near + half * (offset > 0)).astype(np.int32)
 
 
 class RelativeBias(nn.Module):
   """What T5 adds to attention logits, the same in every layer.
+
+  Checkpoints from before `place_bias.PlaceBias` have it: along the sequence,
+  where distances of a latent frame and of several share a bucket.
 
   Attributes:
     num_heads: query heads.

@@ -9,9 +9,8 @@ On a CPU the kernel is interpreted: slow, for tests.
 
 from collections.abc import Callable
 import functools
-import itertools
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from jax.experimental.pallas.ops.tpu import splash_attention
@@ -19,43 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import partitioning
 from videopoet_jax.parallel import manual
-
-# Blocks are multiples of the lanes of a TPU's vector unit.
-_LANES = 128
-_LARGEST_BLOCK = 1024
-# Keys that are worked on at one time; larger products overflow a v5e's fast
-# memory in the backward pass.
-_LARGEST_COMPUTE = 512
-_LEAST_COMPUTE = 256
-# A step of the kernel's grid costs as much as this many more elements of the
-# mask: 0.35 microseconds (JAX's Pallas documentation) at 1.75 GHz, against
-# 0.006 cycles an element, what the compiler's schedules for a v5p come to with
-# heads of 128 (docs/attention.md).
-_STEP_ELEMENTS = 100_000
-
-
-class Blocks(NamedTuple):
-  """Sizes of the kernel's blocks.
-
-  Attributes:
-    queries: of a block.
-    keys: of a block.
-  """
-
-  queries: int
-  keys: int
-
-  @property
-  def computed_keys(self) -> int:
-    """Keys of a block that are worked on at one time."""
-    return max(
-      size
-      for size in range(_LANES, min(self.keys, _LARGEST_COMPUTE) + 1, _LANES)
-      if self.keys % size == 0
-    )
 
 
 class _Mask(splash_attention.splash_attention_mask.Mask):
@@ -102,66 +68,11 @@ def _seen(prefix_length: int) -> Callable[[Any, Any], Any]:
   return seen
 
 
-def blocks_run(length: int, prefix_length: int, blocks: Blocks) -> np.ndarray:
-  """Which blocks of a sequence the kernel works on.
-
-  Args:
-    length: positions, before padding.
-    prefix_length: of the mask.
-    blocks: sizes.
-
-  Returns:
-    bool (blocks of queries, blocks of keys).
-  """
-  last_query = blocks.queries * (1 + np.arange(-(-length // blocks.queries)))
-  first_key = blocks.keys * np.arange(-(-length // blocks.keys))
-  return (first_key[None, :] < last_query[:, None]) | (
-    first_key[None, :] < prefix_length
-  )
-
-
-@functools.cache
-def choose_blocks(
-  length: int, prefix_length: int, sequence_parts: int = 1
-) -> Blocks:
-  """The blocks that take the least time by a simple model.
-
-  The model counts the elements of every block that is worked on, padding
-  included, and for each such block what a step of the grid takes. Large blocks
-  save steps, small ones skip more of the mask and pad less.
-
-  Args:
-    length: positions.
-    prefix_length: of the mask.
-    sequence_parts: devices that the queries are split over.
-  """
-  sizes = range(_LANES, min(_LARGEST_BLOCK, _whole(length, _LANES)) + 1, _LANES)
-
-  def cost(blocks: Blocks) -> tuple[float, int]:
-    padded = _whole(length, blocks.queries * sequence_parts)
-    # Padding of the queries is worked on like queries.
-    run = blocks_run(padded, prefix_length, blocks)
-    run = run[:, : -(-length // blocks.keys)]
-    area = blocks.queries * blocks.keys
-    return run.sum() * (area + _STEP_ELEMENTS), area
-
-  pairs = itertools.starmap(Blocks, itertools.product(sizes, sizes))
-  # Keys that come apart into small parts only (640, 896) are worked on slowly.
-  return min(
-    (b for b in pairs if b.computed_keys >= min(b.keys, _LEAST_COMPUTE)),
-    key=cost,
-  )
-
-
-def _whole(length: int, multiple: int) -> int:
-  return -(-length // multiple) * multiple
-
-
 def _kernel(
   num_heads: int,
   padded: tuple[int, int],
   prefix_length: int,
-  blocks: Blocks,
+  blocks: kernel_blocks.Blocks,
   sequence_parts: int,
   interpret: bool,
 ) -> Any:
@@ -195,7 +106,7 @@ def attend(
   mask: masks.PrefixMask,
   visible_BS: jax.Array,
   *,
-  blocks: Blocks | None = None,
+  blocks: kernel_blocks.Blocks | None = None,
 ) -> jax.Array:
   """Softmax attention of a whole sequence to itself.
 
@@ -209,7 +120,7 @@ def attend(
     mask: from position 0.
     visible_BS: bool (B, L), False for keys that are hidden from all. Every
       query must see a key; the first position of a layout always is one.
-    blocks: sizes; `choose_blocks` unless given.
+    blocks: sizes; `kernel_blocks.choose`'s unless given.
 
   Returns:
     (B, query heads, L, head_dim).
@@ -234,11 +145,8 @@ def attend(
   heads_axes = ('activation_batch', 'activation_heads', None, None)
   sequence_parts = manual.parts('activation_length')
   if blocks is None:
-    blocks = choose_blocks(length, mask.prefix_length, sequence_parts)
-  padded = (
-    _whole(length, blocks.queries * sequence_parts),
-    _whole(length, blocks.keys),
-  )
+    blocks = kernel_blocks.choose(length, mask.prefix_length, sequence_parts)
+  padded = blocks.padded(length, sequence_parts)
 
   def pad(array: jax.Array, to: int, axis: int) -> jax.Array:
     widths = [(0, 0)] * array.ndim

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from videopoet_jax.core import errors
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import kv_cache
+from videopoet_jax.layers import low_rank
 from videopoet_jax.layers import mlp
 from videopoet_jax.layers import norms
 from videopoet_jax.layers import partitioning
@@ -174,7 +175,7 @@ class Stack(nn.Module):
       return stream_BLD, kept if keep else []
     layers = nn.scan(
       body,
-      variable_axes={'params': 0},
+      variable_axes={'params': 0, low_rank.COLLECTION: 0},
       split_rngs={'params': True},
       in_axes=nn.broadcast,
       length=num_layers,

@@ -150,20 +150,24 @@ def multi_scale_mel_loss(
       counts as silence.
 
   Returns:
-    A scalar: the mean over windows of the mean L1 distance of magnitudes plus
-    sqrt(window / 2) times the root mean square distance of log magnitudes,
-    each window's weight normalised to the longest one's.
+    A scalar: equation 4 of SoundStream, which sums over windows and frames the
+    L1 norm of the difference of magnitudes plus sqrt(window / 2) times the L2
+    norm of the difference of log magnitudes. It is divided by the number of
+    samples of the batch and by that of the windows, so that neither the length
+    of the clips nor the choice of windows changes its scale.
   """
   length = target_BT.shape[1]
   used = [window for window in windows if window <= length]
   total = jnp.zeros((), jnp.float32)
+  num_samples = target_BT.size
   for window in used:
     mels = min(num_mels, window // 4)
     hop = window // 4
     true = mel_spectrogram(target_BT, window, hop, mels, sampling_rate)
     guess = mel_spectrogram(prediction_BT, window, hop, mels, sampling_rate)
-    weight = np.sqrt(window / used[-1])
     log_difference = jnp.log(true + floor) - jnp.log(guess + floor)
-    distance = jnp.sqrt(jnp.mean(jnp.square(log_difference), axis=-1) + 1e-10)
-    total += jnp.mean(jnp.abs(true - guess)) + weight * jnp.mean(distance)
-  return total / len(used)
+    # The small constant keeps the gradient finite where both are equal.
+    norm = jnp.sqrt(jnp.sum(jnp.square(log_difference), axis=-1) + 1e-10)
+    weight = np.sqrt(window / 2)
+    total += jnp.sum(jnp.abs(true - guess)) + weight * jnp.sum(norm)
+  return total / (num_samples * len(used))

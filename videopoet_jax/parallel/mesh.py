@@ -45,6 +45,14 @@ class MeshConfig:
   tensor: int = 1
   slices: int = 1
 
+  def __post_init__(self) -> None:
+    for name in AXES:
+      if getattr(self, name) < 1 and getattr(self, name) != -1:
+        raise errors.MeshError(
+          f'MeshConfig.{name} is {getattr(self, name)}; it must be positive, '
+          'or -1 for one axis to take the rest'
+        )
+
 
 def _suggestion(config: MeshConfig, num_devices: int) -> str:
   """Sizes near `config` that do fit."""

@@ -17,6 +17,8 @@ from typing import Any
 import jax
 
 import videopoet_jax
+from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.parallel import compiler
 from videopoet_jax.planning import compile as compile_lib
 
@@ -27,9 +29,18 @@ GENERATION = (*TRAINING, 'inference')
 
 
 def default_directory() -> pathlib.Path:
-  """`$XDG_CACHE_HOME/videopoet_jax/plans`, or below `~/.cache`."""
-  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  return pathlib.Path(home) / 'videopoet_jax' / 'plans'
+  """`$XDG_CACHE_HOME/videopoet_jax/plans`, or below `~/.cache`.
+
+  Raises:
+    ConfigError: the user has no home folder.
+  """
+  caches = storage.cache_folder()
+  if caches is None:
+    raise errors.ConfigError(
+      'plans are kept in the home folder, and there is none; give --cache_dir '
+      'or set XDG_CACHE_HOME'
+    )
+  return caches / 'plans'
 
 
 @functools.cache

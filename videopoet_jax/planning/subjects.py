@@ -7,10 +7,10 @@ which models there are.
 import dataclasses
 from typing import Any, Protocol
 
+from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
 from videopoet_jax.core import upscaling
-from videopoet_jax.layers import splash
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.super_resolution import config as sr_config
 from videopoet_jax.planning import super_resolution_work
@@ -109,8 +109,8 @@ class PrefixLM:
   def kernel_pairs(self, parts: int) -> float:
     layout = self.space.layout(self.name)
     length = -(-layout.input_length // parts) * parts
-    blocks = splash.choose_blocks(length, layout.prefix_length, parts)
-    run = splash.blocks_run(length, layout.prefix_length, blocks)
+    blocks = kernel_blocks.choose(length, layout.prefix_length, parts)
+    run = kernel_blocks.run(length, layout.prefix_length, blocks)
     return float(run.sum()) * blocks.queries * blocks.keys / parts
 
 

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
@@ -210,7 +211,8 @@ def load(
   """Opens a tokenizer folder.
 
   Args:
-    directory: a folder that `TokenizerBundle.save` wrote.
+    directory: a folder that `TokenizerBundle.save` wrote, or a checkpoint's
+      with such a folder of the kind's name in it.
     kind: what it must be, or None for any tokenizer.
 
   Returns:
@@ -220,7 +222,7 @@ def load(
     CheckpointError: if the folder is missing, empty, half written, not of the
       kind, or its weights are not those it was written with.
   """
-  directory = storage.path(directory)
+  directory = folders.within(directory, *((kind,) if kind else ()))
   description = describe.read_description(directory, kind)
   found = description['kind']
   if found not in _BUILDERS:

@@ -17,11 +17,13 @@ import numpy as np
 import sentencepiece
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
 KIND = 'text_tokenizer'
 MODEL_FILE = 'spiece.model'
+BYTES = 'bytes'
 PAD_ID = 0
 EOS_ID = 1
 UNKNOWN_ID = 2
@@ -258,6 +260,30 @@ def load(directory: str | os.PathLike[str]) -> TextTokenizer:
       'copy or write the folder again.'
     )
   return tokenizer
+
+
+def find(name: str) -> str:
+  """The tokenizer of a name: `BYTES`, or the path of a SentencePiece model.
+
+  Args:
+    name: 'bytes', the path of a model, a folder that `TextTokenizer.save`
+      wrote, or a checkpoint's folder with such a folder `text/` in it.
+
+  Raises:
+    CheckpointError: the folder holds no text tokenizer.
+  """
+  if name == BYTES or not storage.path(name).is_dir():
+    return name
+  folder = folders.within(name, folders.TEXT)
+  if isinstance(load(folder), ByteTokenizer):
+    return BYTES
+  return str(folder / MODEL_FILE)
+
+
+def open_named(name: str) -> TextTokenizer:
+  """Opens the tokenizer of a name that `find` takes."""
+  found = find(name)
+  return ByteTokenizer() if found == BYTES else load_sentencepiece(found)
 
 
 def load_sentencepiece(path: str | os.PathLike[str]) -> SentencePieceTokenizer:

@@ -4,15 +4,18 @@ VideoPoet's second training stage fine-tunes the pretrained model on a subset
 of tasks and of better data, with a fresh optimizer (Kondratyuk et al., 2024).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import os
 from typing import Any
 
 import jax
 
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
+from videopoet_jax.models.prefix_lm import description as prefix_lm
+from videopoet_jax.models.prefix_lm import inherit
 
 # By kind of model, what else has to agree besides the parameters' shapes. The
 # layouts are not among them: another mix of tasks is what this is for. A stage
@@ -23,7 +26,10 @@ _MUST_AGREE = {
 
 
 def load(
-  directory: str | os.PathLike[str], description: Mapping[str, Any], shapes: Any
+  directory: str | os.PathLike[str],
+  description: Mapping[str, Any],
+  shapes: Any,
+  say: Callable[[str], None] = print,
 ) -> Any:
   """Reads the parameters of another run.
 
@@ -31,6 +37,7 @@ def load(
     directory: its folder.
     description: of the model to be trained.
     shapes: its parameters' shapes, with shardings.
+    say: takes a line for the screen about rows that the folder does not hold.
 
   Returns:
     The parameters on the devices.
@@ -42,13 +49,25 @@ def load(
   kind = description['kind']
   keys = _MUST_AGREE.get(kind, ())
   expected = {key: description[key] for key in keys if key in description}
-  _, params = export.load_params(directory, kind, expected)
+  held, params = export.load_params(directory, kind, expected)
+  if kind == prefix_lm.KIND:
+    try:
+      params, new_rows = inherit.adapt(params, held, description)
+    except errors.CheckpointError as error:
+      raise errors.CheckpointError(
+        f'the parameters in {directory} are of another model: {error}'
+      ) from None
+    if new_rows:
+      say(
+        f'{directory} does not hold these rows, which start at zero: '
+        f'{"; ".join(new_rows)}'
+      )
   found = {
-    manager.path_name(path): leaf.shape
+    contents.path_name(path): leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(params)
   }
   wanted = {
-    manager.path_name(path): leaf.shape
+    contents.path_name(path): leaf.shape
     for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
   }
   wrong = manager.differences(found, wanted)

@@ -139,12 +139,38 @@ class AudioTokenizerTrainable:
     """
     del unit
     recipe = self.recipe
-    audio_BT = bundle.from_samples(batch['audio'])
     bypass_steps = max(1.0, recipe.bypass_until * recipe.total_steps)
-    bypass = 1.0 - step / bypass_steps
-    out = self._module.apply(
-      {'params': params}, audio_BT, rng, jnp.clip(bypass, 0.0, 1.0)
-    )
+    bypass = jnp.clip(1.0 - step / bypass_steps, 0.0, 1.0)
+    return self._score(params, batch, rng, bypass)
+
+  def validation_loss(
+    self, params: Any, batch: Batch, rng: jax.Array, unit: str = UNIT
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Scores the tokenizer as it is used: every clip at every level.
+
+    Args:
+      params: see `init`.
+      batch: see `loss`.
+      rng: not looked at; nothing is random.
+      unit: the compile unit; there is one.
+
+    Returns:
+      See `loss`.
+    """
+    del rng, unit
+    return self._score(params, batch)
+
+  def _score(
+    self,
+    params: Any,
+    batch: Batch,
+    rng: jax.Array | None = None,
+    bypass: jax.Array | float = 0.0,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss and the metrics of a pass; no key, no dropout or bypass."""
+    recipe = self.recipe
+    audio_BT = bundle.from_samples(batch['audio'])
+    out = self._module.apply({'params': params}, audio_BT, rng, bypass)
     if out.target_levels is None:
       spectral_loss = recipe.spectral * spectral.multi_scale_mel_loss(
         out.target_BT,

@@ -5,7 +5,9 @@ the next batch can be made ahead in a thread.
 
 Both protocols may have `read_part(index, count)`, which the loop calls before
 the first batch: which of so many parts of every batch this host reads. Without
-it there are as many parts as hosts.
+it there are as many parts as hosts. Training batches whose size is theirs to
+choose have `divide(parts)`, which the loop calls where gradients are
+accumulated over parts of a batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -72,6 +74,15 @@ def read_part(
       'read one of them: write it, or set MeshConfig so that tensor x '
       'sequence lie within a host'
     )
+
+
+def divide(batches: Batches, parts: int) -> None:
+  """Lets batches choose sizes that divide into so many parts.
+
+  Batches of one size that a user gave have no method for it.
+  """
+  if parts > 1 and hasattr(batches, 'divide'):
+    batches.divide(parts)
 
 
 class First:

@@ -139,6 +139,7 @@ def gram_muon(
   beta: float = 0.95,
   adam_b1: float = 0.9,
   adam_b2: float = 0.999,
+  adam_epsilon: float = 1e-8,
   steps: int = 5,
   weight_decay: float = 0.0,
   decay_mask: Any = None,
@@ -152,6 +153,7 @@ def gram_muon(
     beta: decay of Muon's momentum.
     adam_b1: decay of Adam's first moment.
     adam_b2: decay of Adam's second moment.
+    adam_epsilon: added to the root of Adam's second moment.
     steps: of Newton-Schulz.
     weight_decay: of matrices, times the learning rate, decoupled.
     decay_mask: a tree like `dimensions`, True for matrices that decay; all of
@@ -186,7 +188,9 @@ def gram_muon(
         optax.add_decayed_weights(weight_decay, decay_mask),
         optax.scale_by_learning_rate(learning_rate),
       ),
-      'adam': optax.adam(adam_learning_rate, adam_b1, adam_b2, nesterov=True),
+      'adam': optax.adam(
+        adam_learning_rate, adam_b1, adam_b2, adam_epsilon, nesterov=True
+      ),
     },
     labels,
   )

@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.checkpoints import best as best_lib
@@ -25,12 +26,14 @@ from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import hosts as hosts_lib
 from videopoet_jax.training import ledger as ledger_lib
+from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
 from videopoet_jax.training import metrics as metrics_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
 from videopoet_jax.training import programs
 from videopoet_jax.training import signals
+from videopoet_jax.training import skipped as skipped_lib
 from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
@@ -39,6 +42,9 @@ from videopoet_jax.training import window as window_lib
 
 # Name, among the units' programs, of the one that all units share.
 _UPDATE = '<update>'
+# Steps after which it is known whether one was skipped: reading it at once
+# would let the devices wait for the host.
+_LATE = 4
 _ADAMW = optimizers.OptimizerConfig()
 _ALL_DEVICES = mesh_lib.MeshConfig()
 _WATCHDOG = watchdog_lib.WatchdogConfig()
@@ -65,7 +71,7 @@ class LoopConfig:
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
     max_skipped_in_a_row: steps that are not finite, one after the other, at
-      which the run stops.
+      which the run stops, a few steps later.
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
     compile_ahead: whether to compile units in a thread while training begins
       with those that are done.
@@ -90,11 +96,14 @@ class LoopConfig:
   compiler_options: Mapping[str, Any] | None = None
 
   def __post_init__(self) -> None:
-    for name in ('total_steps', 'log_every', 'save_every', 'keep'):
-      if getattr(self, name) < 1:
-        raise errors.ConfigError(
-          f'LoopConfig.{name} is {getattr(self, name)}; it must be at least 1'
-        )
+    errors.check_range(
+      self, 'total_steps', 'log_every', 'save_every', 'keep',
+      'max_skipped_in_a_row', least=1,
+    )  # fmt: skip
+    errors.check_range(self, 'keep_every', 'validate_every')
+    # Random keys are made of 64 bits, those of data orders of 32.
+    errors.check_range(self, 'seed', most=2**32 - 1)
+    errors.check_range(self, 'ema_decay', most=1 - 1e-9)
     if self.keep_best and not self.validate_every:
       raise errors.ConfigError(
         f'LoopConfig.keep_best is {self.keep_best!r} and validate_every is 0: '
@@ -122,7 +131,7 @@ class Result:
 
   @property
   def params(self) -> Any:
-    """The parameters to use the model with."""
+    """The parameters to use the model with; of low-rank runs the adapters."""
     return state_lib.inference_params(self.state)
 
 
@@ -167,9 +176,10 @@ def run(
       holds what the last one was given.
   """
   began = time.monotonic()
-  programs.keep_on_disk()
+  low_rank.check_start(trainable, run_dir, init_from)
   shout = say
   say = say if jax.process_index() == 0 else lambda line: None
+  programs.keep_on_disk(say=say)
   device_mesh = mesh_lib.create(mesh, devices)
   # From here on a signal ends the run only when what it did is on disk.
   with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
@@ -180,6 +190,7 @@ def run(
       keep=config.keep,
       keep_every=config.keep_every,
       best=best_lib.Best(config.keep_best, config.best_is_highest),
+      settings=_settings(config, optimizer),
       say=say,
     )
     watch = watchdog_lib.Watchdog(
@@ -235,6 +246,7 @@ class _Story:
     self.counts: dict[str, int] = {}
     self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
     self.parts = 1  # Of every batch, one of which this host reads.
+    self.frozen: Any = None  # Parameters that are not trained.
 
   def tell(
     self, init_from: str | os.PathLike[str] | None
@@ -261,6 +273,7 @@ class _Story:
     feed = prefetch.Prefetch(self.batches, config.total_steps)
     window = window_lib.Window(first, config.total_steps, self.parts)
     hosts = hosts_lib.Hosts(self.mesh.local_devices)
+    skipped = skipped_lib.Skipped(config.max_skipped_in_a_row, self.run_dir)
     figures: dict[str, float] = {}
     try:
       for step in range(first, config.total_steps):
@@ -276,25 +289,28 @@ class _Story:
         asked = time.monotonic()
         batch = self.place(host_batch)
         hosts.add(waited, time.monotonic() - asked)
-        grads, metrics = program(state.params, batch, state.step)
+        skipped.check(step - _LATE)
+        grads, metrics = program(state.params, batch, state.step, self.frozen)
         loss = {'loss': metrics['loss']}
         state, more = update(state, grads, loss)
         metrics = metrics | more
         self.counts[unit] = self.counts.get(unit, 0) + 1
         window.add(unit, metrics, host_batch)
+        skipped.add(step, unit, metrics['skipped_in_a_row'], host_batch)
 
         done = step + 1
         is_last = done == config.total_steps
         stopping = self.stop.wanted(done)
         scores: dict[str, float] = {}
         if done % config.log_every == 0 or is_last or stopping:
-          figures |= self._log(window, hosts, writer, done, unit, host_batch)
+          figures |= self._log(window, hosts, writer, done)
+          skipped.check(step)
         # A machine that is about to go leaves no time to score.
         due = _is_due(done, config.validate_every, is_last)
         if due and (is_last or not stopping):
           jax.block_until_ready(state.step)  # Steps are no validation.
           with ledger.spend('validation'):
-            scores = validate(state_lib.inference_params(state), done)
+            scores = validate(state_lib.inference_params(state), self.frozen)
           figures |= self._report(scores, writer, done)
           window.leave_out(ledger.last)
         best = self.checkpoints.is_best(scores)
@@ -322,15 +338,7 @@ class _Story:
   ) -> state_lib.TrainState:
     self._share_batches()
     batch = self.batches.batch(0)
-    size = len(next(iter(batch.values()))) * self.parts
-    rules_lib.check_batch(size, self.mesh, self.rules)
-    accumulate = self.optimizer_config.accumulate
-    rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
-    if size % accumulate:
-      raise errors.ConfigError(
-        f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
-        f'batch of {size} examples'
-      )
+    self._check_size(self.batches.unit_at(0), batch)
     self.train_step = lowering.prepare(
       self.trainable,
       self.optimizer_config,
@@ -343,18 +351,38 @@ class _Story:
     )
     create, shapes = self.train_step.create, self.train_step.state
     self._announce()
-    restored = self.checkpoints.restore(state_lib.to_items(shapes))
+    restored = self.checkpoints.restore(
+      state_lib.to_items(shapes), optional=(state_lib.EMA,)
+    )
     if restored is not None:
       items, counters = restored
+      if shapes.ema is not None and state_lib.EMA not in items:
+        items[state_lib.EMA] = jax.jit(
+          lambda params: jax.tree.map(jnp.copy, params),
+          out_shardings=self.train_step.shardings.ema,
+        )(items['params'])
+        self.say(
+          f'LoopConfig.ema_decay is {self.config.ema_decay} and the checkpoint '
+          'holds no averaged parameters: the average begins with its parameters'
+        )
       state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
       if counters.get('data') and hasattr(self.batches, 'restore'):
         self._restore_data(counters['data'])
+      if isinstance(self.trainable, low_rank.LowRankTrainable):
+        self.frozen = low_rank.resume_base(
+          self.trainable, self.run_dir, self.train_step.frozen
+        )
       self.say(f'resuming {self.run_dir} after step {int(state.step)}')
       return state
-    if init_from:
+    if init_from and isinstance(self.trainable, low_rank.LowRankTrainable):
+      self.frozen = low_rank.begin_base(
+        self.trainable, self.run_dir, init_from, self.train_step.frozen
+      )
+      self.say(f'step 0 with adapters of the parameters of {init_from}')
+    elif init_from:
       params = adaptation.load(
-        init_from, self.trainable.describe(), shapes.params
+        init_from, self.trainable.describe(), shapes.params, self.say
       )
       self.say(f'step 0 with the parameters of {init_from}, fresh optimizer')
       return jax.jit(create, out_shardings=self.train_step.shardings)(params)
@@ -372,6 +400,19 @@ class _Story:
     for data in (self.batches, self.validation):
       if data is not None:
         batches_lib.read_part(data, part, self.parts)
+    batches_lib.divide(self.batches, self.optimizer_config.accumulate)
+
+  def _check_size(self, unit: str, batch: Mapping[str, Any]) -> None:
+    """Raises ConfigError or MeshError where a batch cannot be divided."""
+    size = next(iter(batch.values())).shape[0] * self.parts
+    rules_lib.check_batch(size, self.mesh, self.rules)
+    accumulate = self.optimizer_config.accumulate
+    if size % accumulate:
+      raise errors.ConfigError(
+        f'OptimizerConfig.accumulate is {accumulate}: it must divide the '
+        f'batch of {size} examples of unit {unit!r}'
+      )
+    rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
 
   def _restore_data(self, state: Mapping[str, Any]) -> None:
     data: Any = self.batches
@@ -386,9 +427,11 @@ class _Story:
 
   def _announce(self) -> None:
     size = sum(x.size for x in jax.tree.leaves(self.train_step.state.params))
+    fixed = sum(x.size for x in jax.tree.leaves(self.train_step.frozen))
+    beside = f' of adapters of {fixed / 1e6:.2f} M frozen ones' if fixed else ''
     units = self.batches.units()
     self.say(
-      f'{self.trainable.name}: {size / 1e6:.2f} M parameters on '
+      f'{self.trainable.name}: {size / 1e6:.2f} M parameters{beside} on '
       f'{mesh_lib.describe(self.mesh)}; {len(units)} unit(s) to compile, '
       f'{self.config.total_steps} steps'
     )
@@ -425,6 +468,7 @@ class _Story:
         if unit == _UPDATE:
           return self.train_step.lower_update().compile(options)
         example = batches_lib.example(self.batches, unit, steps[unit])
+        self._check_size(unit, example)
         batch = jax.tree.map(self._place_shape, dict(example))
         return self.train_step.lower_gradients(unit, batch).compile(options)
 
@@ -440,30 +484,21 @@ class _Story:
     hosts: hosts_lib.Hosts,
     writer: metrics_lib.Writer,
     done: int,
-    unit: str,
-    batch: Mapping[str, np.ndarray],
   ) -> dict[str, float]:
-    in_a_row = window.last('skipped_in_a_row')
+    # The optimizer has counted the steps that were not skipped: that is what
+    # its schedule reads.
+    last_is_skipped = window.last('skipped_in_a_row') > 0
+    count = done - 1 - round(window.last('skipped_steps')) + last_is_skipped
     line, figures = window.summary(done)
     self.watchdog.done(done, 1.0 / figures['steps_per_second'])
     figures |= self.ledger.shares() | hosts.figures()
     figures['learning_rate'] = float(
       optimizers.learning_rate(
-        self.optimizer_config, self.config.total_steps, done - 1
+        self.optimizer_config, self.config.total_steps, count
       )
     )
     self.say(line)
     writer.write(done, figures)
-    if in_a_row >= self.config.max_skipped_in_a_row:
-      path = self.run_dir / f'not_finite_{done}.npz'
-      if jax.process_index() == 0:
-        with path.open('wb') as file:
-          np.savez(file, unit=np.array(unit), step=done - 1, **batch)
-      raise FloatingPointError(
-        f'{in_a_row:.0f} steps in a row were not finite, at step {done - 1} of '
-        f'unit {unit!r}; its batch is in {path}, the last good state in the '
-        'newest checkpoint. Lower the learning rate, or look at the data'
-      )
     return figures
 
   def _report(
@@ -508,6 +543,23 @@ class _Story:
       },
       scores,
     )
+
+
+def _settings(
+  config: LoopConfig, optimizer: optimizers.OptimizerConfig
+) -> dict[str, Any]:
+  """By gin's name, the settings that decide which arrays a checkpoint holds."""
+  names = (
+    'name',
+    'clip_norm',
+    'weight_decay',
+    'muon_excluded',
+    'momentum',
+  )
+  settings = {
+    f'OptimizerConfig.{name}': getattr(optimizer, name) for name in names
+  }
+  return settings | {'LoopConfig.ema_decay': config.ema_decay}
 
 
 def _listed(sizes: Mapping[str, int]) -> str:

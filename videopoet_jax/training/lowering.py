@@ -14,6 +14,7 @@ import jax
 
 from videopoet_jax.parallel import compiler
 from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.training import low_rank
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import step as step_lib
@@ -34,6 +35,8 @@ class TrainStep:
     accumulate: parts that a batch is split into.
     ema_decay: of the averaged parameters; 0 keeps none.
     options: what the compiler is told, see `parallel.compiler`.
+    frozen: shapes and shardings of the parameters that are not trained, None
+      where all are.
   """
 
   trainable: trainable_lib.Trainable
@@ -45,11 +48,12 @@ class TrainStep:
   accumulate: int
   ema_decay: float
   options: dict[str, Any] | None
+  frozen: Any = None
 
   def lower_gradients(
     self, unit: str, batch: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Any:
-    """(params, batch, step) -> gradients and metrics of a unit, lowered.
+    """(params, batch, step, frozen) -> gradients and metrics, lowered.
 
     Args:
       unit: of the trainable.
@@ -63,7 +67,7 @@ class TrainStep:
       out_shardings=(self.shardings.params, None),
       compiler_options=self.options,
     )
-    return jitted.lower(self.state.params, batch, self.state.step)
+    return jitted.lower(self.state.params, batch, self.state.step, self.frozen)
 
   def lower_update(self) -> Any:
     """(state, gradients, loss) -> state and metrics, lowered."""
@@ -115,12 +119,22 @@ def prepare(
     rules_lib.shardings(boxed, mesh, rules),
     rules_lib.replicated(mesh),
   )
-  state = jax.tree.map(
+  state = _placed(shapes, shardings)
+  frozen = None
+  if isinstance(trainable, low_rank.LowRankTrainable):
+    base = jax.eval_shape(trainable.init_frozen, jax.random.key(seed), batch)
+    frozen = _placed(
+      rules_lib.unbox(base), rules_lib.shardings(base, mesh, rules)
+    )
+  return TrainStep(
+    trainable, made, create, state, shardings, seed, optimizer.accumulate,
+    ema_decay, compiler.options(mesh), frozen,
+  )  # fmt: skip
+
+
+def _placed(shapes: Any, shardings: Any) -> Any:
+  return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     shapes,
     shardings,
   )
-  return TrainStep(
-    trainable, made, create, state, shardings, seed, optimizer.accumulate,
-    ema_decay, compiler.options(mesh),
-  )  # fmt: skip

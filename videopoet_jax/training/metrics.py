@@ -1,6 +1,7 @@
 """Where a run's figures go: the screen, `metrics.jsonl`, TensorBoard."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import json
 import os
 import pathlib
@@ -46,11 +47,11 @@ class Writer:
       enabled: whether to write at all.
     """
     self.redone_steps = 0
+    directory = self._directory = storage.path(directory)
     self._file: Any = None
     self._tensorboard: Any = None
     if not enabled:
       return
-    directory = storage.path(directory)
     path = directory / FILE_NAME
     try:
       directory.mkdir(parents=True, exist_ok=True)
@@ -70,8 +71,8 @@ class Writer:
         self._file = path.open('a', encoding='utf-8')
     except OSError as error:
       raise errors.CheckpointError(
-        f'cannot write {path}: {error.strerror}; give a --run_dir that can be '
-        'written'
+        f'cannot write {path}: {storage.failure(error)}; make room, or give a '
+        '--run_dir that can be written'
       ) from error
     if tensorboard:
       # CLU writes event files through TensorFlow, which takes seconds to
@@ -85,9 +86,10 @@ class Writer:
           stacklevel=2,
         )
         return
-      self._tensorboard = metric_writers.SummaryWriter(
-        str(directory / TENSORBOARD_FOLDER)
-      )
+      with self._storage_errors():
+        self._tensorboard = metric_writers.SummaryWriter(
+          str(directory / TENSORBOARD_FOLDER)
+        )
 
   def write(self, step: int, scalars: Mapping[str, Any]) -> None:
     """Writes the figures of one step; a text value goes to the file only."""
@@ -101,19 +103,40 @@ class Writer:
       k: None if isinstance(v, float) and not np.isfinite(v) else v
       for k, v in record.items()
     }
-    self._file.write(json.dumps(safe) + '\n')
-    self._file.flush()
-    if self._tensorboard is not None:
-      self._tensorboard.write_scalars(
-        step,
-        {k: v for k, v in scalars.items() if not isinstance(v, str)},
-      )
+    with self._storage_errors():
+      self._file.write(json.dumps(safe) + '\n')
+      self._file.flush()
+      if self._tensorboard is not None:
+        self._tensorboard.write_scalars(
+          step,
+          {k: v for k, v in scalars.items() if not isinstance(v, str)},
+        )
 
   def close(self) -> None:
-    if self._file is not None:
-      self._file.close()
-    if self._tensorboard is not None:
-      self._tensorboard.close()
+    with self._storage_errors():
+      if self._file is not None:
+        self._file.close()
+      if self._tensorboard is not None:
+        self._tensorboard.close()
+
+  @contextlib.contextmanager
+  def _storage_errors(self) -> Iterator[None]:
+    """Makes one CheckpointError of what storage raises, TensorFlow's too."""
+    try:
+      yield
+    except Exception as error:
+      reason = storage.failure(error)
+      if not reason:
+        raise
+      # What is still buffered cannot be written when the file is closed.
+      file, self._file, self._tensorboard = self._file, None, None
+      if file is not None:
+        with contextlib.suppress(OSError):
+          file.close()
+      raise errors.CheckpointError(
+        f'cannot write metrics in {self._directory}: {reason}; make room, or '
+        'give another --run_dir; the run resumes from its newest checkpoint'
+      ) from error
 
 
 class _RemoteFile:

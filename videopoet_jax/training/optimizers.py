@@ -22,16 +22,11 @@ OPTIMIZERS = ('adamw', 'adafactor', 'muon')
 LAYERS = 'layers'
 
 _HEADS = ('heads', 'kv_heads')
-# Axes of matrices that Adam updates. Tables are looked up row by row: as
-# matrices they mean nothing. Kernels of cell inputs learn as well from Adam, in
-# half the time of a tiny model's update.
-_BY_ADAM = (
-  'vocab',
-  'output_vocab',
-  'code',
-  'relative_buckets',
-  'cell_features',
-)
+# Axes of tables, whose rows are looked up: as matrices they mean nothing.
+_TABLES = ('vocab', 'output_vocab', 'code', 'relative_buckets')
+# Axes of matrices that Adam updates. Kernels of cell inputs learn as well from
+# Adam, in half the time of a tiny model's update.
+_BY_ADAM = (*_TABLES, 'cell_features')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,10 +42,12 @@ class OptimizerConfig:
     momentum: Muon: of its matrices.
     beta2: decay of the second moment of Adam.
     adafactor_decay: exponent of Adafactor's second moment decay.
-    epsilon: added to the root of the second moment.
+    epsilon: added to the root of the second moment of Adam, of Muon's Adam
+      too; Adafactor's second moment has a constant of its own (1e-30).
     weight_decay: times learning rate, decoupled.
-    decay_excluded: pattern of parameter paths that do not decay; vectors
-      (biases, scales) never do.
+    decay_excluded: pattern of parameter paths that do not decay: by default
+      tables of places and of halves of bits, whose rows are looked up. Tables
+      of ids, codebooks and vectors (biases, scales) never decay.
     muon_excluded: pattern of parameter paths that Adam updates even though
       they are matrices; tables, vectors and kernels of cell inputs always are.
     clip_norm: global gradient norm that is not exceeded; 0 does not clip.
@@ -68,7 +65,7 @@ class OptimizerConfig:
   adafactor_decay: float = 0.8
   epsilon: float = 1e-8
   weight_decay: float = 0.0
-  decay_excluded: str = 'embedding|table'
+  decay_excluded: str = r"table|'(time|within)'"
   muon_excluded: str = 'embedding|table|codebook'
   clip_norm: float = 1.0
   accumulate: int = 1
@@ -84,6 +81,19 @@ class OptimizerConfig:
         f'OptimizerConfig.accumulate is {self.accumulate}; it must be at least '
         '1, the whole batch at once'
       )
+    errors.check_range(
+      self, 'learning_rate', 'adam_learning_rate', 'weight_decay', 'clip_norm'
+    )
+    errors.check_range(self, 'epsilon', 'adafactor_decay', above=True)
+    errors.check_range(self, 'beta1', 'beta2', 'momentum', most=1 - 1e-9)
+    for name in ('decay_excluded', 'muon_excluded'):
+      try:
+        re.compile(getattr(self, name))
+      except re.error as error:
+        raise errors.ConfigError(
+          f'OptimizerConfig.{name} is {getattr(self, name)!r}, which is no '
+          f'regular expression: {error}'
+        ) from error
 
 
 def _layer_axis(names: Any) -> int | None:
@@ -96,12 +106,14 @@ def _own_axes(names: Any) -> list[int]:
 
 
 def decay_mask(config: OptimizerConfig, axes: Any) -> Any:
-  """True for each parameter that decays: no vector, no excluded path."""
+  """True for each parameter that decays: no vector, table or excluded path."""
 
   def decays(path: Any, names: Any) -> bool:
     excluded = re.search(config.decay_excluded, jax.tree_util.keystr(path))
-    return len(_own_axes(names)) > 1 and not (
-      config.decay_excluded and excluded
+    return (
+      len(_own_axes(names)) > 1
+      and not set(_TABLES) & set(tuple(names))
+      and not (config.decay_excluded and excluded)
     )
 
   return _map_axes(decays, axes)
@@ -244,6 +256,7 @@ def create(
         beta=config.momentum,
         adam_b1=config.beta1,
         adam_b2=config.beta2,
+        adam_epsilon=config.epsilon,
         weight_decay=config.weight_decay,
         decay_mask=decay,
       )

@@ -12,6 +12,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks
 from videopoet_jax.core import types
+from videopoet_jax.layers import low_rank
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.models.prefix_lm import model as model_lib
@@ -145,11 +146,10 @@ class PrefixLMTrainable:
     params: Any,
     batch: Batch,
     rng: jax.Array,
-    step: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """`loss` without noise."""
-    del rng, step
+    del rng
     return self._loss(params, batch, self.layouts[unit], batch['tokens'])
 
   def _loss(
@@ -160,7 +160,7 @@ class PrefixLMTrainable:
     read_BL: jax.Array,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     results = self.module.apply(
-      {'params': params},
+      low_rank.variables(params),
       batch['tokens'],
       batch['visible'],
       layout,

@@ -8,29 +8,42 @@ second start of the same run only reads them.
 from collections.abc import Callable, Mapping, Sequence
 import concurrent.futures
 import os
-import pathlib
 import time
 from typing import Any
 
 import jax
 
+from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 
 CACHE_VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 
 
-def keep_on_disk(directory: str | os.PathLike[str] | None = None) -> None:
+def keep_on_disk(
+  directory: str | os.PathLike[str] | None = None,
+  say: Callable[[str], None] = print,
+) -> None:
   """Turns the persistent cache of compiled programs on.
 
   Args:
     directory: its folder; unless given or set already by
-      JAX_COMPILATION_CACHE_DIR, `~/.cache/videopoet_jax/programs`.
+      JAX_COMPILATION_CACHE_DIR, `videopoet_jax/programs` in the user's folder
+      of caches. Where there is none, programs are not kept.
+    say: takes a line that says so.
   """
   # `values`, since not every JAX declares the option's own attribute.
   if jax.config.values['jax_compilation_cache_dir'] and directory is None:
     return
-  default = pathlib.Path.home() / '.cache' / 'videopoet_jax' / 'programs'
-  chosen = directory or os.environ.get(CACHE_VARIABLE) or default
+  chosen = directory or os.environ.get(CACHE_VARIABLE)
+  if not chosen:
+    caches = storage.cache_folder()
+    if caches is None:
+      say(
+        'compiled programs are not kept: there is no home folder; set '
+        f'{CACHE_VARIABLE} to a folder to keep them'
+      )
+      return
+    chosen = caches / 'programs'
   jax.config.update('jax_compilation_cache_dir', str(chosen))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 1.0)
 

@@ -35,6 +35,8 @@ class ScheduleConfig:
       raise errors.ConfigError(
         f'ScheduleConfig.name: there is no schedule {self.name!r}{hint}'
       )
+    errors.check_range(self, 'warmup_steps')
+    errors.check_range(self, 'final', 'decay_share', most=1)
 
 
 def create(

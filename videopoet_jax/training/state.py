@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
+# Name of the averaged parameters among the items of a checkpoint.
+EMA = 'ema'
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +72,7 @@ def to_items(state: TrainState) -> dict[str, Any]:
     },
   }
   if state.ema is not None:
-    items['ema'] = state.ema
+    items[EMA] = state.ema
   return items
 
 
@@ -84,7 +87,7 @@ def from_items(items: dict[str, Any], like: TrainState) -> TrainState:
   return TrainState(
     step=saved['step'],
     params=items['params'],
-    ema=items.get('ema'),
+    ema=items.get(EMA),
     optimizer=treedef.unflatten(leaves),
     skipped=saved['skipped'],
     skipped_in_a_row=saved['skipped_in_a_row'],

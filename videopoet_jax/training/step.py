@@ -7,14 +7,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from videopoet_jax.layers import low_rank
 from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import trainable as trainable_lib
 
 TrainState = state_lib.TrainState
 Metrics = dict[str, jax.Array]
-Gradients = Callable[
-  [Any, Mapping[str, jax.Array], jax.Array], tuple[Any, Metrics]
-]
+Gradients = Callable[..., tuple[Any, Metrics]]
 Update = Callable[[TrainState, Any, Metrics], tuple[TrainState, Metrics]]
 
 
@@ -34,18 +33,23 @@ def make_gradients(
     accumulate: parts of the batch that are run one after the other.
 
   Returns:
-    (params, batch, step) -> (gradients, metrics); pure, to be jitted.
+    (params, batch, step, frozen=None) -> (gradients, metrics); pure, to be
+    jitted. `frozen` is what is not trained, see `low_rank.LowRankTrainable`.
   """
 
-  def loss(
-    params: Any, batch: Any, rng: jax.Array, step: jax.Array
-  ) -> tuple[jax.Array, Metrics]:
-    total, metrics = trainable.loss(params, batch, rng, step, unit)
-    return total, {'loss': total} | dict(metrics)
-
   def gradients(
-    params: Any, batch: Mapping[str, jax.Array], step: jax.Array
+    params: Any,
+    batch: Mapping[str, jax.Array],
+    step: jax.Array,
+    frozen: Any = None,
   ) -> tuple[Any, Metrics]:
+    def loss(
+      params: Any, batch: Any, rng: jax.Array, step: jax.Array
+    ) -> tuple[jax.Array, Metrics]:
+      whole = _whole(params, frozen)
+      total, metrics = trainable.loss(whole, batch, rng, step, unit)
+      return total, {'loss': total} | dict(metrics)
+
     rng = jax.random.fold_in(jax.random.key(seed), step)
     function = jax.grad(loss, has_aux=True)
     if accumulate == 1:
@@ -134,22 +138,27 @@ def make_update(
 
 def make_validation_step(
   trainable: trainable_lib.Trainable, unit: str, *, seed: int
-) -> Callable[[Any, Mapping[str, jax.Array], jax.Array, jax.Array], Metrics]:
-  """Makes (params, batch, index, step) -> metrics of one compile unit.
+) -> Callable[..., Metrics]:
+  """Makes (params, batch, index, frozen=None) -> metrics of one unit.
 
-  The key follows from the batch's index alone, so the figures of two steps of
-  a run are comparable.
+  The key follows from the batch's index alone, so the metrics are a function
+  of the parameters and comparable throughout a run.
   """
-  loss = getattr(trainable, 'validation_loss', trainable.loss)
 
   def validation_step(
-    params: Any, batch: Any, index: jax.Array, step: jax.Array
+    params: Any, batch: Any, index: jax.Array, frozen: Any = None
   ) -> Metrics:
     rng = jax.random.fold_in(jax.random.key(seed), index)
-    total, metrics = loss(params, batch, rng, step, unit)
+    whole = _whole(params, frozen)
+    total, metrics = trainable.validation_loss(whole, batch, rng, unit)
     return {'loss': total} | dict(metrics)
 
   return validation_step
+
+
+def _whole(params: Any, frozen: Any) -> Any:
+  """What a loss takes: the parameters, with their frozen base if any."""
+  return params if frozen is None else low_rank.Adapted(frozen, params)
 
 
 def _choose(good: jax.Array, new: Any, old: Any) -> Any:

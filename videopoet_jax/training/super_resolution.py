@@ -207,11 +207,10 @@ class SuperResolutionTrainable:
     params: Any,
     batch: Batch,
     rng: jax.Array,
-    step: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """`loss` with all of the conditions, as they are."""
-    del step, unit
+    del unit
     sees_low_B = jnp.ones(batch['low_tokens'].shape[:1], bool)
     return self._loss(params, batch, sees_low_B, rng)
 

@@ -46,5 +46,22 @@ class Trainable(Protocol):
       place of the first, without a term that is only to steady training.
     """
 
-  # Where validation is to see less than training does, noise for one, there is
-  # a `validation_loss` with the arguments of `loss`.
+  def validation_loss(
+    self, params: Any, batch: Batch, rng: jax.Array, unit: str
+  ) -> tuple[jax.Array, Metrics]:
+    """Scores parameters as they are used, whatever the step.
+
+    Nothing that only helps training takes part: no noise, no dropped
+    conditions, no schedules. There is no step on purpose: equal parameters
+    have equal scores throughout a run, so that curves and the best step mean
+    something.
+
+    Args:
+      params: unboxed parameters.
+      batch: arrays with the examples along the first dimension.
+      rng: key of this batch, the same each time it is scored.
+      unit: the compile unit.
+
+    Returns:
+      As `loss`.
+    """

@@ -41,12 +41,12 @@ class Validation:
     self._options = dict(compiler_options or {}) or None
     self._programs: dict[str, Any] = {}
 
-  def __call__(self, params: Any, step: int) -> dict[str, float]:
+  def __call__(self, params: Any, frozen: Any = None) -> dict[str, float]:
     """Scores parameters.
 
     Args:
       params: to be scored.
-      step: of the run; schedules inside a loss are functions of it.
+      frozen: parameters that are not trained, None where all are.
 
     Returns:
       `validation/loss`, the mean of the units' means; `validation/<metric>`
@@ -58,7 +58,7 @@ class Validation:
     by_unit: dict[str, list[Mapping[str, jax.Array]]] = {}
     for unit in self._data.units():
       given = [
-        (params, self._place(batch), jnp.int32(index), jnp.int32(step))
+        (params, self._place(batch), jnp.int32(index), frozen)
         for index, batch in enumerate(self._data.batches(unit))
       ]
       if unit not in self._programs:

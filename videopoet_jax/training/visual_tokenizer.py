@@ -161,34 +161,72 @@ class VisualTokenizerTrainable:
       return self._bottleneck(latents, rng, progress)
 
     out, latents = self._module.apply({'params': params}, video, bottleneck)
+    entropy_weight = recipe.entropy_weight * jnp.clip(
+      1.0 - progress / max(recipe.entropy_until, 1e-6), 0.0, 1.0
+    )
+    return self._score(video, out, latents, entropy_weight)
+
+  def validation_loss(
+    self,
+    params: Any,
+    batch: Mapping[str, Any],
+    rng: jax.Array,
+    unit: str = UNIT,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Scores the tokenizer as it is used.
+
+    Every clip is quantized, pixels are clipped to [-1, 1], and the entropy
+    terms, which fade out in training, have no weight.
+
+    Args:
+      params: parameters of the model.
+      batch: see `loss`.
+      rng: not looked at; nothing is random.
+      unit: always 'clip'.
+
+    Returns:
+      See `loss`; there is no metric `entropy`.
+    """
+    del rng, unit
+    video = bundle.from_pixels(batch['video'])
+    out, latents = self._module.apply({'params': params}, video)
+    return self._score(video, jnp.clip(out, -1.0, 1.0), latents)
+
+  def _score(
+    self,
+    video: jax.Array,
+    out: jax.Array,
+    latents: jax.Array,
+    entropy_weight: jax.Array | None = None,
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """The loss and the metrics of a reconstruction; see `loss`."""
+    recipe = self.recipe
     # Half of a difference on [-1, 1] is a difference on [0, 1].
     error = 0.5 * (out - video)
     square_B = jnp.mean(jnp.square(error), axis=(1, 2, 3, 4))
     terms = lookup_free.entropy_terms(
       latents, recipe.inverse_temperature, recipe.entropy_group_bits
     )
-    entropy_weight = recipe.entropy_weight * jnp.clip(
-      1.0 - progress / max(recipe.entropy_until, 1e-6), 0.0, 1.0
-    )
     parts = {
       'mse': recipe.mse_weight * jnp.mean(square_B),
       'l1': recipe.l1_weight * jnp.mean(jnp.abs(error)),
-      'commitment': recipe.commitment_weight * lookup_free.commitment(latents),
-      'entropy': entropy_weight
-      * (terms.token - recipe.codebook_entropy_scale * terms.codebook),
     }
+    if not recipe.decoder_only:
+      parts['commitment'] = recipe.commitment_weight * lookup_free.commitment(
+        latents
+      )
+      if entropy_weight is not None:
+        parts['entropy'] = entropy_weight * (
+          terms.token - recipe.codebook_entropy_scale * terms.codebook
+        )
     if recipe.gradient_weight:
       parts['gradient'] = recipe.gradient_weight * _gradient_error(error)
-    if recipe.decoder_only:
-      del parts['commitment'], parts['entropy']
-    total = sum(parts.values())
-    bits = terms.codebook / jnp.log(2.0)
     metrics = parts | {
       'psnr': jnp.mean(-10.0 * jnp.log10(jnp.maximum(square_B, 1e-10))),
       'codebook_usage': _usage(latents),
-      'bits_used': bits,
+      'bits_used': terms.codebook / jnp.log(2.0),
     }
-    return total, metrics
+    return sum(parts.values()), metrics
 
   def _bottleneck(
     self, latents: jax.Array, rng: jax.Array, progress: jax.Array

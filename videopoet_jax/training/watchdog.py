@@ -47,6 +47,8 @@ class WatchdogConfig:
   exit: bool = False
 
   def __post_init__(self) -> None:
+    errors.check_range(self, 'factor')
+    errors.check_range(self, 'least_seconds', 'other_seconds', above=True)
     if self.factor < 0 or min(self.least_seconds, self.other_seconds) <= 0:
       raise errors.ConfigError(
         f'WatchdogConfig(factor={self.factor}, least_seconds='

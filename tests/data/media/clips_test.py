@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from tests.data.media import media_files
+from tests.media import media_files
 from videopoet_jax.core import errors
 from videopoet_jax.data.media import clips
-from videopoet_jax.data.media import decode
+from videopoet_jax.media import containers
 
 _SMALL = clips.ClipConfig(num_frames=5, height=16, width=24)
 
@@ -62,7 +62,7 @@ def test_each_clip_has_its_own_sound(tmp_path):
 
 def test_too_short(tmp_path):
   path = media_files.ramp_file(tmp_path / 'a.mp4', 0.5)
-  with pytest.raises(decode.UnusableFileError, match='too short: 0.500 s'):
+  with pytest.raises(containers.UnusableFileError, match='too short: 0.500 s'):
     list(clips.cut(path, 'a.mp4', _SMALL))
 
 
@@ -90,3 +90,43 @@ def test_same_name_in_two_inputs(tmp_path):
     (tmp_path / name).touch()
   with pytest.raises(errors.DataError, match='the same name'):
     clips.find_files([tmp_path / 'x', tmp_path / 'y'])
+
+
+@pytest.mark.parametrize('rate', [8.0, None])
+@pytest.mark.parametrize(('kind', 'first'), [('first', 0), ('central', 1)])
+def test_one_clip_of_a_video(tmp_path, kind, first, rate):
+  # 12 frames a second, so that frame k of 8 a second is frame 1.5 k.
+  path = media_files.ramp_file(tmp_path / 'a.mkv', 2.0, 12)
+  config = clips.ClipConfig(
+    num_frames=5, frame_rate=rate, height=16, width=24, cut=kind
+  )
+  (clip,) = clips.cut(path, 'a.mkv', config)
+  frames = 24 if rate is None else 16
+  begin = first * ((frames - 5) // 2)
+  times = np.arange(begin, begin + 5) / (rate or 12)
+  shown = np.floor(times * 12 + 1e-6) / 12
+  np.testing.assert_allclose(
+    clip.video_THWC.mean((1, 2, 3)), media_files.level(shown), atol=3
+  )
+  assert clip.clip_id == 'a.mkv#00000'
+  assert clip.start == pytest.approx(times[0], abs=1e-3)
+  assert clip.end == pytest.approx(times[-1] + 1 / (rate or 12), abs=1e-3)
+  # Clips at the rate of their files differ in length and have no sound.
+  assert len(clip.audio_T) == (0 if rate is None else 10_000)
+
+
+def test_sound_of_a_central_clip_is_that_of_its_time(tmp_path):
+  click = np.zeros(3 * 48_000, np.int16)
+  click[round(1.5 * 48_000) : round(1.5 * 48_000) + 96] = 20_000
+  path = media_files.ramp_file(tmp_path / 'a.mp4', 3.0, samples_CT=click[None])
+  config = clips.ClipConfig(num_frames=4, height=16, width=16, cut='central')
+  (clip,) = clips.cut(path, 'a.mp4', config)
+  assert clip.start == 1.25
+  assert np.argmax(np.abs(clip.audio_T)) / 16_000 == pytest.approx(
+    0.25, abs=0.01
+  )
+
+
+def test_unknown_cuts_are_refused():
+  with pytest.raises(errors.ConfigError, match="--cut is 'centre'"):
+    clips.ClipConfig(cut='centre')

@@ -8,7 +8,10 @@ import pathlib
 import numpy as np
 
 from videopoet_jax.core import errors
-from videopoet_jax.data.media import decode
+from videopoet_jax.media import containers
+from videopoet_jax.media import cuts
+from videopoet_jax.media import sound as sound_lib
+from videopoet_jax.media import video as video_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,23 +20,27 @@ class ClipConfig:
 
   Attributes:
     num_frames: frames of a clip.
-    frame_rate: frames a second.
+    frame_rate: frames a second; None takes the frames that a file has. Clips
+      then last differently long and have no sound.
     height: in pixels.
     width: in pixels.
     sampling_rate: of the sound, in samples a second.
+    cut: one of `cuts.CUTS`: all clips of a file or one.
   """
 
   num_frames: int = 17
-  frame_rate: float = 8.0
+  frame_rate: float | None = 8.0
   height: int = 128
   width: int = 128
   sampling_rate: int = 16_000
+  cut: str = cuts.CONSECUTIVE
 
   def __post_init__(self) -> None:
     """Refuses sizes that no clip can have; ConfigError names the flag."""
+    errors.check_choice('--cut', self.cut, cuts.CUTS)
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      if value <= 0:
+      if isinstance(value, int | float) and value <= 0:
         raise errors.ConfigError(
           f'--{field.name} is {value}; it has to be above 0'
         )
@@ -41,12 +48,39 @@ class ClipConfig:
   @property
   def seconds(self) -> float:
     """Length of a clip: 2.125 s for 17 frames at 8 a second."""
+    if self.frame_rate is None:
+      raise ValueError('clips at the rate of their files differ in length')
     return self.num_frames / self.frame_rate
+
+  @property
+  def has_sound(self) -> bool:
+    """Whether clips have sound, which takes clips of one length."""
+    return self.frame_rate is not None
 
   @property
   def num_samples(self) -> int:
     """Samples of sound in a clip."""
-    return round(self.seconds * self.sampling_rate)
+    return round(self.seconds * self.sampling_rate) if self.has_sound else 0
+
+  @property
+  def description(self) -> cuts.Cut:
+    """What a data set stores of it."""
+    return cuts.Cut(
+      self.cut, self.num_frames, self.frame_rate, self.height, self.width
+    )
+
+  def most_clips(self, seconds: float, frame_rate: float) -> int:
+    """Clips that a file may yield, at most.
+
+    Args:
+      seconds: its length. A container may state it a little short, hence one
+        clip more.
+      frame_rate: its own, in frames a second.
+    """
+    if self.cut != cuts.CONSECUTIVE:
+      return 1
+    rate = self.frame_rate or max(frame_rate, 1.0)
+    return int(seconds * rate / self.num_frames) + 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,14 +126,14 @@ def find_files(inputs: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
       files = {
         p.relative_to(given).as_posix(): p
         for p in sorted(given.rglob('*'))
-        if p.suffix.lower() in decode.EXTENSIONS
+        if p.suffix.lower() in containers.EXTENSIONS
         and p.is_file()
         and not p.name.startswith('.')
       }
       if not files:
         raise errors.DataError(
-          f'{given} holds no video: looked for {" ".join(decode.EXTENSIONS)} '
-          'in it and its subfolders'
+          f'{given} holds no video: looked for '
+          f'{" ".join(containers.EXTENSIONS)} in it and its subfolders'
         )
     elif given.is_file():
       files = {given.name: given}
@@ -117,35 +151,56 @@ def find_files(inputs: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
 
 
 def cut(path: pathlib.Path, source: str, config: ClipConfig) -> Iterator[Clip]:
-  """Yields the consecutive clips of a file; a rest shorter than one is left.
+  """Yields the clips of a file, as `ClipConfig.cut` says.
+
+  Consecutive clips leave out a rest shorter than one.
 
   Raises:
     UnusableFileError: the file is too short, or cannot be decoded.
   """
-  sound = decode.audio(path, config.sampling_rate)
-  pictures = decode.frames(path, config.frame_rate, config.height, config.width)
+  rate, wanted = config.frame_rate, config.num_frames
+  sound = None
+  if config.has_sound:
+    sound = sound_lib.read(path, config.sampling_rate)
+  first = 0
+  if config.cut == cuts.CENTRAL:
+    first = max(0, (video_lib.count_frames(path, rate) - wanted) // 2)
+  frames = video_lib.timed_frames(
+    path, rate, config.height, config.width, first
+  )
   for index in itertools.count():
-    video = list(itertools.islice(pictures, config.num_frames))
-    if len(video) < config.num_frames:
+    found = list(itertools.islice(frames, wanted))
+    if len(found) < wanted:
       if index == 0:
-        raise decode.UnusableFileError(
-          f'{path}: is too short: {len(video) / config.frame_rate:.3f} s, a '
-          f'clip needs {config.seconds:g} s ({config.num_frames} frames at '
-          f'{config.frame_rate:g} a second)'
+        raise containers.UnusableFileError(
+          f'{path}: is too short: {_length(len(found), rate)}, a clip needs '
+          f'{_length(wanted, rate)}'
         )
       return
-    start = index * config.seconds
-    samples = np.zeros(config.num_samples, np.int16)
-    if sound is not None:
-      first = round(start * config.sampling_rate)
-      piece = sound[first : first + config.num_samples]
-      samples[: len(piece)] = piece
+    start, end = found[0].start, found[-1].end
+    samples = np.zeros(0, np.int16)
+    if rate is not None:
+      start, end = first / rate, (first + wanted) / rate
+      samples = sound_lib.clip(
+        sound, round(start * config.sampling_rate), config.num_samples
+      )
     yield Clip(
       clip_id=f'{source}#{index:05d}',
       source=source,
       start=start,
-      end=start + config.seconds,
-      video_THWC=np.stack(video),
+      end=end,
+      video_THWC=np.stack([frame.pixels_HW3 for frame in found]),
       audio_T=samples,
       has_audio=sound is not None,
     )
+    if config.cut != cuts.CONSECUTIVE:
+      return
+    first += wanted
+
+
+def _length(count: int, frame_rate: float | None) -> str:
+  if frame_rate is None:
+    return f'{count} frames'
+  return (
+    f'{count / frame_rate:.3f} s ({count} frames at {frame_rate:g} a second)'
+  )

@@ -40,6 +40,7 @@ def features(
 
   `audio` is always there, so that all data sets of a size have one schema:
   zeros stand for a file without sound, which `has_audio` tells from silence.
+  Clips at the rate of their files have neither: they differ in length.
 
   Args:
     config: sizes of a clip.
@@ -66,6 +67,8 @@ def features(
     'start': tfds.features.Scalar(dtype=np.float32),
     'end': tfds.features.Scalar(dtype=np.float32),
   }
+  if not config.has_sound:
+    del own['audio'], own['has_audio']
   taken = sorted(own.keys() & set(numbers))
   if taken:
     raise errors.ConfigError(
@@ -80,10 +83,10 @@ def example(
   clip: clips.Clip, caption: str, numbers: Mapping[str, float]
 ) -> dict[str, Any]:
   """The example of one clip, as `features` describes it."""
+  sound = {'audio': clip.audio_T, 'has_audio': clip.has_audio}
   return {
     'video': clip.video_THWC,
-    'audio': clip.audio_T,
-    'has_audio': clip.has_audio,
+    **(sound if len(clip.audio_T) else {}),
     'caption': caption,
     'clip_id': clip.clip_id,
     'source': clip.source,

@@ -1,5 +1,6 @@
 """Where the weights of published feature networks are on this machine."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -52,7 +53,10 @@ def weights(
   Raises:
     ConfigError: nothing is given or nothing is there.
   """
-  found = pathlib.Path(path).expanduser() if os.fspath(path) else None
+  found = pathlib.Path(path) if os.fspath(path) else None
+  if found is not None:
+    with contextlib.suppress(RuntimeError):  # `~` of a user without a home.
+      found = found.expanduser()
   if found is not None and found.exists():
     return found
   problem = f'{found} does not exist' if found else 'no path is given'

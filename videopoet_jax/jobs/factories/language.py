@@ -11,12 +11,12 @@ import jax
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
-from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import registry
+from videopoet_jax.data import sets as sets_lib
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import parts
@@ -88,16 +88,18 @@ def make_space(
 def prefix_lm(
   *,
   config: config_lib.PrefixLMConfig = gin.REQUIRED,
-  tokens: str = gin.REQUIRED,
+  tokens: str | Sequence[str] = gin.REQUIRED,
   visual_tokenizer: str = '',
   audio_tokenizer: str = '',
   text: str = 'bytes',
   text_slots: int | None = 64,
+  text_size: int | None = None,
   text_embeddings: bool = False,
   text_encoder: str = '',
   clip: tuple[int, int, int] | None = None,
   layouts: Sequence[str] = (),
   task_files: Sequence[str] = (),
+  minimum: Mapping[str, float] | None = None,
   tokens_per_batch: int = gin.REQUIRED,
   batch_multiple: int = 1,
   mixture: agd.MixtureSchedule = gin.REQUIRED,
@@ -111,27 +113,37 @@ def prefix_lm(
 
   Args:
     config: the model's sizes and choices.
-    tokens: directory of a token data set.
-    visual_tokenizer: folder of the tokenizer that made them; it travels with
-      the checkpoint, so that generation needs nothing else.
+    tokens: directory of a token data set, or a list of several, each of one
+      clip size: a layout is filled from the sets of its size, images from
+      the sets of one-frame clips (see `data.sets`).
+    visual_tokenizer: folder of the tokenizer that made them, or of a
+      checkpoint that holds it; it travels with the new checkpoint, so that
+      generation needs nothing else.
     audio_tokenizer: likewise.
-    text: the text tokenizer: 'bytes', or the path of a SentencePiece model.
+    text: the text tokenizer: 'bytes', the path of a SentencePiece model, or a
+      folder that `tokenizers.text.find` takes, such as a checkpoint's.
     text_slots: positions reserved for text (64 in the paper); None takes those
       of the text embeddings.
+    text_size: ids that the vocabulary keeps for text (32,128 in the paper, of
+      T5's SentencePiece model); None takes those of the text tokenizer.
     text_embeddings: whether the tokens come with embeddings of their text by
       a frozen encoder (`videopoet embed_text`); `config.text` is 'embeddings'
       then, and their width that of the data.
     text_encoder: with text embeddings, folder of that encoder; it travels with
       the checkpoint too.
-    clip: frames, height and width; those of the data set unless given.
+    clip: frames, height and width of the layouts; those of the data sets
+      unless given.
     layouts: names of the layouts to train; all of the tasks unless given.
     task_files: tasks beside those that `load_tasks.tasks` lists;
       `--task_file` gives them.
+    minimum: least values of scalar features that hold for every task, beside
+      its own `Task.minimum`: the quality filter of an adaptation.
     tokens_per_batch: positions of a global batch, the same for all layouts.
     batch_multiple: batches hold a multiple of so many examples, and of the
       devices: the most devices that the run may go on with later.
     mixture: how often images and videos are drawn during the run.
-    weights: by layout or task name, in place of the tasks' rates.
+    weights: by task, layout or clip size, in place of the tasks' rates; see
+      `data.batches.layout_weights`.
     context_noise: see `PrefixLMTrainable`.
     seed: of the data order.
     validation_batch_size: examples of a global validation batch.
@@ -140,11 +152,24 @@ def prefix_lm(
   Raises:
     UserError: parts do not go together.
   """
-  run_tasks = registry.load_tasks(task_files)
-  info = tokens_lib.read_info(tokens)
+  parts.check_numbers(
+    'prefix_lm',
+    tokens_per_batch=(tokens_per_batch, 1),
+    batch_multiple=(batch_multiple, 1),
+    validation_batch_size=(validation_batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+    text_slots=(text_slots, 1),
+    text_size=(text_size, 1),
+    clip=(clip, 1),
+    weights=(tuple((weights or {}).values()), 0),
+  )
+  run_tasks = registry.at_least(registry.load_tasks(task_files), minimum or {})
+  sets = sets_lib.open_sets(tokens)
+  info = sets.joint_info()
   embedded = None
   if text_embeddings or config.text == 'embeddings':
-    embedded = _embedded(config, run_tasks, tokens, text_slots, text_embeddings)
+    embedded = _embedded(config, run_tasks, sets, text_slots, text_embeddings)
     text_slots = embedded.text_slots
     config = dataclasses.replace(config, text_embedding_dim=embedded.text_width)
   if text_slots is None:
@@ -152,15 +177,16 @@ def prefix_lm(
       'prefix_lm.text_slots is None, which takes the number of the text '
       'embeddings, and there are none; bind a number, 64 in the paper'
     )
-  text_tokenizer = open_text(text)
+  text = text_lib.find(text)
+  text_tokenizer = text_lib.open_named(text)
   space = make_space(
     info,
     run_tasks,
-    text_size=text_tokenizer.vocab_size,
+    text_size=_text_size(text_size, text_tokenizer),
     text_slots=text_slots,
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
-  data_batches.check_tokens(run_tasks, space, tokens, fingerprints)
+  sets_lib.check(run_tasks, space, sets, fingerprints)
   # What guidance may compare with.
   drop = {task.name: dict(task.drop) for task in run_tasks}
   origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
@@ -173,13 +199,7 @@ def prefix_lm(
       folders[folders_lib.TEXT_ENCODER] = open_text_encoder(
         text_encoder, embedded, 'prefix_lm.text_encoder'
       )
-  size = clip or info.clip
-  if size is None and not layouts:
-    raise errors.ConfigError(
-      f'{tokens} does not say the size of its clips; bind prefix_lm.clip = '
-      '(frames, height, width)'
-    )
-  names = tuple(layouts) or registry.layout_names(run_tasks, space, *size)
+  names = tuple(layouts) or sets.layout_names(run_tasks, space, clip)
   built = space.layouts(names)
   shared: dict[str, Any] = {
     'text': text,
@@ -188,7 +208,7 @@ def prefix_lm(
   batches = data_batches.TokenBatches(
     run_tasks,
     built,
-    tokens,
+    sets,
     tokens_per_batch=tokens_per_batch,
     schedule=mixture,
     seed=seed,
@@ -276,17 +296,22 @@ class LanguageTrainable:
     return self.inner.validation_loss(*args)
 
 
-def open_text(text: str) -> text_lib.TextTokenizer:
-  """The text tokenizer 'bytes', or that of a SentencePiece model's path."""
-  if text == 'bytes':
-    return text_lib.ByteTokenizer()
-  return text_lib.load_sentencepiece(text)
+def _text_size(asked: int | None, tokenizer: text_lib.TextTokenizer) -> int:
+  """Ids of text in the vocabulary; ConfigError where the tokenizer has more."""
+  if asked is None:
+    return tokenizer.vocab_size
+  if asked < tokenizer.vocab_size:
+    raise errors.ConfigError(
+      f'prefix_lm.text_size is {asked}, and the text tokenizer has '
+      f'{tokenizer.vocab_size} ids; bind it to at least that, or leave it out.'
+    )
+  return asked
 
 
 def _embedded(
   config: config_lib.PrefixLMConfig,
   run_tasks: Sequence[registry.Task],
-  tokens: str,
+  sets: sets_lib.TokenSets,
   text_slots: int | None,
   text_embeddings: bool,
 ) -> tokens_lib.TokenInfo:
@@ -297,9 +322,11 @@ def _embedded(
       f'{config.text!r}; for a frozen encoder bind True and '
       "'embeddings' (gin/models/text_embeddings.gin does)"
     )
-  paths = dict.fromkeys(task.directory or tokens for task in run_tasks)
+  own = [task.directory for task in run_tasks if task.directory]
+  shared = sets.directories if not own or len(own) < len(run_tasks) else ()
   found = {
-    path: tokens_lib.check_embeddings(path) for path in paths or [tokens]
+    path: tokens_lib.check_embeddings(path)
+    for path in dict.fromkeys((*shared, *own))
   }
   first = next(iter(found.values()))
   for path, info in found.items():
@@ -352,6 +379,6 @@ def _tokenizers(
     ('audio', audio, folders_lib.AUDIO),
   ):
     if folder:
-      fingerprints[name] = interface.load(folder, kind).fingerprint
-      folders[kind] = storage.path(folder)
+      folders[kind] = folders_lib.within(folder, kind)
+      fingerprints[name] = interface.load(folders[kind], kind).fingerprint
   return folders, fingerprints

@@ -7,6 +7,8 @@ from typing import Any
 
 import gin
 
+from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
 from videopoet_jax.layers import embeddings
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.prefix_lm import presets
@@ -26,6 +28,7 @@ from videopoet_jax.training import watchdog
 MeshConfig = gin.external_configurable(mesh.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
+LowRankConfig = gin.external_configurable(low_rank.LowRankConfig)
 LoopConfig = gin.external_configurable(loop.LoopConfig)
 WatchdogConfig = gin.external_configurable(watchdog.WatchdogConfig)
 VisualTokenizerConfig = gin.external_configurable(
@@ -70,3 +73,24 @@ class Parts:
   folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   notes: Sequence[str] = ()
   finish: Callable[[Any, pathlib.Path], None] | None = None
+
+
+def check_numbers(
+  factory: str, **least: tuple[int | Sequence[float] | None, float]
+) -> None:
+  """Checks numbers that a factory is given, before it opens anything.
+
+  Args:
+    factory: gin's name of it.
+    **least: by parameter, what it is given (a number, several, or None) and
+      the smallest value.
+
+  Raises:
+    ConfigError: a number is smaller.
+  """
+  for name, (given, smallest) in least.items():
+    numbers = given if isinstance(given, Sequence) else (given,)
+    if any(number is not None and number < smallest for number in numbers):
+      raise errors.ConfigError(
+        f'{factory}.{name} is {given}; it must be at least {smallest}'
+      )

@@ -20,6 +20,7 @@ from videopoet_jax.jobs.factories import parts
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.training import super_resolution as training_lib
 
@@ -83,6 +84,15 @@ def super_resolution(
   Raises:
     UserError: parts do not go together.
   """
+  parts.check_numbers(
+    'super_resolution',
+    tokens_per_batch=(tokens_per_batch, 1),
+    batch_multiple=(batch_multiple, 1),
+    validation_batch_size=(validation_batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+    weights=(tuple((weights or {}).values()), 0),
+  )
   info = tokens_lib.check_pairs(tokens)
   assert info.visual is not None and info.low is not None
   names = tuple(units) or _standard_units(info, tokens)
@@ -96,7 +106,7 @@ def super_resolution(
         text_encoder, info, 'super_resolution.text_encoder'
       )
   else:
-    folders[folders_lib.TEXT] = language.open_text(text)
+    folders[folders_lib.TEXT] = text_lib.open_named(text)
   trainable = training_lib.SuperResolutionTrainable(
     config,
     info.visual,
@@ -158,6 +168,12 @@ def _tokenizers(
   ):
     if not folder:
       continue
+    inner = (
+      (folders_lib.LOW_VISUAL, folders_lib.VISUAL)
+      if name == 'low'
+      else (folders_lib.VISUAL,)
+    )
+    folder = str(folders_lib.within(folder, *inner))
     found = interface.load(
       folder, visual_bundle.VisualTokenizer.kind
     ).fingerprint
@@ -200,7 +216,8 @@ def _text(
     origin = {'text_encoder': info.text_fingerprint}
     name = preprocessors.EMBEDDINGS
   else:
-    tokenizer = language.open_text(text)
+    text = text_lib.find(text)
+    tokenizer = text_lib.open_named(text)
     config = dataclasses.replace(config, text_vocab_size=tokenizer.vocab_size)
     origin = {'text_tokenizer': tokenizer.fingerprint}
     name = text

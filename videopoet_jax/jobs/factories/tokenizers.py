@@ -38,6 +38,12 @@ def visual_tokenizer(
     seed: of the data order.
     validation_batches: batches of one validation; 0 for none.
   """
+  parts.check_numbers(
+    'visual_tokenizer',
+    batch_size=(batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+  )
   batches = media_batches.MediaBatches(
     media,
     media_batches.VIDEO,
@@ -78,6 +84,12 @@ def audio_tokenizer(
     seed: of the data order.
     validation_batches: batches of one validation; 0 for none.
   """
+  parts.check_numbers(
+    'audio_tokenizer',
+    batch_size=(batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+  )
   batches = media_batches.MediaBatches(
     media,
     media_batches.AUDIO,

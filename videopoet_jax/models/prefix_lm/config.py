@@ -7,6 +7,7 @@ from typing import Any
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import cells
@@ -14,13 +15,15 @@ from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import transformer
 
 # 'float64' (with JAX_ENABLE_X64) is for comparing runs to the last digit.
+POSITIONS = ('learned_3d', 'rotary', 't5_buckets', 't5_sequence')
+_RELATIVE = ('t5_buckets', 't5_sequence')
 _DTYPES = ('float32', 'bfloat16', 'float64')
 _CHOICES = {
   'visual_input': ('table', 'bits'),
   'visual_output': ('softmax', 'factors'),
   'loss_vocabulary': ('full', 'segment'),
   'text': ('tokens', 'embeddings'),
-  'positions': ('learned_3d', 'rotary', 't5_buckets'),
+  'positions': POSITIONS,
   'activation': ('gelu', 'silu', 'relu'),
   'remat': transformer.REMAT_POLICIES,
   'attention': attention.IMPLEMENTATIONS,
@@ -43,9 +46,10 @@ class PrefixLMConfig:
     activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
     qk_norm: whether queries and keys are RMS-normalized.
     positions: 'learned_3d' (a table for each of time, row and column),
-      'rotary' (angles of the same three) or 't5_buckets' (relative, along the
-      sequence).
-    place_limits: rows of the learned tables.
+      'rotary' (angles of the same three), 't5_buckets' (relative, along each
+      of the three) or 't5_sequence' (relative, along the sequence: what
+      `ul2` checkpoints from before have; it tells no frames apart).
+    place_limits: rows of the learned tables, identities of features among them.
     lookahead: with 'learned_3d', whether a position also learns the place of
       the token that it is to predict.
     cell_inputs: extra inputs, keys of `layers.cells.SOURCES`: tokens about the
@@ -126,15 +130,21 @@ class PrefixLMConfig:
     ):
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')
+    errors.check_range(self, 'text_embedding_dim', least=1)
+    errors.check_range(
+      self, 'text_encoder_layers', 'soft_cap', 'z_loss', 'loss_chunk'
+    )
     if self.num_heads % self.num_kv_heads:
       self._refuse('num_kv_heads', f'it must divide num_heads={self.num_heads}')
     if self.positions == 'rotary' and self.head_dim % 2:
       self._refuse('head_dim', 'it must be even for rotary positions')
-    if self.positions == 't5_buckets' and self.attention in attention.FUSED:
+    if self.place_limits.features < 0:
+      self._refuse('place_limits', 'features must be at least 0')
+    if self.positions in _RELATIVE and self.attention in attention.FUSED:
       self._refuse(
         'attention',
-        "fused kernels add no bias to the logits, and positions='t5_buckets' "
-        "are one; use 'auto' or 'xla'",
+        'fused kernels add no bias to the logits, and '
+        f"positions={self.positions!r} are one; use 'auto' or 'xla'",
       )
     if self.visual_output == 'factors' and self.loss_vocabulary == 'full':
       self._refuse(
@@ -169,15 +179,65 @@ class PrefixLMConfig:
         "have no bits; set PrefixLMConfig.visual_input='table' and "
         "visual_output='softmax'."
       )
-    if self.positions == 'learned_3d':
-      for layout in layouts:
-        misfit = self.place_limits.misfit(layout)
-        if misfit:
-          raise errors.ConfigError(
-            f'{layout.name}: {misfit}; raise PrefixLMConfig.place_limits.'
-          )
+    for layout in layouts:
+      misfit = self.place_limits.misfit(layout, self.positions == 'learned_3d')
+      if misfit:
+        raise errors.ConfigError(
+          f'{layout.name}: {misfit}; raise PrefixLMConfig.place_limits.'
+        )
+      self._check_alike(layout)
+      texts = [s for s in layout.filled() if s.modality is types.Modality.TEXT]
+      if self.text == 'embeddings' and len(texts) > 1:
+        raise errors.ConfigError(
+          f'{layout.name} has {len(texts)} texts, and a model of text '
+          "embeddings takes one; set PrefixLMConfig.text='tokens'."
+        )
+
+  def _check_alike(self, layout: layout_lib.SequenceLayout) -> None:
+    alike = layout.alike(self.place_limits.features > 0)
+    if alike and self.place_limits.features:
+      raise errors.ConfigError(
+        f'{layout.name}: segments {alike[0].name!r} and {alike[1].name!r} hold '
+        'the same feature at the same places, so the model cannot tell them '
+        'apart; leave one out.'
+      )
+    if alike:
+      raise errors.ConfigError(
+        f'{layout.name}: segments {alike[0].name!r} and {alike[1].name!r} look '
+        'the same to a model without identities (PlaceLimits.features=0, as in '
+        'checkpoints from before there were any); train one that has them, '
+        'from the checkpoint with --init_from, or choose another layout.'
+      )
+
+  @property
+  def is_earlier(self) -> bool:
+    """Whether versions before identities could have made this model."""
+    return not self.place_limits.features and self.positions != 't5_buckets'
+
+
+def to_description(config: PrefixLMConfig) -> dict[str, Any]:
+  """JSON values; an earlier model's are as its version wrote them.
+
+  So a run from before goes on with `PlaceLimits.features=0`.
+  """
+  described = dataclasses.asdict(config)
+  if config.is_earlier:
+    del described['place_limits']['features']
+    if config.positions == 't5_sequence':
+      described['positions'] = 't5_buckets'
+  return described
 
 
 def from_description(description: Mapping[str, Any]) -> PrefixLMConfig:
-  """See `checkpoints.describe.read_config`."""
-  return describe.read_config(PrefixLMConfig, description, 'model')
+  """Undoes `to_description`; see `checkpoints.describe.read_config`.
+
+  A description that says nothing of features is from before they had
+  identities: the model has none, and its T5 buckets run along the sequence.
+  """
+  described = dict(description)
+  limits = dict(described.get('place_limits') or {})
+  if 'features' not in limits:
+    described['place_limits'] = {**limits, 'features': 0}
+    if described.get('positions') == 't5_buckets':
+      described['positions'] = 't5_sequence'
+  return describe.read_config(PrefixLMConfig, described, 'model')

@@ -24,9 +24,11 @@ def describe(
 ) -> dict[str, Any]:
   """JSON values: kind, config, vocabulary, space and layouts."""
   whole = dataclasses.asdict(space)
+  if config.is_earlier:
+    del whole['features']
   return {
     'kind': KIND,
-    'config': dataclasses.asdict(config),
+    'config': config_lib.to_description(config),
     'vocabulary': whole.pop('vocabulary'),
     'space': whole,
     'layouts': list(layout_names),
@@ -76,6 +78,7 @@ def read(
         templates=tuple(
           _build(tasks.TaskTemplate, t) for t in space['templates']
         ),
+        features=_tupled(space.get('features', tuple(tasks.FEATURES))),
       ),
       tuple(description['layouts']),
     )

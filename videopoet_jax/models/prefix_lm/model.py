@@ -17,6 +17,7 @@ from videopoet_jax.layers import kv_cache
 from videopoet_jax.layers import masks
 from videopoet_jax.layers import norms
 from videopoet_jax.layers import partitioning
+from videopoet_jax.layers import place_bias
 from videopoet_jax.layers import positions
 from videopoet_jax.layers import transformer
 from videopoet_jax.losses import cross_entropy
@@ -100,6 +101,10 @@ class PrefixLM(nn.Module):
     if learned and config.lookahead:
       self.next_place = place(True)
     if config.positions == 't5_buckets':
+      self.relative_bias = place_bias.PlaceBias(
+        config.num_heads, self.types['param_dtype']
+      )
+    if config.positions == 't5_sequence':
       self.relative_bias = positions.RelativeBias(
         config.num_heads, param_dtype=self.types['param_dtype']
       )
@@ -123,8 +128,13 @@ class PrefixLM(nn.Module):
     self.heads = heads_lib.Heads(config, self.vocabulary, **self.types)
 
   def places(self, layout: layout_lib.SequenceLayout) -> Places:
-    """What the layout says of its positions."""
+    """What the layout says of its positions.
+
+    Raises:
+      ConfigError: the model cannot read the layout, see `PrefixLMConfig.check`.
+    """
     config = self.config
+    config.check(self.vocabulary, (layout,))
     place_LD = self.place(layout)
     if config.positions == 'learned_3d' and config.lookahead:
       next_LD = self.next_place(layout)
@@ -135,6 +145,8 @@ class PrefixLM(nn.Module):
         positions.rotary_angles(layout.coordinates_L3, config.head_dim)
       )
     if config.positions == 't5_buckets':
+      bias_NLL = self.relative_bias(layout)
+    if config.positions == 't5_sequence':
       bias_NLL = self.relative_bias(layout.length)
     sources = {}
     if config.cell_inputs:

@@ -115,6 +115,7 @@ class SuperResolutionConfig:
     for name in _SIZES:
       if getattr(self, name) < 1:
         self._refuse(name, 'it must be at least 1')
+    errors.check_range(self, 'text_encoder_layers', 'soft_cap', 'z_loss')
     if self.head_dim % 2:
       self._refuse('head_dim', 'it must be even for rotary positions')
     if self.scale < 2:

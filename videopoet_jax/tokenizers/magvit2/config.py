@@ -88,6 +88,15 @@ class VisualTokenizerConfig:
         raise errors.ConfigError(
           f'VisualTokenizerConfig.{name} is {stride}; it must be a power of 2.'
         )
+    errors.check_range(self, 'frame_rate', above=True)
+    errors.check_range(
+      self, 'channels', 'channel_multipliers', 'norm_groups', 'patch_size',
+      'patch_hidden_dim', 'patch_dim', 'latent_dim', 'output_hidden_dim',
+      least=1,
+    )  # fmt: skip
+    errors.check_range(
+      self, 'num_residual_blocks', 'patch_blocks', 'latent_blocks'
+    )
     if self.architecture == 'magvit2':
       self._check_magvit2()
     elif self.spatial_stride % self.patch_size:

@@ -67,6 +67,21 @@ class SoundStreamConfig:
         f'SoundStreamConfig.architecture is {self.architecture!r}'
         + errors.near_names(self.architecture, ARCHITECTURES)
       )
+    if not self.strides or not self.dilations:
+      raise errors.ConfigError(
+        f'SoundStreamConfig.strides are {self.strides} and dilations '
+        f'{self.dilations}; both need at least one entry.'
+      )
+    errors.check_range(
+      self, 'sampling_rate', 'strides', 'channels', 'dilations', 'num_levels',
+      'latent_width', 'window', 'hidden_width', least=1,
+    )  # fmt: skip
+    errors.check_range(self, 'codebook_size', least=2)
+    errors.check_range(
+      self, 'envelope_steps', 'encoder_context', 'decoder_context'
+    )
+    errors.check_range(self, 'quantizer_dropout', most=1)
+    errors.check_range(self, 'crossover_hertz', above=True)
     if self.architecture == 'patch' and (
       self.window % 4 or not 8 <= self.window <= self.hop
     ):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 import fractions
 import pathlib
+import struct
 
 import av
 import numpy as np
@@ -44,6 +45,7 @@ def write(
   audio_codec: str = 'aac',
   times: Sequence[float] | None = None,
   faststart: bool = False,
+  sound_start: float = 0.0,
 ) -> pathlib.Path:
   """Encodes frames, and sound of any channel layout, into a container.
 
@@ -58,6 +60,7 @@ def write(
     audio_codec: of the sound.
     times: begin of each frame in seconds, for a variable rate.
     faststart: put an mp4's index at the front.
+    sound_start: time of the first sample, in seconds.
 
   Returns:
     The path.
@@ -91,7 +94,7 @@ def write(
           np.ascontiguousarray(piece), format='fltp', layout=audio_layout
         )
         frame.sample_rate = sampling_rate
-        frame.pts = start
+        frame.pts = start + round(sound_start * sampling_rate)
         frame.time_base = fractions.Fraction(1, sampling_rate)
         container.mux(sound.encode(frame))
       container.mux(sound.encode(None))
@@ -103,3 +106,28 @@ def ramp_file(
 ) -> pathlib.Path:
   """A file of 48 x 64 pixels whose grey level tells the time."""
   return write(path, ramp(seconds, rate, 48, 64), rate, **kwargs)
+
+
+def turn(path: pathlib.Path, quarters: int) -> pathlib.Path:
+  """Gives an mp4 a display matrix, as phones do.
+
+  Args:
+    path: of the file, changed in place.
+    quarters: turns of 90 degrees, clockwise when shown.
+
+  Returns:
+    The path.
+  """
+  cosine, sine = ((1, 0), (0, 1), (-1, 0), (0, -1))[quarters % 4]
+  one = 1 << 16
+  matrix = (
+    (cosine * one, sine * one, 0)
+    + (-sine * one, cosine * one, 0)
+    + (0, 0, 1 << 30)
+  )
+  data = bytearray(path.read_bytes())
+  # The first track header's: 40 bytes of other fields stand before it.
+  place = data.index(b'tkhd') + 44
+  data[place : place + 36] = struct.pack('>9i', *matrix)
+  path.write_bytes(data)
+  return path

@@ -4,15 +4,17 @@ import av
 import numpy as np
 import pytest
 
-from tests.data.media import media_files
-from videopoet_jax.data.media import decode
+from tests.media import media_files
+from videopoet_jax.media import containers
+from videopoet_jax.media import sound
+from videopoet_jax.media import video
 
 # Lossy coding moves a flat grey by a level or two.
 _LEVEL_ERROR = 3.0
 
 
 def _frames(path, rate=8.0, height=16, width=16):
-  return np.stack(list(decode.frames(path, rate, height, width)))
+  return np.stack(list(video.frames(path, rate, height, width)))
 
 
 @pytest.mark.parametrize('rate', [24, 25, 30_000 / 1001, 12.5, 8, 7.3, 3])
@@ -52,7 +54,7 @@ def test_containers(tmp_path, name, codec):
   if codec not in av.codecs_available:
     codec = {'h264': 'libx264'}.get(codec, codec)
   path = media_files.ramp_file(tmp_path / name, 1.0, codec=codec)
-  info = decode.probe(path)
+  info = video.probe(path)
   assert (info.height, info.width, info.has_audio) == (48, 64, False)
   assert info.duration == pytest.approx(1.0, abs=0.06)
   assert len(_frames(path)) == 8
@@ -105,7 +107,7 @@ def test_sound_keeps_its_pitch_and_length(tmp_path, rate):
     samples_CT=media_files.tone(2.0, rate, 440)[None],
     sampling_rate=rate,
   )
-  samples = decode.audio(path, 16_000)
+  samples = sound.read(path, 16_000)
   assert samples.dtype == np.int16
   assert len(samples) == pytest.approx(32_000, abs=2100)
   assert _pitch(samples[:32_000]) == pytest.approx(440, abs=2)
@@ -130,7 +132,7 @@ def test_five_channels_and_a_low_one_become_one(tmp_path):
     samples_CT=np.stack(channels),
     audio_layout='5.1',
   )
-  samples = decode.audio(path, 16_000)[:32_000].astype(np.float64)
+  samples = sound.read(path, 16_000)[:32_000].astype(np.float64)
   spectrum = np.abs(np.fft.rfft(samples))
   hertz = np.fft.rfftfreq(len(samples), 1 / 16_000)
   both = [spectrum[np.argmin(np.abs(hertz - f))] for f in (300, 1000)]
@@ -146,18 +148,18 @@ def test_sound_and_picture_agree_in_time(tmp_path):
   path = media_files.ramp_file(
     tmp_path / 'a.mp4', 3.0, samples_CT=samples[None]
   )
-  found = decode.audio(path, 16_000)
+  found = sound.read(path, 16_000)
   assert np.argmax(np.abs(found)) / 16_000 == pytest.approx(1.5, abs=0.01)
 
 
 def test_no_sound_track(tmp_path):
   path = media_files.ramp_file(tmp_path / 'a.mp4', 1.0)
-  assert decode.audio(path, 16_000) is None
+  assert sound.read(path, 16_000) is None
 
 
 def _unusable(path) -> str:
-  with pytest.raises(decode.UnusableFileError) as caught:
-    decode.probe(path)
+  with pytest.raises(containers.UnusableFileError) as caught:
+    video.probe(path)
     _frames(path)
   assert str(path) in str(caught.value)
   return str(caught.value)

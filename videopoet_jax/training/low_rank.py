@@ -1,0 +1,296 @@
+"""Adaptation by low-rank adapters (LoRA, Hu et al., arXiv 2106.09685).
+
+The parameters of a `LowRankTrainable` are the adapters alone: gradients,
+optimizer state, averages and saved steps are as small as they are. The base
+stays frozen. It is given to the programs of a step beside the parameters and
+lies once in the run's folder, `base/`, so that the folder needs nothing else:
+`checkpoints.export.load_params` reads it merged.
+"""
+
+from collections.abc import Iterator
+import dataclasses
+import math
+import os
+import re
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import folders
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import tree as tree_lib
+from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
+from videopoet_jax.core import storage
+from videopoet_jax.layers import low_rank as layer
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.parallel import start
+from videopoet_jax.training import adaptation
+from videopoet_jax.training import trainable as trainable_lib
+
+# Trainables that hand `layers.low_rank.variables` to their module.
+KINDS = ('prefix_lm',)
+
+_LAYERS = 'layers'
+_HEADS = ('heads', 'kv_heads')
+
+
+@dataclasses.dataclass(frozen=True)
+class LowRankTrainable:
+  """A language model of which only adapters are trained.
+
+  Attributes:
+    inner: the model whose parameters stay as they are.
+    config: which matrices, and the rank.
+  """
+
+  inner: trainable_lib.Trainable
+  config: low_rank.LowRankConfig
+
+  def __post_init__(self) -> None:
+    if self.inner.name not in KINDS:
+      raise errors.ConfigError(
+        f'train.low_rank is bound and the run trains a {self.inner.name}; only '
+        f'the language model ({", ".join(KINDS)}) takes low-rank adapters'
+      )
+
+  @property
+  def name(self) -> str:
+    """What runs and checkpoints call it."""
+    return self.inner.name
+
+  def describe(self) -> dict[str, Any]:
+    """JSON for the checkpoint: the model's, and the adapters' config."""
+    return {
+      **self.inner.describe(),
+      low_rank.KEY: dataclasses.asdict(self.config),
+    }
+
+  def init_frozen(self, rng: jax.Array, batch: Any) -> Any:
+    """The base's parameters, boxed; only their shapes are ever used."""
+    return self.inner.init(rng, batch)
+
+  def init(self, rng: jax.Array, batch: Any) -> Any:
+    """Adapters, boxed: `b` is 0, so that the model begins as its base.
+
+    Args:
+      rng: key of the `a`.
+      batch: see the inner trainable.
+
+    Raises:
+      ConfigError: the pattern matches no matrix, or the rank is too large.
+    """
+    base = jax.eval_shape(self.init_frozen, rng, batch)
+    found: dict[str, Any] = {}
+    for number, matrix in enumerate(matrices(base, self.config)):
+      node = found
+      for name in matrix.path[:-1]:
+        node = node.setdefault(name, {})
+      key = jax.random.fold_in(rng, number)
+      node[matrix.path[-1]] = matrix.init(key, self.config.rank)
+    return found
+
+  def loss(
+    self,
+    params: Any,
+    batch: trainable_lib.Batch,
+    rng: jax.Array,
+    step: jax.Array,
+    unit: str,
+  ) -> tuple[jax.Array, trainable_lib.Metrics]:
+    """See `Trainable`; `params` is `layers.low_rank.Adapted`."""
+    return self.inner.loss(self._scaled(params), batch, rng, step, unit)
+
+  def validation_loss(
+    self,
+    params: Any,
+    batch: trainable_lib.Batch,
+    rng: jax.Array,
+    unit: str,
+  ) -> tuple[jax.Array, trainable_lib.Metrics]:
+    """The inner trainable's, likewise."""
+    return self.inner.validation_loss(self._scaled(params), batch, rng, unit)
+
+  def _scaled(self, params: layer.Adapted) -> layer.Adapted:
+    adapters = low_rank.scaled(params.adapters, self.config.scale)
+    return params._replace(adapters=adapters)
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+  """A parameter that can have an adapter.
+
+  Attributes:
+    path: its place in the tree.
+    shape: of the parameter.
+    axes: logical name of each axis.
+    layers: axes in front that count layers under a scan, 0 or 1.
+    rows: axes after them that are summed over; the others are columns.
+  """
+
+  path: tuple[str, ...]
+  shape: tuple[int, ...]
+  axes: tuple[str | None, ...]
+  layers: int
+  rows: int
+
+  @property
+  def sides(self) -> tuple[int, int]:
+    """Rows and columns of the matrix, heads and head_dim multiplied."""
+    split = self.layers + self.rows
+    return math.prod(self.shape[self.layers : split]), math.prod(
+      self.shape[split:]
+    )
+
+  def init(self, rng: jax.Array, rank: int) -> dict[str, Any]:
+    """The adapter, boxed: each factor has the axes of its side of the matrix.
+
+    Args:
+      rng: key of `a`, normal with the variance of one over the rows.
+      rank: of the adapter.
+    """
+    split = self.layers + self.rows
+    lead = self.layers
+
+    def boxed(init: Any, shape: Any, axes: Any) -> Any:
+      return nn.with_logical_partitioning(init, axes)(rng, shape, jnp.float32)
+
+    normal = nn.initializers.normal(1.0 / math.sqrt(self.sides[0]))
+    return {
+      low_rank.A: boxed(
+        normal, (*self.shape[:split], rank), (*self.axes[:split], None)
+      ),
+      low_rank.B: boxed(
+        nn.initializers.zeros,
+        (*self.shape[:lead], rank, *self.shape[split:]),
+        (*self.axes[:lead], None, *self.axes[split:]),
+      ),
+    }
+
+
+def matrices(base: Any, config: low_rank.LowRankConfig) -> list[Matrix]:
+  """The matrices of a model that a config gives adapters.
+
+  Args:
+    base: the model's parameters or their shapes, boxed.
+    config: which, and of what rank.
+
+  Raises:
+    ConfigError: there is none, or one has no room for the rank.
+  """
+  every = list(_all_matrices(base))
+  found = [m for m in every if re.search(config.matrices, '/'.join(m.path))]
+  if not found:
+    names = dict.fromkeys('/'.join(matrix.path) for matrix in every)
+    raise errors.ConfigError(
+      f'LowRankConfig.matrices is {config.matrices!r}, which matches no matrix '
+      f'of the model; its matrices are {", ".join(names)}'
+    )
+  for matrix in found:
+    if config.rank >= min(matrix.sides):
+      raise errors.ConfigError(
+        f'LowRankConfig.rank is {config.rank} and {"/".join(matrix.path)} is a '
+        f'matrix of {matrix.sides[0]} x {matrix.sides[1]}: the rank must be '
+        'less than its smaller side; lower it, or leave the matrix out of '
+        'LowRankConfig.matrices'
+      )
+  return found
+
+
+def _all_matrices(base: Any) -> Iterator[Matrix]:
+  axes = rules_lib.logical_axes(base)
+  is_spec = lambda x: isinstance(x, jax.sharding.PartitionSpec)
+  specs = jax.tree.leaves(axes, is_leaf=is_spec)
+  leaves = jax.tree_util.tree_leaves_with_path(rules_lib.unbox(base))
+  for (path, leaf), spec in zip(leaves, specs):
+    names = tuple(spec)
+    layers = 1 if names[:1] == (_LAYERS,) else 0
+    own = names[layers:]
+    parts = tuple(manager.path_name(path).split('/'))
+    # A table is looked up row by row; the rest are vectors.
+    if len(own) < 2 or parts[-1].endswith('table'):
+      continue
+    # Heads and what is within a head are one side of a matrix.
+    rows = 2 if own[0] in _HEADS else 1
+    yield Matrix(parts, tuple(leaf.shape), names, layers, rows)
+
+
+def check_start(
+  trainable: trainable_lib.Trainable,
+  run_dir: str | os.PathLike[str],
+  init_from: str | os.PathLike[str] | None,
+) -> None:
+  """Refuses adapters that cannot act, before the run's folder is written.
+
+  Args:
+    trainable: of any kind; without adapters there is nothing to check.
+    run_dir: of the run.
+    init_from: what it is to begin with.
+
+  Raises:
+    ConfigError: there is no base, no matrix or no room for the rank.
+  """
+  if not isinstance(trainable, LowRankTrainable):
+    return
+  if not init_from and not manager.complete_steps(run_dir):
+    raise errors.ConfigError(
+      'train.low_rank is bound and there is no --init_from: adapters are '
+      'trained on a pretrained model; give its folder with --init_from, or '
+      'leave train.low_rank unbound'
+    )
+  # A language model's parameters do not depend on the batch.
+  base = jax.eval_shape(trainable.init_frozen, jax.random.key(0), None)
+  matrices(base, trainable.config)
+
+
+def begin_base(
+  trainable: LowRankTrainable,
+  run_dir: str | os.PathLike[str],
+  init_from: str | os.PathLike[str],
+  shapes: Any,
+) -> Any:
+  """Reads a pretrained model and keeps it in the run's folder.
+
+  Args:
+    trainable: what is trained.
+    run_dir: of the run; gets a folder `base`.
+    init_from: folder of the pretrained model.
+    shapes: its parameters' shapes, with shardings.
+
+  Returns:
+    Its parameters on the devices.
+
+  Raises:
+    CheckpointError: it is of another model, or the folder cannot be written.
+  """
+  description = trainable.inner.describe()
+  params = adaptation.load(init_from, description, shapes)
+  whole = start.to_host(params)
+  if jax.process_index() == 0:
+    folder = storage.path(run_dir) / folders.BASE
+    try:
+      folder.mkdir(parents=True, exist_ok=True)
+      # The description comes last: without it the folder is unfinished.
+      (folder / describe.FILE_NAME).unlink(missing_ok=True)
+    except OSError as error:
+      raise errors.CheckpointError(
+        f'cannot write {folder}: {error.strerror or error}; give a --run_dir '
+        'that can be written'
+      ) from error
+    tree_lib.save_tree(folder / export.PARAMS, whole)
+    describe.write_description(folder, description)
+  start.barrier('base of the adapters is written')
+  return params
+
+
+def resume_base(
+  trainable: LowRankTrainable, run_dir: str | os.PathLike[str], shapes: Any
+) -> Any:
+  """Reads what `begin_base` kept, whatever became of the pretrained run."""
+  return adaptation.load(
+    storage.path(run_dir) / folders.BASE, trainable.inner.describe(), shapes
+  )

@@ -1,0 +1,80 @@
+"""Ends a run when too many steps in a row were not finite."""
+
+import collections
+from collections.abc import Mapping
+import pathlib
+
+import jax
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import storage
+
+
+class Skipped:
+  """Reads the counter of skipped steps, some steps late.
+
+  Which step's counter is read depends on the step number alone, so all hosts
+  stop at the same step.
+  """
+
+  def __init__(self, most: int, run_dir: pathlib.Path) -> None:
+    """Knows no step yet.
+
+    Args:
+      most: skipped steps, one after the other, at which the run ends.
+      run_dir: folder that the batch of the last of them is written to.
+    """
+    self._most = most
+    self._run_dir = run_dir
+    self._steps: collections.deque = collections.deque()
+
+  def add(
+    self,
+    step: int,
+    unit: str,
+    in_a_row: jax.Array,
+    batch: Mapping[str, np.ndarray],
+  ) -> None:
+    """Notes a step that is under way.
+
+    Args:
+      step: its number.
+      unit: its compile unit.
+      in_a_row: int32 scalar, the steps skipped in a row up to this one.
+      batch: this host's part of its batch.
+    """
+    in_a_row.copy_to_host_async()
+    self._steps.append((step, unit, in_a_row, batch))
+
+  def check(self, step: int) -> None:
+    """Looks at the steps up to a number; waits for them if need be.
+
+    Raises:
+      FloatingPointError: too many in a row were not finite; the folder holds
+        the batch of the step at which that was reached.
+      CheckpointError: that batch cannot be written.
+    """
+    while self._steps and self._steps[0][0] <= step:
+      number, unit, in_a_row, batch = self._steps.popleft()
+      if int(in_a_row) >= self._most:
+        self._end(number, unit, int(in_a_row), batch)
+
+  def _end(
+    self, step: int, unit: str, in_a_row: int, batch: Mapping[str, np.ndarray]
+  ) -> None:
+    path = self._run_dir / f'not_finite_{step + 1}.npz'
+    if jax.process_index() == 0:
+      try:
+        with path.open('wb') as file:
+          np.savez(file, unit=np.array(unit), step=step, **batch)
+      except OSError as error:
+        raise errors.CheckpointError(
+          f'{in_a_row} steps in a row were not finite, at step {step}, and its '
+          f'batch cannot be written to {path}: {storage.failure(error)}'
+        ) from error
+    raise FloatingPointError(
+      f'{in_a_row} steps in a row were not finite, at step {step} of unit '
+      f'{unit!r}; its batch is in {path}, the last good state in the newest '
+      'checkpoint. Lower the learning rate, or look at the data'
+    )
