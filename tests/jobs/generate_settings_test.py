@@ -9,6 +9,7 @@ from tests.inference import super_resolution_folder
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import generate
+from videopoet_jax.media import files as media
 
 T2V = ('--task', 'text_to_video', '--text', 'a')
 I2V = ('--task', 'image_to_video', '--image', 'a.png')
@@ -155,8 +156,6 @@ def place(tmp_path_factory):
   folder.write(path / 'language')
   super_resolution_folder.write(path / 'larger')
   Image.fromarray(np.zeros((16, 16, 3), np.uint8)).save(path / 'a.png')
-  from videopoet_jax.inference import media
-
   media.write_mp4(path / 'clip.mp4', np.zeros((17, 16, 16, 3), np.uint8), 8.0)
   return path
 
