@@ -299,29 +299,6 @@ def _parser() -> argparse.ArgumentParser:
   return parser
 
 
-def _check_flags(flags: argparse.Namespace) -> None:
-  """Raises ConfigError where a flag cannot act."""
-  parser = _parser()
-
-  def refuse(reason: str, *names: str) -> None:
-    unused_flags.refuse(parser, flags, names, reason)
-
-  searching = ('meshes', 'remats', 'batches')
-  if flags.program != 'sample':
-    refuse('without --program sample', 'steps')
-  if flags.program != 'train':
-    trained = ('optimizer', 'remat', 'search', *searching)
-    refuse(f'with --program {flags.program}, which trains nothing', *trained)
-  if flags.search:
-    refuse('with --search, which tries its own', *_SEARCHED)
-    if len(flags.layout or ()) > 1:
-      raise errors.ConfigError('--search searches for one --layout; give one.')
-  else:
-    refuse('without --search', *searching)
-  if not {'all', 'longest'} & set(flags.layout or ()):
-    refuse('without --layout all or --layout longest', 'clip')
-
-
 def _numbers(text: str) -> list[float]:
   try:
     return sorted(float(number) for number in text.split(','))
@@ -356,24 +333,37 @@ def _check_flags(flags: argparse.Namespace) -> None:
   """Refuses flags that cannot act together.
 
   Raises:
-    ConfigError: one belongs to a mixture and there is none, or the reverse.
+    ConfigError: one of them changes nothing beside the others.
   """
-  of_mixtures = ('no_compile', 'tokens_per_batch')
-  of_layouts = (
-    'layout', 'batch_per_chip', 'search', 'meshes', 'remats', 'batches',
-  )  # fmt: skip
+  parser = _parser()
+
+  def refuse(reason: str, *names: str) -> None:
+    unused_flags.refuse(parser, flags, names, reason)
+
   if flags.run_file and flags.program != 'train':
     raise errors.ConfigError(
       f'--program {flags.program} is of one layout; leave out --run_file, '
       'which plans train steps of a mixture.'
     )
-  unused = of_layouts if flags.run_file else of_mixtures
-  for name in unused:
-    if getattr(flags, name):
-      raise errors.ConfigError(
-        f'--{name} does nothing {"with" if flags.run_file else "without"} '
-        '--run_file; leave it out.'
-      )
+  searching = ('meshes', 'remats', 'batches')
+  if flags.run_file:
+    one = ('layout', 'batch_per_chip', 'search', *searching)
+    refuse('with --run_file, which plans a mixture', *one)
+  else:
+    refuse('without --run_file', 'no_compile', 'tokens_per_batch')
+    if not {'all', 'longest'} & set(flags.layout or ()):
+      refuse('without --layout all or --layout longest', 'clip')
+  if flags.program != 'sample':
+    refuse('without --program sample', 'steps')
+  if flags.program != 'train':
+    trained = ('optimizer', 'remat', 'search', *searching)
+    refuse(f'with --program {flags.program}, which trains nothing', *trained)
+  if flags.search:
+    refuse('with --search, which tries its own', *_SEARCHED)
+    if len(flags.layout or ()) > 1:
+      raise errors.ConfigError('--search searches for one --layout; give one.')
+  else:
+    refuse('without --search', *searching)
 
 
 def main(argv: Sequence[str]) -> int:
