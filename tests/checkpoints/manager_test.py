@@ -113,7 +113,6 @@ _DAMAGES = {
   'an item missing': lambda step: shutil.rmtree(step / 'ema'),
   'an item empty': lambda step: [p.unlink() for p in _files(step, 'ema')],
   'no manifest': lambda step: (step / 'params/manifest.ocdbt').unlink(),
-  'no metadata of arrays': lambda step: (step / 'params/_METADATA').unlink(),
   'metadata cut': lambda step: (step / 'params/_METADATA').write_text('{"tre'),
   'no counters': lambda step: shutil.rmtree(step / 'counters'),
   'counters cut': lambda step: (step / 'counters/metadata').write_text('{"s'),
@@ -133,8 +132,9 @@ def test_every_kind_of_damage_is_found(run, kind, monkeypatch):
   assert (run / 'damaged_steps/3').is_dir() and (run / 'steps/2').is_dir()
 
 
-def test_what_only_the_whole_steps_metadata_said_is_not_needed(run):
-  (run / 'steps/3/_CHECKPOINT_METADATA').unlink()
+@pytest.mark.parametrize('name', ['_CHECKPOINT_METADATA', 'params/_METADATA'])
+def test_a_step_that_can_be_read_without_its_metadata_is_taken(run, name):
+  (run / 'steps/3' / name).unlink()
   assert _restore(run, [])[1] == {'step': 3}
 
 

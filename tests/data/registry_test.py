@@ -109,6 +109,27 @@ def test_bindings_parsed_before_win_over_the_file():
   assert dict(task.drop) == {'text': 0.1}
 
 
+@pytest.mark.parametrize(
+  'field, value',
+  [
+    ('rate', "'twice'"),
+    ('rate', 'True'),
+    ('drop', "{'text': 'often'}"),
+    ('minimum', "['quality']"),
+    ('preprocessors', '[3]'),
+    ('frames', '1.5'),
+    ('variants', "'condition=1'"),
+    ('template', '5'),
+  ],
+)
+def test_a_task_files_values_of_another_type_are_named(tmp_path, field, value):
+  path = tmp_path / 'mine.gin'
+  template = "mine/Task.template = 'text_to_video'\n"
+  path.write_text(f'{template}mine/Task.{field} = {value}\n')
+  with pytest.raises(errors.ConfigError, match=f'mine/Task.{field} is'):
+    registry.load_tasks([str(path)])
+
+
 def test_gin_lists_the_tasks_of_a_run():
   gin.parse_config("load_tasks.tasks = ['inpainting', 'tasks/outpainting.gin']")
   gin.finalize()

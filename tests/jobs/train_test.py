@@ -209,6 +209,11 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
     (['--gin_file', 'gin/runs/shapes_prefix_ml.gin'], 'shapes_prefix_lm'),
     (['--gin.TOKENS="nowhere"'], 'not a token data set'),
     (['--init_from', 'nowhere'], 'nowhere is not a folder'),
+    (['--gin.STEPS="ten"'], "STEPS is 'ten'; expected a whole number"),
+    (['--gin.train.parts=None'], 'train.parts is None; expected @'),
+    (['--gin.prefix_lm.tokens_per_batch=0'], 'must be at least 1'),
+    (['--gin.LoopConfig.total_steps=-1'], 'LoopConfig.total_steps is -1'),
+    (['--gin.unconditional/Task.rate="x"'], 'unconditional/Task.rate is'),
   ],
 )
 def test_a_mistake_is_one_line_and_status_2(

@@ -14,7 +14,6 @@ whole, so a step that a crash cut short is never taken for a finished one.
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 import contextlib
 import json
-import logging
 import os
 import pathlib
 import re
@@ -27,6 +26,7 @@ import orbax.checkpoint as ocp
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import quiet
 from videopoet_jax.core import errors
 from videopoet_jax.core import low_rank
 from videopoet_jax.core import storage
@@ -158,8 +158,7 @@ class Manager:
     self._say = say
     self._settings = dict(settings or {})
     self._saving = 0  # The step that was saved last, perhaps not yet on disk.
-    # Orbax reports every phase of every save; a run's own lines drown in it.
-    logging.getLogger('absl').setLevel(logging.WARNING)
+    quiet.saving()
     if (self._directory / describe.FILE_NAME).exists():
       check_description(self._directory, description)
     elif self.has_steps():

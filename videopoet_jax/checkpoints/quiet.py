@@ -19,3 +19,23 @@ def reading() -> Iterator[None]:
     yield
   finally:
     logger.setLevel(before)
+
+
+class _Raised(logging.Filter):
+  """Drops the tracebacks that Orbax's threads log of what they raise anyway."""
+
+  def filter(self, record: logging.LogRecord) -> bool:
+    return not (record.exc_info and 'orbax' in record.pathname)
+
+
+_RAISED = _Raised()
+
+
+def saving() -> None:
+  """Lets Orbax report problems only, and no error a second time.
+
+  It reports every phase of every save; a run's own lines drown in it.
+  """
+  logger = logging.getLogger('absl')
+  logger.setLevel(logging.WARNING)
+  logger.addFilter(_RAISED)
