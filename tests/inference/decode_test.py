@@ -32,6 +32,8 @@ def _with_hidden_text(layout, batch):
       },
       'image_to_video',
     ),
+    ({'positions': 't5_buckets'}, 'audio_video_continuation'),
+    ({'positions': 't5_sequence'}, 'stylization'),
     ({'num_kv_heads': 1}, 'audio_video_continuation'),
   ],
 )

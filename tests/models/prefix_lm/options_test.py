@@ -11,6 +11,7 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import types
 from videopoet_jax.layers import attention
 from videopoet_jax.layers import masks
+from videopoet_jax.layers import place_bias
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.models.prefix_lm import model as model_lib
 from videopoet_jax.models.prefix_lm import presets
@@ -49,12 +50,14 @@ def test_ul2_has_t5s_positions_a_silu_gate_and_no_norm_of_queries(base):
   shapes = jax.eval_shape(
     lambda key: model.init(key, method='declare'), jax.random.key(0)
   )['params']
-  # 32 buckets a head, shared by all layers, and no coordinates of positions:
-  # two roles of each modality are what is left of the table.
+  # Buckets of every axis for each head, shared by all layers, and no
+  # coordinates of positions: two roles of each modality and the identities of
+  # features are what is left of the table.
   bias = rules.unbox(shapes['relative_bias']['table'])
-  assert bias.shape == (32, ul2.num_heads)
+  assert bias.shape == (place_bias.table_rows()[1], ul2.num_heads)
   place = rules.unbox(shapes['place']['table'])
-  assert place.shape == (2 * len(types.Modality), ul2.width)
+  rows = 2 * len(types.Modality) + ul2.place_limits.features
+  assert place.shape == (rows, ul2.width)
 
 
 def test_one_full_table_of_the_largest_has_1_2_billion():
@@ -69,7 +72,7 @@ def test_one_full_table_of_the_largest_has_1_2_billion():
   assert 1.15e9 < number < 1.3e9
 
 
-@pytest.mark.parametrize('positions', ['learned_3d', 'rotary', 't5_buckets'])
+@pytest.mark.parametrize('positions', config_lib.POSITIONS)
 def test_every_kind_of_positions_tells_places_apart(positions):
   config = small.config(positions=positions, cell_inputs=())
   model, params = small.build(config)
@@ -139,6 +142,8 @@ def test_fused_attention_and_a_relative_bias_are_refused():
       errors.ConfigError, match=f"attention is '{name}'.*bias"
     ):
       config_lib.PrefixLMConfig(positions='t5_buckets', attention=name)
+    with pytest.raises(errors.ConfigError, match="'t5_sequence'"):
+      config_lib.PrefixLMConfig(positions='t5_sequence', attention=name)
   config_lib.PrefixLMConfig(positions='t5_buckets', attention='auto')
 
 
