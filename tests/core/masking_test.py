@@ -5,6 +5,8 @@ import pytest
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
+from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.evaluation import held_out
 
 
 def test_inpainting_hides_a_quarter_and_seeds_move_it():
@@ -35,3 +37,23 @@ def test_structure_is_grey_where_nothing_moves_and_saturates():
   assert shown[0, 0, 0].tolist() == [255, 0, 255]
   with pytest.raises(errors.DataError, match='do not make structure'):
     masking.structure_from(flow, depth[..., 0])
+
+
+@pytest.mark.parametrize(
+  ('height', 'reach'), [(16, 0.5), (32, 1.0), (64, 8.0), (128, 16.0), (224, 28)]
+)
+def test_range_of_flow_grows_with_the_height(height, reach):
+  assert masking.flow_range(height) == reach
+  flow = np.zeros((1, height, 4, 2), np.float32)
+  flow[0, 0] = [reach / 2, -reach / 2]
+  flow[0, 1] = [reach * 2, -reach * 2]
+  shown = masking.structure_from(flow, np.zeros((1, height, 4, 1)))
+  assert shown[0, 0, 0, :2].tolist() == [191, 64]
+  assert shown[0, 1, 0, :2].tolist() == [255, 0]
+
+
+def test_flow_of_shapes_is_not_clipped():
+  config = shapes_config.ShapesConfig()
+  clips = held_out.draw(config, 40, 'validation').clips
+  flows = [np.abs(clip.flow_THW2).max() for clip in clips]
+  assert 0.3 < max(flows) <= masking.flow_range(config.height)

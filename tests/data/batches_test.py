@@ -285,6 +285,37 @@ def test_tokens_of_other_tokenizers_are_refused(space, token_set, tmp_path):
     tokens.check(tmp_path, space)
 
 
+@pytest.mark.parametrize(
+  ('height', 'stored', 'refused'),
+  [
+    (128, 16.0, False),
+    (128, 4.0, True),
+    (128, 0.0, True),  # From before the range was stored: 4 pixels.
+    (32, 0.0, False),  # The range of small clips is what it was.
+    (32, 1.0, False),
+  ],
+)
+@pytest.mark.parametrize('structure', [True, False])
+def test_structure_of_another_range_of_flow_is_refused(
+  space, tmp_path, height, stored, refused, structure
+):
+  info = tokens.TokenInfo(
+    space.visual, clip=(9, height, height), flow_range=stored * structure
+  )
+  example = {'video_tokens': np.zeros((3, 2, 2), np.int32)}
+  if structure:
+    example['structure_tokens'] = example['video_tokens']
+  with tokens.TokenWriter(tmp_path / 'set', info) as writer:
+    writer.write('train', example)
+  if refused and structure:
+    with pytest.raises(
+      errors.DataError, match='up to 4 pixels.*not 16'
+    ):
+      tokens.check(tmp_path / 'set', space)
+  else:
+    assert tokens.check(tmp_path / 'set', space).clip == info.clip
+
+
 def test_a_writer_leaves_all_or_nothing(tmp_path, example_at):
   target = tmp_path / 'set'
   with pytest.raises(RuntimeError):

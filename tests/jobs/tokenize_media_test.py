@@ -131,6 +131,7 @@ def test_the_set_says_whose_tokens_it_holds(folders, written):
   assert info.visual_fingerprint == visual.fingerprint
   assert info.audio == AUDIO.spec
   assert info.clip == (9, 16, 16)
+  assert info.flow_range == masking.flow_range(16)
   assert records.open_records(written).metadata['frame_rate'] == 8
   json.loads((written / tokens.INFO_FILE).read_text())
 

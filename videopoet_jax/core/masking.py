@@ -11,10 +11,12 @@ import numpy as np
 from videopoet_jax.core import errors
 
 HIDDEN_PIXEL = 128  # mid grey of uint8 frames.
-# Flow of so many pixels a frame, either way, reaches the ends of the uint8
-# scale, for clips 32 pixels high; it grows with the height.
-FLOW_SCALE = 1.0
-_FLOW_HEIGHT = 32
+# Flow of this share of a clip's height a frame, either way, reaches the ends of
+# the uint8 scale: 16 pixels of 128 (docs/real_video.md says why).
+FLOW_SHARE = 1 / 8
+# Smaller clips are of shapes in motion, which move by a pixel of 32 at most.
+_SMALL_HEIGHT = 64
+_SMALL_FLOW_SHARE = 1 / 32
 
 
 def inpainting_mask(
@@ -74,13 +76,22 @@ def hide(video_THWC: np.ndarray, mask_THW1: np.ndarray) -> np.ndarray:
   return np.where(mask_THW1, np.uint8(HIDDEN_PIXEL), video_THWC)
 
 
+def flow_range(height: int) -> float:
+  """Flow, in pixels a frame, that reaches the ends of the uint8 scale.
+
+  Args:
+    height: of the clip, in pixels.
+  """
+  share = FLOW_SHARE if height >= _SMALL_HEIGHT else _SMALL_FLOW_SHARE
+  return height * share
+
+
 def structure_from(flow_THW2: np.ndarray, depth_THW1: np.ndarray) -> np.ndarray:
   """Flow and depth as the three channels that the visual tokenizer takes.
 
-  Flow is divided by `FLOW_SCALE` (at 32 pixels of height; in proportion for
-  others), clipped to [-1, 1] and mapped to 0..255, so that no motion is mid
-  grey; depth from [0, 1] to 0..255. VideoPoet (section 3.2) normalises and
-  concatenates likewise; its scale is not stated.
+  Flow is divided by `flow_range`, clipped to [-1, 1] and mapped to 0..255, so
+  that no motion is mid grey; depth from [0, 1] to 0..255. VideoPoet (section
+  3.2) normalises and concatenates likewise; its range is not stated.
 
   Args:
     flow_THW2: float (frames, height, width, 2), pixels a frame along x and y.
@@ -102,8 +113,8 @@ def structure_from(flow_THW2: np.ndarray, depth_THW1: np.ndarray) -> np.ndarray:
       'do not make structure; expected (frames, height, width, 2) and '
       '(frames, height, width, 1).'
     )
-  scale = FLOW_SCALE * flow_THW2.shape[-3] / _FLOW_HEIGHT
-  flow = np.clip(np.asarray(flow_THW2, np.float32) / scale, -1.0, 1.0)
+  reach = flow_range(flow_THW2.shape[-3])
+  flow = np.clip(np.asarray(flow_THW2, np.float32) / reach, -1.0, 1.0)
   depth = np.clip(np.asarray(depth_THW1, np.float32), 0.0, 1.0) * 2.0 - 1.0
   channels = np.concatenate([flow, depth], axis=-1)
   # Half up rather than half even, so that zero becomes HIDDEN_PIXEL.

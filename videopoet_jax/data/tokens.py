@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import masking
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
@@ -49,6 +50,8 @@ class TokenInfo:
       are no such ids.
     low_fingerprint: of its config and weights.
     low_scale: height and width of the clips over those at low resolution.
+    flow_range: `masking.flow_range` of structure tokens, in pixels a frame; 0
+      if there are none, or they were made before it was stored.
   """
 
   visual: specs.VisualSpec | None = None
@@ -62,6 +65,7 @@ class TokenInfo:
   low: specs.VisualSpec | None = None
   low_fingerprint: str = ''
   low_scale: int = 0
+  flow_range: float = 0.0
 
   def to_json(self) -> dict[str, Any]:
     return {'format': _FORMAT, **dataclasses.asdict(self)}
@@ -130,6 +134,12 @@ def check(
     found = getattr(info, f'{name}_fingerprint')
     if theirs is not None and wanted and wanted != found:
       differences.append(f'{name} tokenizer {found or "unknown"}, not {wanted}')
+  reach = _stored_range(directory, info)
+  ours_reach = masking.flow_range(info.clip[1]) if info.clip else reach
+  if reach and reach != ours_reach:
+    differences.append(
+      f'structure of flow up to {reach:g} pixels a frame, not {ours_reach:g}'
+    )
   if differences:
     raise errors.DataError(
       f'the tokens of {directory} are not those of this run: '
@@ -137,6 +147,17 @@ def check(
       'tokenize`, or train with the tokenizers that made these.'
     )
   return info
+
+
+def _stored_range(directory: str | os.PathLike[str], info: TokenInfo) -> float:
+  """The range of flow of structure tokens; 0 if there are none."""
+  if info.flow_range or info.clip is None:
+    return info.flow_range
+  features = storage.path(directory) / 'features.json'
+  if not features.is_file() or 'structure_tokens' not in features.read_text():
+    return 0.0
+  # Sets that do not say were made with a range of a 32nd of any height.
+  return info.clip[1] / 32
 
 
 def check_embeddings(

@@ -152,6 +152,11 @@ def tokenize(
     low=low.tokenizer.spec if low else None,
     low_fingerprint=low.tokenizer.fingerprint if low else '',
     low_scale=low_scale,
+    flow_range=(
+      masking.flow_range(encoder.clip[1])
+      if 'structure' in encoder.conditions
+      else 0.0
+    ),
   )
   if file_clips < 0:
     raise errors.ConfigError(f'--file_clips is {file_clips}; at least 1')

@@ -77,13 +77,15 @@ def parse_rate(value: Any, setting: str) -> float | None:
   """A frame rate, None for 'native'; ConfigError where it is neither."""
   if value == NATIVE:
     return None
+  rate, told = 0.0, repr(value)
   try:
     rate = float(value)
+    told = f'{rate:g}'
   except (TypeError, ValueError):
-    rate = 0.0
+    pass
   if not 0 < rate < 1e6:
     raise errors.ConfigError(
-      f'{setting} is {value!r}; expected frames a second above 0, or '
+      f'{setting} is {told}; expected frames a second above 0, or '
       f'{NATIVE!r}, the rate of each file.'
     )
   return rate

@@ -8,6 +8,8 @@ from matplotlib import colormaps
 import numpy as np
 from PIL import Image
 
+from videopoet_jax.core import pcm
+
 _SHORTEST = 96  # pixels of a clip's shorter side on a page, at least.
 _WINDOW = 512
 _HOP = 128
@@ -79,7 +81,7 @@ def spectrogram(
   Returns:
     A data URI of a picture with a column each 128 samples.
   """
-  signal_T = np.asarray(audio_T, np.float32) / 32768
+  signal_T = pcm.to_float(np.asarray(audio_T, np.int16))
   signal_T = np.pad(signal_T, (0, max(0, _WINDOW - len(signal_T))))
   frames = np.lib.stride_tricks.sliding_window_view(signal_T, _WINDOW)[::_HOP]
   power_NF = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW))) ** 2

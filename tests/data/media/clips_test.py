@@ -96,11 +96,11 @@ def test_same_name_in_two_inputs(tmp_path):
 @pytest.mark.parametrize(('kind', 'first'), [('first', 0), ('central', 1)])
 def test_one_clip_of_a_video(tmp_path, kind, first, rate):
   # 12 frames a second, so that frame k of 8 a second is frame 1.5 k.
-  path = media_files.ramp_file(tmp_path / 'a.mkv', 2.0, 12)
+  path = media_files.ramp_file(tmp_path / 'a.mp4', 2.0, 12)
   config = clips.ClipConfig(
     num_frames=5, frame_rate=rate, height=16, width=24, cut=kind
   )
-  (clip,) = clips.cut(path, 'a.mkv', config)
+  (clip,) = clips.cut(path, 'a.mp4', config)
   frames = 24 if rate is None else 16
   begin = first * ((frames - 5) // 2)
   times = np.arange(begin, begin + 5) / (rate or 12)
@@ -108,7 +108,7 @@ def test_one_clip_of_a_video(tmp_path, kind, first, rate):
   np.testing.assert_allclose(
     clip.video_THWC.mean((1, 2, 3)), media_files.level(shown), atol=3
   )
-  assert clip.clip_id == 'a.mkv#00000'
+  assert clip.clip_id == 'a.mp4#00000'
   assert clip.start == pytest.approx(times[0], abs=1e-3)
   assert clip.end == pytest.approx(times[-1] + 1 / (rate or 12), abs=1e-3)
   # Clips at the rate of their files differ in length and have no sound.

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.fft
 import scipy.signal
 
+from videopoet_jax.core import pcm
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.data.shapes import sound
 
@@ -78,10 +79,7 @@ def read_sounds(
   Returns:
     One reading a sound; clicks are timed from the first sample given.
   """
-  audio_BT = np.asarray(audio_BT)
-  if audio_BT.dtype == np.int16:
-    audio_BT = audio_BT / np.float32(32768)
-  audio_BT = audio_BT.astype(np.float32)
+  audio_BT = pcm.to_float(np.asarray(audio_BT))
   rate = config.sampling_rate
   offset = round(offset_seconds * rate)
   explained_BPKD, energy_BP = _explain_pieces(audio_BT, rate, offset)

@@ -13,6 +13,7 @@ import functools
 
 import numpy as np
 
+from videopoet_jax.core import pcm
 from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.data.shapes import scene as shapes_scene
 
@@ -77,4 +78,4 @@ def waveform(
         ping = _click(rate)[: samples - begin]
         audio_T[begin : begin + len(ping)] += CLICK_LEVEL * ping
   audio_T /= len(scene.shapes)
-  return np.round(audio_T * 32767).astype(np.int16)
+  return pcm.to_int16(audio_T)

@@ -6,6 +6,7 @@ import dataclasses
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import pcm
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.evaluation.networks import interface as networks
 
@@ -58,14 +59,14 @@ def waveform(audio_BT: np.ndarray, what: str) -> np.ndarray:
     raise errors.DataError(
       f'{what} has shape {audio_BT.shape}; metrics take (samples, waveform).'
     )
-  if audio_BT.dtype == np.int16:
-    return audio_BT.astype(np.float32) / 32768
-  if not np.issubdtype(audio_BT.dtype, np.floating):
+  if audio_BT.dtype != np.int16 and not np.issubdtype(
+    audio_BT.dtype, np.floating
+  ):
     raise errors.DataError(
       f'{what} is of type {audio_BT.dtype}; metrics take int16, or float in '
       '[-1, 1].'
     )
-  return audio_BT.astype(np.float32)
+  return pcm.to_float(audio_BT)
 
 
 @dataclasses.dataclass(frozen=True)

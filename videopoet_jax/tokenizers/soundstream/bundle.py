@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import pcm
 from videopoet_jax.core import specs
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers.soundstream import config as config_lib
@@ -80,15 +81,12 @@ class AudioTokenizer(interface.TokenizerBundle):
 
 def from_samples(audio: Any) -> Any:
   """Brings int16 samples to float32 in [-1, 1]; floats pass as float32."""
-  if audio.dtype == np.int16:
-    return audio.astype(np.float32) / np.float32(32768.0)
-  return audio.astype(np.float32)
+  return pcm.to_float(audio)
 
 
 def to_samples(audio: Any) -> np.ndarray:
   """Brings float waveforms in [-1, 1] to int16 samples, clipped, rounded."""
-  scaled = np.rint(np.asarray(audio, np.float32) * 32767.0)
-  return np.clip(scaled, -32768, 32767).astype(np.int16)
+  return pcm.to_int16(audio)
 
 
 def _build(description: Mapping[str, Any], params: Any) -> AudioTokenizer:
