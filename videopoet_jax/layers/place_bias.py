@@ -118,7 +118,7 @@ def _groups(layout: layout_lib.SequenceLayout) -> list[_Group]:
   for members in segments.values():
     modality = members[0][1].modality
     places_LA = np.full((layout.length, _AXES[modality]), -1, np.int32)
-    ends = {}
+    ends: dict[int, float] = {}
     for order, segment in members:
       part = layout.slices[segment.name]
       if modality is Modality.SPECIAL:

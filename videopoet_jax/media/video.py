@@ -7,6 +7,7 @@ many frames, a still one as a single frame.
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import functools
 import itertools
 import math
 import pathlib
@@ -235,7 +236,7 @@ def _drawn(
   time = 0.0
   for seconds, pixels in pictures.shown(path):
     frame = fitting.of_pixels(pixels)
-    yield time, lambda frame=frame: fitting.fit(frame, height, width, path)
+    yield time, functools.partial(fitting.fit, frame, height, width, path)
     # A still picture makes one frame, whatever the rate.
     time += seconds or 1 / (frame_rate or 1 / _STILL_SECONDS)
   yield time, None

@@ -133,7 +133,7 @@ def rough_seconds(plan: specification.Specification) -> float:
   elif config.remat != 'none':
     attention_again = work.attention
   matrices = work.train - 3 * work.attention + again - attention_again
-  heads = config.num_heads * config.num_layers
+  heads = config.num_heads * subject.scanned
   pairs = subject.kernel_pairs(plan.mesh_sizes()['sequence'])
   kernel = 2.0 * products * pairs * config.head_dim * heads
   peak = plan.topology.num_chips * plan.topology.chip.peak_flops

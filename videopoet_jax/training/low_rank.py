@@ -18,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
@@ -210,7 +211,7 @@ def _all_matrices(base: Any) -> Iterator[Matrix]:
     names = tuple(spec)
     layers = 1 if names[:1] == (_LAYERS,) else 0
     own = names[layers:]
-    parts = tuple(manager.path_name(path).split('/'))
+    parts = tuple(contents.path_name(path).split('/'))
     # A table is looked up row by row; the rest are vectors.
     if len(own) < 2 or parts[-1].endswith('table'):
       continue
