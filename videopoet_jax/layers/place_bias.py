@@ -68,7 +68,8 @@ def _blocks() -> Iterator[tuple[tuple[Any, ...], int]]:
 @functools.cache
 def table_rows() -> tuple[dict[tuple[Any, ...], int], int]:
   """First row of each block of the table, and the number of rows."""
-  starts, row = {}, 0
+  starts: dict[tuple[Any, ...], int] = {}
+  row = 0
   for name, size in _blocks():
     starts[name] = row
     row += size
@@ -118,7 +119,7 @@ def _groups(layout: layout_lib.SequenceLayout) -> list[_Group]:
   for members in segments.values():
     modality = members[0][1].modality
     places_LA = np.full((layout.length, _AXES[modality]), -1, np.int32)
-    ends = {}
+    ends: dict[int, float] = {}
     for order, segment in members:
       part = layout.slices[segment.name]
       if modality is Modality.SPECIAL:

@@ -79,8 +79,8 @@ def losses(positions, steps, name=_SHORT, rate=1e-2):
 
 def test_buckets_per_axis_learn_motion_and_those_along_the_sequence_do_not():
   chance = np.log(_CODES)
-  assert np.mean(losses('t5_buckets', 150)[-10:]) < 0.4 * chance
-  assert np.mean(losses('t5_sequence', 150)[-10:]) > 0.9 * chance
+  assert np.mean(losses('t5_buckets', 120)[-10:]) < 0.5 * chance
+  assert np.mean(losses('t5_sequence', 120)[-10:]) > 0.9 * chance
 
 
 if __name__ == '__main__':
