@@ -267,7 +267,8 @@ class PlaceLimits:
       for axis, size in enumerate(self.of(modality)):
         blocks[modality.value, axis] = size
     blocks['features',] = self.features
-    starts, row = {}, 0
+    starts: dict[tuple[Any, ...], int] = {}
+    row = 0
     for name, size in blocks.items():
       starts[name] = row
       row += size

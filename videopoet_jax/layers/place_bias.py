@@ -68,7 +68,8 @@ def _blocks() -> Iterator[tuple[tuple[Any, ...], int]]:
 @functools.cache
 def table_rows() -> tuple[dict[tuple[Any, ...], int], int]:
   """First row of each block of the table, and the number of rows."""
-  starts, row = {}, 0
+  starts: dict[tuple[Any, ...], int] = {}
+  row = 0
   for name, size in _blocks():
     starts[name] = row
     row += size

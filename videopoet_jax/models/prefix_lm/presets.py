@@ -2,8 +2,9 @@
 
 VideoPoet (section 5.2) has models of 300M, 1B and 8B; their shapes are not
 given, so these are ours. The `ul2` variants follow UL2 (arXiv 2205.05131), its
-stated starting point: T5's relative position buckets, a SiLU-gated MLP, and no
-normalization of queries and keys.
+stated starting point: T5's relative position buckets (along every axis of a
+clip, `layers.place_bias`), a SiLU-gated MLP, and no normalization of queries
+and keys.
 """
 
 from typing import Any
