@@ -247,7 +247,7 @@ def _hints(wrapped: Any) -> Mapping[str, Any]:
   if isinstance(wrapped, type):
     if dataclasses.is_dataclass(wrapped):
       return value_types.field_types(wrapped)
-    wrapped = wrapped.__init__
+    wrapped = inspect.getattr_static(wrapped, '__init__')
   try:
     return typing.get_type_hints(wrapped, include_extras=True)
   except (NameError, TypeError):  # A user's own function may have any.
