@@ -127,9 +127,7 @@ def test_impossible_tasks_are_refused(changes, message):
 def test_impossible_protocols_are_refused():
   with pytest.raises(errors.ConfigError, match="no setting 'heat'"):
     tiny_protocol.make(sampling={'one': {'heat': 1}})
-  with pytest.raises(
-    errors.ConfigError, match="top_k is 'x'; expected a"
-  ):
+  with pytest.raises(errors.ConfigError, match="top_k is 'x'; expected a"):
     tiny_protocol.make(sampling={'one': {'top_k': 'x'}})
   with pytest.raises(errors.ConfigError, match="no task 'three'"):
     tiny_protocol.make(sampling={'three': {}})
