@@ -64,6 +64,8 @@ def test_longest_is_one_layout_of_each_clip():
     ({'bindings': ['MeshConfig.data = 2']}, '--gin.MeshConfig.data: a plan'),
     ({'bindings': ['prefix_lm_preset.width = four']}, 'not a Python value'),
     ({'bindings': ['OptimizerConfig.beta = 1']}, "no field 'beta'"),
+    ({'bindings': ['OptimizerConfig.beta1 = "x"']}, "beta1 is 'x'; expected a"),
+    ({'bindings': ['prefix_lm_preset.width = 1.5']}, 'width is 1.5; expected'),
   ],
 )
 def test_what_does_not_go_together_is_one_error(changes, says):

@@ -212,7 +212,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
     (['--gin.STEPS="ten"'], "STEPS is 'ten'; expected a whole number"),
     (['--gin.train.parts=None'], 'train.parts is None; expected @'),
     (['--gin.prefix_lm.tokens_per_batch=0'], 'must be at least 1'),
-    (['--gin.LoopConfig.total_steps=-1'], 'LoopConfig.total_steps is -1'),
+    (['--gin.LoopConfig.save_every=-1'], 'LoopConfig.save_every is -1'),
     (['--gin.unconditional/Task.rate="x"'], 'unconditional/Task.rate is'),
   ],
 )

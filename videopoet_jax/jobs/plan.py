@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import value_types
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import unused_flags
 
@@ -229,6 +230,8 @@ def _construct(kind: Any, name: str, fields: dict[str, Any]) -> Any:
     if field not in known:
       hint = errors.near_names(field, known)
       raise errors.ConfigError(f'{name} has no field {field!r}{hint}.')
+    annotation = value_types.field_types(kind)[field]
+    value_types.check(f'{name}.{field}', fields[field], annotation)
   return kind(**fields)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import value_types
 
 
 def check(
@@ -24,7 +25,8 @@ def check(
     changes: settings to be changed, by field.
 
   Raises:
-    ConfigError: the name or a field is not known.
+    ConfigError: the name or a field is not known, or a value is of another
+      type than its field.
   """
   if name not in names:
     hint = errors.near_names(name, names)
@@ -36,3 +38,5 @@ def check(
       raise errors.ConfigError(
         f'{config.__name__} has no field {field!r}{hint}.'
       )
+    annotation = value_types.field_types(config)[field]
+    value_types.check(f'{config.__name__}.{field}', changes[field], annotation)
