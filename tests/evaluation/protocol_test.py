@@ -64,7 +64,10 @@ def test_every_field_of_a_task_is_frozen():
     if name == 'resizing':
       changed['size'] = ()
     changed |= _TOGETHER.get(name, {})
-    ids.add(tiny_protocol.make(tiny_protocol.task(**changed)).id)
+    # A negative text acts with guidance only.
+    guided = {'sampling': {'one': {'guidance': 2.0}}}
+    more = guided if name == 'negative_text' else {}
+    ids.add(tiny_protocol.make(tiny_protocol.task(**changed), **more).id)
   assert len(ids) == 1 + len(_TASK_CHANGES)
 
 
@@ -160,3 +163,15 @@ def test_other_protocols_refuse_to_be_compared():
   protocol.check_same(['a-v1-1', 'a-v1-1'])
   with pytest.raises(errors.ConfigError, match='a-v1-1, a-v1-2'):
     protocol.check_same(['a-v1-1', 'a-v1-2'])
+
+
+def test_a_negative_text_without_guidance_is_refused():
+  task = protocol.EvaluationTask(
+    name='a', layout='b', metrics=('psnr',), data='c', samples=1,
+    negative_text='bad',
+  )  # fmt: skip
+  with pytest.raises(errors.ConfigError, match='acts with guidance only'):
+    protocol.Protocol(name='p', tasks=(task,))
+  sampling = {'a': {'guidance': 2.0, 'guide_on': ['text']}}
+  made = protocol.Protocol(name='p', tasks=(task,), sampling=sampling)
+  assert made.sampling_of('a').guide_on == ('text',)

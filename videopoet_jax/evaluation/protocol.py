@@ -249,8 +249,13 @@ class Protocol:
         raise errors.ConfigError(
           f'Protocol.sampling: there is no task {name!r}{hint}.'
         )
-    for name in names:
-      sampling_of(self.sampling, name, 'Protocol.sampling')
+    for task in self.tasks:
+      config = sampling_of(self.sampling, task.name, 'Protocol.sampling')
+      if task.negative_text and not config.is_guided:
+        raise errors.ConfigError(
+          f'{task.name}/EvaluationTask.negative_text acts with guidance only, '
+          'and Protocol.sampling gives none; give one, or leave it out.'
+        )
 
   @property
   def id(self) -> str:
