@@ -284,9 +284,7 @@ def test_structure_of_another_range_of_flow_is_refused(
   with tokens.TokenWriter(tmp_path / 'set', info) as writer:
     writer.write('train', example)
   if refused and structure:
-    with pytest.raises(
-      errors.DataError, match='up to 4 pixels.*not 16'
-    ):
+    with pytest.raises(errors.DataError, match='up to 4 pixels.*not 16'):
       tokens.check(tmp_path / 'set', space)
   else:
     assert tokens.check(tmp_path / 'set', space).clip == info.clip
