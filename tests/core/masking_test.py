@@ -6,7 +6,7 @@ import pytest
 from videopoet_jax.core import errors
 from videopoet_jax.core import masking
 from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.evaluation import held_out
+from videopoet_jax.data.shapes import render
 
 
 def test_inpainting_hides_a_quarter_and_seeds_move_it():
@@ -54,6 +54,6 @@ def test_range_of_flow_grows_with_the_height(height, reach):
 
 def test_flow_of_shapes_is_not_clipped():
   config = shapes_config.ShapesConfig()
-  clips = held_out.draw(config, 40, 'validation').clips
+  clips = [render.clip(config, 'validation', index) for index in range(40)]
   flows = [np.abs(clip.flow_THW2).max() for clip in clips]
   assert 0.3 < max(flows) <= masking.flow_range(config.height)
