@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from videopoet_jax.core import errors
 from videopoet_jax.losses import spectral
 
 
@@ -95,6 +96,14 @@ def test_loss_is_equation_4_of_soundstream(windows):
   expected = _equation_4(target, guess, windows, 1e-2)
   scale = target.size * len(windows)
   np.testing.assert_allclose(float(found) * scale, expected, rtol=1e-3)
+
+
+def test_a_signal_shorter_than_every_window_is_refused():
+  short = jnp.zeros((1, 100))
+  with pytest.raises(errors.ConfigError, match='100 samples'):
+    spectral.multi_scale_mel_loss(
+      short, short, sampling_rate=16_000, windows=(128, 256)
+    )
 
 
 def test_the_length_of_a_clip_does_not_change_the_scale():

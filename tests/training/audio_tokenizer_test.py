@@ -122,5 +122,12 @@ def test_the_description_holds_the_config():
 
 
 def test_wrong_recipes_are_user_errors():
-  with pytest.raises(errors.ConfigError, match='total_steps'):
-    audio_tokenizer.AudioTokenizerRecipe(total_steps=0)
+  for field, value in (
+    ('total_steps', 0),
+    ('levels', float('nan')),
+    ('bypass_until', 2.0),
+    ('windows', ()),
+    ('windows', (0,)),
+  ):
+    with pytest.raises(errors.ConfigError, match=f'{field} is'):
+      audio_tokenizer.AudioTokenizerRecipe(**{field: value})

@@ -119,8 +119,15 @@ def test_bad_settings_and_batches_are_refused():
   ):
     with pytest.raises(errors.ConfigError, match='uncertain_share is'):
       visual_tokenizer.VisualTokenizerRecipe(**wrong)
-  with pytest.raises(errors.ConfigError, match='total_steps'):
-    visual_tokenizer.VisualTokenizerRecipe(total_steps=0)
+  for field, value in (
+    ('total_steps', 0),
+    ('mse_weight', -1.0),
+    ('entropy_weight', float('inf')),
+    ('bypass_until', 2.0),
+    ('entropy_group_bits', 0),
+  ):
+    with pytest.raises(errors.ConfigError, match=f'{field} is'):
+      visual_tokenizer.VisualTokenizerRecipe(**{field: value})
   with pytest.raises(errors.LayoutError, match='frames'):
     _trainable().init(
       jax.random.key(0), {'video': np.zeros((1, 4, 16, 16, 3), np.uint8)}

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from videopoet_jax.core import errors
+
 # Slaney's mel scale: linear below 1 kHz, logarithmic above.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
 _BREAK_HZ = 1000.0
@@ -155,9 +157,17 @@ def multi_scale_mel_loss(
     norm of the difference of log magnitudes. It is divided by the number of
     samples of the batch and by that of the windows, so that neither the length
     of the clips nor the choice of windows changes its scale.
+
+  Raises:
+    ConfigError: every window is longer than the signal.
   """
   length = target_BT.shape[1]
   used = [window for window in windows if window <= length]
+  if not used:
+    raise errors.ConfigError(
+      f'AudioTokenizerRecipe.windows is {windows}, and the sound has {length} '
+      'samples; give a window that is no longer'
+    )
   total = jnp.zeros((), jnp.float32)
   num_samples = target_BT.size
   for window in used:

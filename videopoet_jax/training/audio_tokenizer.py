@@ -51,11 +51,22 @@ class AudioTokenizerRecipe:
 
   def __post_init__(self) -> None:
     object.__setattr__(self, 'windows', tuple(self.windows))
-    if self.total_steps < 1:
+    errors.check_range(self, 'total_steps', least=1)
+    errors.check_range(self, 'windows', least=8)
+    if not self.windows:
       raise errors.ConfigError(
-        f'AudioTokenizerRecipe.total_steps is {self.total_steps}; it must be '
-        'at least 1.'
+        'AudioTokenizerRecipe.windows is empty; give at least one length'
       )
+    errors.check_range(
+      self,
+      'spectral',
+      'levels',
+      'waveform',
+      'codebook',
+      'commitment',
+      'revival',
+    )
+    errors.check_range(self, 'bypass_until', most=1)
 
 
 class AudioTokenizerTrainable:

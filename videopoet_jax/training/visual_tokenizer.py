@@ -74,11 +74,19 @@ class VisualTokenizerRecipe:
   uncertain_share: float = 0.0
 
   def __post_init__(self) -> None:
-    if self.total_steps < 1:
-      raise errors.ConfigError(
-        f'VisualTokenizerRecipe.total_steps is {self.total_steps}; it must be'
-        ' at least 1.'
-      )
+    errors.check_range(self, 'total_steps', 'entropy_group_bits', least=1)
+    errors.check_range(self, 'inverse_temperature', above=True)
+    errors.check_range(
+      self,
+      'mse_weight',
+      'l1_weight',
+      'commitment_weight',
+      'entropy_weight',
+      'codebook_entropy_scale',
+      'bypass_noise',
+      'gradient_weight',
+    )
+    errors.check_range(self, 'entropy_until', 'bypass_until', most=1)
     if not 0 <= self.uncertain_share <= (1 if self.decoder_only else 0):
       raise errors.ConfigError(
         f'VisualTokenizerRecipe.uncertain_share is {self.uncertain_share}; '
