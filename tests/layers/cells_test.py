@@ -1,9 +1,12 @@
 """Tokens about a place: where they lie, and that none is a later one."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.models.prefix_lm import small
+from videopoet_jax.core import tasks
 from videopoet_jax.core import types
 from videopoet_jax.layers import cells
 
@@ -101,3 +104,30 @@ def test_an_echo_is_what_was_heard_last_on_every_level():
     (0, 1),
     (1, 0),
   }
+
+
+@pytest.mark.parametrize('target', ['video_tokens', 'audio_tokens'])
+@pytest.mark.parametrize('name', cells.SOURCES)
+def test_a_source_never_mixes_two_features(name, target):
+  prefix = (
+    'visual:depth_tokens[:1]',
+    'visual:edge_tokens',
+    'audio:voice_tokens',
+    'audio:music_tokens',
+  )
+  space = dataclasses.replace(
+    small.SPACE,
+    templates=(tasks.TaskTemplate('own', 'video', prefix, (target,)),),
+  )
+  layout = space.layout(f'own/{small.SIZE}')
+  owner_L = np.full(layout.length, -1)
+  for number, segment in enumerate(layout.filled()):
+    owner_L[layout.slices[segment.name]] = number
+  taken_LK = cells.SOURCES[name].find(layout)
+  rows = [set(owner_L[taken[taken >= 0]]) for taken in taken_LK]
+  assert max(map(len, rows)) <= 1
+  predicted = layout.slices[f'{target}_o']
+  owners = set.union(*rows[predicted.start - 1 : predicted.stop - 1])
+  assert len(owners) <= 1
+  if name == 'condition' and target == 'video_tokens':
+    assert owners == {1}  # The one with most tokens.
