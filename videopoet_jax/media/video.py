@@ -232,10 +232,14 @@ def _drawn(
   path: pathlib.Path, frame_rate: float | None, height: int, width: int
 ) -> Iterator[tuple[float, _Draw | None]]:
   """Pictures by the time when they appear; a time without one is the end."""
+
+  def drawing(pixels: np.ndarray) -> _Draw:
+    frame = fitting.of_pixels(pixels)
+    return lambda: fitting.fit(frame, height, width, path)
+
   time = 0.0
   for seconds, pixels in pictures.shown(path):
-    frame = fitting.of_pixels(pixels)
-    yield time, lambda frame=frame: fitting.fit(frame, height, width, path)
+    yield time, drawing(pixels)
     # A still picture makes one frame, whatever the rate.
     time += seconds or 1 / (frame_rate or 1 / _STILL_SECONDS)
   yield time, None
