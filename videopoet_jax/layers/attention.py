@@ -29,7 +29,6 @@ from videopoet_jax.parallel import manual
 _MASKED = -1e30  # finite, so that a row of it is uniform and not NaN.
 
 
-
 def _xla(
   query_BNLD: jax.Array,
   key_BKSD: jax.Array,
