@@ -34,7 +34,8 @@ from videopoet_jax.jobs.factories import parts
 from videopoet_jax.training import optimizers, schedules
 from videopoet_jax.training.relative_update import relative_update
 
-config.parse([sys.argv[1]], [f"{n} = ''" for n in ('TOKENS', 'VISUAL', 'AUDIO')])
+open_macros = ('TOKENS', 'VISUAL', 'AUDIO')
+config.parse([sys.argv[1]], [f"{name} = ''" for name in open_macros])
 ours, steps = parts.OptimizerConfig(), parts.LoopConfig().total_steps
 found = [
   relative_update(ours, steps, s - 1, width=512) for s in (1, 10_000, 300_000)
