@@ -80,6 +80,29 @@ def _wrong(right: Any) -> list[Any]:
   return ['ten', 5, 0.5, True, [1], {'a': 1}]
 
 
+# Parameters that take values of two kinds, and values of the second kind.
+_TWO_KINDS = {
+  # One directory, or several.
+  'tokens': lambda value: (
+    isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+  ),
+  # A number, or 'native'; the protocol itself refuses other words.
+  'real_rate': lambda value: (
+    isinstance(value, str | int | float) and not isinstance(value, bool)
+  ),
+}
+
+
+def _is_second_kind(scope: str, selector: str, name: str, value: Any) -> bool:
+  for (_, user), parameters in gin_config._CONFIG.items():
+    # The macro may be what such a parameter is bound to.
+    for parameter, bound in parameters.items():
+      if selector == 'gin.macro' and bindings._macro_name(bound) == scope:
+        selector, name = user, parameter
+  named = selector.endswith(('.prefix_lm', '.EvaluationTask'))
+  return named and name in _TWO_KINDS and _TWO_KINDS[name](value)
+
+
 def _all_parameters() -> list[tuple[str, str, Any]]:
   """Every parameter that gin may bind: configurable, name, default."""
   found = []
@@ -125,6 +148,8 @@ def test_every_parameter_refuses_values_that_its_default_rules_out():
 
 
 def _refused(scope: str, selector: str, name: str, value: Any) -> None:
+  if _is_second_kind(scope, selector, name, value):
+    return
   key = (scope, selector)
   before = dict(gin_config._CONFIG.get(key, {}))
   gin_config._CONFIG[key] = {**before, name: value}
