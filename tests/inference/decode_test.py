@@ -148,7 +148,7 @@ def test_the_first_latent_frame_has_a_temperature_of_its_own(built, task):
 
 def test_guidance_of_equal_halves_changes_nothing(built):
   layout = small.SPACE.layout(f'image_to_video/{small.SIZE}')
-  tokens_BL = small.tokens(layout, 2)
+  tokens_BL = small.tokens(layout, 16)
   visible_BL = np.ones(tokens_BL.shape, bool)
   plain_BL = _run(built, layout, tokens_BL)
   guided = sampling.SamplingConfig(guidance=3.0)
