@@ -87,7 +87,7 @@ def test_samples_do_not_depend_on_their_batch(upscaler):
   assert together.shape == (3, 5, 4, 4)
   one_by_one = _upscale(upscaler, low, text, config=_FEW, batch_size=1)
   np.testing.assert_array_equal(one_by_one, together)
-  for others in ({'seed': 1}, {'piece': 1}):
+  for others in ({'seed': 1}, {'path': (1,)}):
     other = _upscale(upscaler, low, text, config=_FEW, **others)
     assert not np.array_equal(other, together)
 
