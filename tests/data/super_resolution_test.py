@@ -117,7 +117,9 @@ def test_batches_keep_their_sizes_on_another_number_of_devices(pairs):
     expected, found = begun.batch(step), resumed.batch(step)
     for name, array in expected.items():
       np.testing.assert_array_equal(found[name], array)
-  with pytest.raises(errors.ConfigError, match='shared evenly among 3 .devices'):
+  with pytest.raises(
+    errors.ConfigError, match='shared evenly among 3 .devices'
+  ):
     _make(pairs, multiple=3, **sizes).restore(begun.state())
 
 
