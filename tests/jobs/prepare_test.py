@@ -1,6 +1,7 @@
 """Tests of `videopoet prepare` from the command line to the data set."""
 
 import numpy as np
+from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
@@ -82,6 +83,31 @@ def test_empty_folder(tmp_path, capsys):
   args = ['--input', tmp_path / 'empty', '--output', tmp_path / 'set']
   assert _prepare(*args) == 2
   assert 'holds no video' in capsys.readouterr().err
+
+
+def test_a_folder_of_pictures_is_a_set_of_single_frames(tmp_path, capsys):
+  folder, output = tmp_path / 'pictures', tmp_path / 'set'
+  (folder / 'more').mkdir(parents=True)
+  for number, name in enumerate(('a.png', 'b.JPG', 'more/c.jpeg', 'd.webp')):
+    picture = np.full((20, 24, 3), 40 * number, np.uint8)
+    Image.fromarray(picture).save(folder / name)
+  captions = tmp_path / 'captions.csv'
+  captions.write_text('clip,caption\nmore/c.jpeg,a grey square\n')
+  flags = ['--input', folder, '--output', output, '--captions', captions]
+  # A clip of five frames cannot be made of a picture.
+  assert _prepare(*flags) == 2
+  assert 'holds no video' in capsys.readouterr().err
+  assert _prepare(*flags, '--frames', '1') == 0
+  builder = tfds.builder_from_directory(str(output))
+  found = {
+    e['source'].decode(): e
+    for examples in builder.as_data_source().values()
+    for e in examples
+  }
+  assert set(found) == {'a.png', 'b.JPG', 'more/c.jpeg', 'd.webp'}
+  assert found['more/c.jpeg']['caption'] == b'a grey square'
+  assert all(e['video'].shape == (1, 16, 16, 3) for e in found.values())
+  assert abs(int(found['b.JPG']['video'].mean()) - 40) <= 1
 
 
 def test_captions_reach_the_examples(videos, tmp_path):

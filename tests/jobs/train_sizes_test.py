@@ -124,6 +124,8 @@ def test_sets_that_do_not_go_together_end_before_anything_is_compiled(
   for tokens, tasks, message in (
     ([sets[1], other], ['text_to_video'], 'other holds ids of another visual'),
     ([sets[0], sets[4]], ['text_to_video'], '1x32x32 holds clips of 1x32x32'),
+    ([*sets, sets[4]], ['text_to_image'], '1x32x32 twice; name it once'),
+    ([sets[0], f'{sets[4]}_absent'], ['text_to_image'], '1x32x32_absent'),
     (sets[:2], ['stylization'], "needs the feature 'structure_tokens'"),
   ):
     values = _values(tokens, **{'load_tasks.tasks': tasks})

@@ -77,9 +77,12 @@ def _assert_equal_to_the_reference(
     (300, 140, _SMALL),  # A prefix that ends within a block.
     (256, 128, kernel_blocks.Blocks(128, 256)),  # On its edge.
     (150, 2**30, None),  # Bidirectional.
+    (518, 71, None),  # A portrait image of the paper: one block of 640.
   ],
 )
 def test_equals_the_reference(length, prefix_length, blocks):
+  if length == 518:
+    assert kernel_blocks.choose(length, prefix_length) == (640, 640)
   problem = _problem(length, 4, 2)
   _assert_equal_to_the_reference(prefix_length, *problem, blocks)
 

@@ -189,6 +189,7 @@ def _space(
   """Vocabulary and grids, and the sizes of clips."""
   from videopoet_jax.data import sets as sets_lib
   from videopoet_jax.data import tokens as tokens_lib
+  from videopoet_jax.tokenizers import text as text_lib
 
   tokens = values.get('tokens')
   sets = sets_lib.open_sets(tokens) if tokens else None
@@ -199,7 +200,8 @@ def _space(
   if text_size is None:
     text_size = default.vocabulary.text_size
     if sets and values.get('text'):
-      text_size = language.open_text(values.get('text')).vocab_size
+      found = text_lib.find(values.get('text'))
+      text_size = text_lib.open_named(found).vocab_size
   space = language.make_space(
     info, run_tasks, text_size=text_size, text_slots=slots
   )

@@ -137,7 +137,8 @@ def prepare(
   features = writer_lib.features(config, numbers)
   if numbers and captions is None:
     raise errors.ConfigError('--numbers names columns of --captions; give it')
-  files = clips_lib.find_files(inputs)
+  # Sets of single frames are those of text-to-image.
+  files = clips_lib.find_files(inputs, with_pictures=num_frames == 1)
   texts = captions_lib.Captions()
   if captions is not None:
     texts = captions_lib.read_captions(captions, list(files), numbers)
@@ -373,7 +374,8 @@ def _parser() -> argparse.ArgumentParser:
     nargs='+',
     required=True,
     type=_local_path,
-    help='video files, and folders to search for them',
+    help='video files, and folders to search for them; with --frames 1 '
+    'folders are searched for pictures too',
   )
   add('--output', required=True, type=storage.path, help='data set folder')
   add(

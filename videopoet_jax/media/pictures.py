@@ -17,6 +17,10 @@ from PIL import Image
 from videopoet_jax.media import containers
 from videopoet_jax.media import fitting
 
+# Of the files that a search of folders takes for pictures.
+EXTENSIONS = (
+  '.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp',
+)  # fmt: skip
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'PPM', 'AVIF')
 _ANIMATED = ('PNG', 'WEBP', 'GIF', 'AVIF')
 _ORIENTATION = 0x0112  # in EXIF

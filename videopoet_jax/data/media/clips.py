@@ -10,6 +10,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.media import containers
 from videopoet_jax.media import cuts
+from videopoet_jax.media import pictures
 from videopoet_jax.media import sound as sound_lib
 from videopoet_jax.media import video as video_lib
 
@@ -106,11 +107,14 @@ class Clip:
   has_audio: bool
 
 
-def find_files(inputs: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
+def find_files(
+  inputs: Sequence[pathlib.Path], *, with_pictures: bool = False
+) -> dict[str, pathlib.Path]:
   """Finds the media files of some folders and files.
 
   Args:
     inputs: folders, searched with their subfolders, and single files.
+    with_pictures: whether folders are searched for pictures beside videos.
 
   Returns:
     Path by source name, sorted: relative to its folder; the bare name of a
@@ -120,20 +124,23 @@ def find_files(inputs: Sequence[pathlib.Path]) -> dict[str, pathlib.Path]:
     DataError: an input does not exist, two files share a source name, or
       there is no media file at all.
   """
+  extensions = containers.EXTENSIONS
+  if with_pictures:
+    extensions += pictures.EXTENSIONS
   found: dict[str, pathlib.Path] = {}
   for given in inputs:
     if given.is_dir():
       files = {
         p.relative_to(given).as_posix(): p
         for p in sorted(given.rglob('*'))
-        if p.suffix.lower() in containers.EXTENSIONS
+        if p.suffix.lower() in extensions
         and p.is_file()
         and not p.name.startswith('.')
       }
       if not files:
         raise errors.DataError(
-          f'{given} holds no video: looked for '
-          f'{" ".join(containers.EXTENSIONS)} in it and its subfolders'
+          f'{given} holds no video{" and no picture" * with_pictures}: looked '
+          f'for {" ".join(extensions)} in it and its subfolders'
         )
     elif given.is_file():
       files = {given.name: given}
