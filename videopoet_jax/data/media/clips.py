@@ -124,7 +124,7 @@ def find_files(
     DataError: an input does not exist, two files share a source name, or
       there is no media file at all.
   """
-  extensions = containers.EXTENSIONS
+  extensions: tuple[str, ...] = containers.EXTENSIONS
   if with_pictures:
     extensions += pictures.EXTENSIONS
   found: dict[str, pathlib.Path] = {}
