@@ -99,6 +99,19 @@ def test_the_likeliest_id_is_that_of_the_guided_logits(task):
   model, params = small.build(small.config(visual_output='softmax'))
   tokens = small.tokens(layout, 2)
   seen, changed = np.ones(tokens.shape, bool), []
+
+  @jax.jit
+  def states(made, visible):
+    return model.apply(
+      {'params': params}, made, visible, layout, None, method='hidden'
+    )
+
+  logits = jax.jit(
+    lambda hidden, run: model.apply(
+      {'params': params}, hidden, run, method='logits'
+    ),
+    static_argnums=1,
+  )
   for feature in _conditions(layout):
     config = sampling.SamplingConfig(
       temperature=0.0, guidance=20.0, guide_on=(feature,)
@@ -106,12 +119,7 @@ def test_the_likeliest_id_is_that_of_the_guided_logits(task):
     made = decode.generate(model, params, layout, tokens, seen, config=config)
     hidden = decode.hide(layout, seen, [feature])
 
-    def states(visible, made=made):
-      return model.apply(
-        {'params': params}, made, visible, layout, None, method='hidden'
-      )
-
-    both = [np.asarray(states(visible)) for visible in (seen, hidden)]
+    both = [np.asarray(states(made, visible)) for visible in (seen, hidden)]
     for run in layout.target_runs:
       if run.range.size == 1:
         continue
@@ -119,14 +127,7 @@ def test_the_likeliest_id_is_that_of_the_guided_logits(task):
         run.start - layout.prefix_length, run.stop - layout.prefix_length
       )
       given, free = (
-        np.asarray(
-          model.apply(
-            {'params': params},
-            state[:, part].reshape(-1, state.shape[-1]),
-            run,
-            method='logits',
-          )
-        )
+        np.asarray(logits(state[:, part].reshape(-1, state.shape[-1]), run))
         for state in both
       )
       guided = free + 20.0 * (given - free)

@@ -225,7 +225,8 @@ def test_what_fills_a_window_up_has_no_influence(
       out = layer.apply({'params': params}, cells, conditions)
       return jnp.sum(jnp.square(out)), out
 
-    (_, out), slope = jax.value_and_grad(loss, has_aux=True)(cells)
+    # A new function each time: what fills up is compiled in.
+    (_, out), slope = jax.jit(jax.value_and_grad(loss, has_aux=True))(cells)
     return np.asarray(out), np.asarray(slope)
 
   base, slope = run(cells)
@@ -240,6 +241,8 @@ def test_what_fills_a_window_up_has_no_influence(
   other, other_slope = run(cells)
   np.testing.assert_array_equal(other, base)
   np.testing.assert_array_equal(other_slope, slope)
+  if (most, frames) != (5, 11):
+    return  # One length is enough of what takes a program a window.
   # Every window by itself, without padding, is the same.
   size, *_ = windows.fitted((most, 2, 2), grid)
   for first in range(0, frames, size):
@@ -247,7 +250,7 @@ def test_what_fills_a_window_up_has_no_influence(
     alone = windowed.Conditions(
       conditions.low_BTHWD[:, part], text, conditions.visible_BS
     )
-    single = layer.apply({'params': params}, cells[:, part], alone)
+    single = jax.jit(layer.apply)({'params': params}, cells[:, part], alone)
     np.testing.assert_allclose(single, base[:, part], atol=1e-5)
 
 
