@@ -41,11 +41,16 @@ def small_model(monkeypatch):
   monkeypatch.setattr(presets, 'preset', lambda name: small)
 
 
-@pytest.mark.parametrize('what', ['train_step', 'decode'])
-def test_json_of_the_command_line(what, small_model, tmp_path, capsys):
+@pytest.mark.parametrize(
+  ('what', 'size'),
+  [
+    ('train_step', ['--tokens_per_batch', '200']),
+    ('decode', ['--batch', '1']),
+  ],
+)
+def test_json_of_the_command_line(what, size, small_model, tmp_path, capsys):
   path = tmp_path / 'bench.json'
-  flags = ['--what', what, '--rounds', '1', '--batch', '1']
-  flags += ['--tokens_per_batch', '200', '--json', str(path)]
+  flags = ['--what', what, '--rounds', '1', *size, '--json', str(path)]
   assert bench.main(flags) == 0
   written = json.loads(path.read_text())
   assert written == json.loads(capsys.readouterr().out)

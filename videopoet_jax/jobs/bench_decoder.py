@@ -171,7 +171,9 @@ def _step(
 
   def run() -> Any:
     nonlocal state
-    found, metrics = gradients(state.params, batch, state.step)
+    found, metrics = gradients(
+      state.params, batch, state.step, train_step.frozen
+    )
     state, figures = update(state, found, {'loss': metrics['loss']})
     return figures['gradient_norm']
 
