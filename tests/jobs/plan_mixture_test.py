@@ -193,10 +193,10 @@ def test_a_tiny_mixture_is_compiled_a_length_at_a_time(tmp_path):
 @pytest.mark.parametrize(
   ('flags', 'says'),
   [
-    (['--no_compile'], 'does nothing without --run_file'),
-    (['--tokens_per_batch', '9'], 'does nothing without --run_file'),
-    (['--run_file', PAPER, '--search'], 'does nothing with --run_file'),
-    (['--run_file', PAPER, '--layout', 'all'], 'does nothing with --run_file'),
+    (['--no_compile'], 'cannot act without --run_file'),
+    (['--tokens_per_batch', '9'], 'cannot act without --run_file'),
+    (['--run_file', PAPER, '--search'], 'cannot act with --run_file'),
+    (['--run_file', PAPER, '--layout', 'all'], 'cannot act with --run_file'),
     (['--run_file', PAPER, '--program', 'decode'], 'leave out --run_file'),
   ],
 )
