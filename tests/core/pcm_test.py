@@ -6,12 +6,13 @@ import re
 import numpy as np
 import pytest
 
+import videopoet_jax
 from videopoet_jax.core import pcm
 from videopoet_jax.evaluation.metrics import features
 from videopoet_jax.tokenizers.soundstream import bundle
 
 _ALL = np.arange(-32768, 32768).astype(np.int16)[None]
-_PACKAGE = pathlib.Path(__file__).resolve().parents[2] / 'videopoet_jax'
+_PACKAGE = pathlib.Path(videopoet_jax.__file__).parent
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ import pathlib
 import subprocess
 import sys
 
-_PACKAGE = pathlib.Path(__file__).resolve().parents[2] / 'videopoet_jax'
+import videopoet_jax
+
+_PACKAGE = pathlib.Path(videopoet_jax.__file__).parent
 _LIBRARIES = {'av', 'wave', 'cv2', 'imageio', 'soundfile'}
 
 
