@@ -69,7 +69,7 @@ def test_a_checkpoint_from_before_is_the_model_it_was(positions):
   assert params['place']['table'].shape == (rows, config.width)
   if positions == 't5_buckets':
     assert params['relative_bias']['table'].shape == (32, config.num_heads)
-  # It is written as it was, so a run from before goes on.
+  # It is written as it was, so a run from before resumes.
   assert _described(config, space) == described
   with pytest.raises(errors.ConfigError, match='look the same.*--init_from'):
     config.check(space.vocabulary, (space.layout(_LAYOUT),))
