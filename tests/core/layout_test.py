@@ -208,7 +208,7 @@ def test_a_latent_frame_neither_given_nor_predicted_is_refused(name, frame):
   st.sampled_from(('video_tokens', 'audio_tokens')),
 )
 def test_a_template_makes_whole_clips_or_none(bounds, feature):
-  """Of any bounds of a given and a predicted part."""
+  """Parts given and predicted, with any bounds."""
   given, predicted = range(*bounds[:2]), range(*bounds[2:])
   template = tasks.TaskTemplate(
     'mine',

@@ -182,7 +182,7 @@ def test_merged_equals_unmerged(base, adapted, tmp_path):
   plain = jax.jit(lambda p: trainable.inner.loss(p, *arguments)[0])(merged)
   assert float(plain) == pytest.approx(float(unmerged), abs=1e-5)
 
-  # An export is a folder as any other, and a model to go on from.
+  # An export is a folder as any other, and training can start from it.
   out = export.export_params(run_dir, tmp_path / 'out')
   description, exported = export.load_params(out)
   assert low_rank_lib.KEY not in description

@@ -78,7 +78,7 @@ def check(
   damaged.
 
   Args:
-    folder: of the step.
+    folder: folder of the step.
     target: pytrees of `jax.ShapeDtypeStruct` by item name.
     settings: the run's, as `SETTINGS` keeps them.
 

@@ -41,8 +41,8 @@ class Blocks(NamedTuple):
   """Sizes of the kernel's blocks.
 
   Attributes:
-    queries: of a block.
-    keys: of a block.
+    queries: queries in a block.
+    keys: keys in a block.
   """
 
   queries: int

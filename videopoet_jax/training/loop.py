@@ -377,7 +377,11 @@ class _Story:
       return state
     if init_from and isinstance(self.trainable, low_rank.LowRankTrainable):
       self.frozen = low_rank.begin_base(
-        self.trainable, self.run_dir, init_from, self.train_step.frozen
+        self.trainable,
+        self.run_dir,
+        init_from,
+        self.train_step.frozen,
+        self.say,
       )
       self.say(f'step 0 with adapters of the parameters of {init_from}')
     elif init_from:

@@ -7,7 +7,7 @@ lies once in the run's folder, `base/`, so that the folder needs nothing else:
 `checkpoints.export.load_params` reads it merged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import dataclasses
 import math
 import os
@@ -253,6 +253,7 @@ def begin_base(
   run_dir: str | os.PathLike[str],
   init_from: str | os.PathLike[str],
   shapes: Any,
+  say: Callable[[str], None] = print,
 ) -> Any:
   """Reads a pretrained model and keeps it in the run's folder.
 
@@ -261,6 +262,7 @@ def begin_base(
     run_dir: of the run; gets a folder `base`.
     init_from: folder of the pretrained model.
     shapes: its parameters' shapes, with shardings.
+    say: takes a line for the screen, see `adaptation.load`.
 
   Returns:
     Its parameters on the devices.
@@ -269,7 +271,7 @@ def begin_base(
     CheckpointError: it is of another model, or the folder cannot be written.
   """
   description = trainable.inner.describe()
-  params = adaptation.load(init_from, description, shapes)
+  params = adaptation.load(init_from, description, shapes, say)
   whole = start.to_host(params)
   if jax.process_index() == 0:
     folder = storage.path(run_dir) / folders.BASE
@@ -279,7 +281,7 @@ def begin_base(
       (folder / describe.FILE_NAME).unlink(missing_ok=True)
     except OSError as error:
       raise errors.CheckpointError(
-        f'cannot write {folder}: {error.strerror or error}; give a --run_dir '
+        f'cannot write {folder}: {storage.failure(error)}; give a --run_dir '
         'that can be written'
       ) from error
     tree_lib.save_tree(folder / export.PARAMS, whole)
