@@ -135,5 +135,5 @@ def test_it_can_be_turned_off(tmp_path):
   time.sleep(0.1)
   watched.close()
   assert not told
-  with pytest.raises(errors.ConfigError, match='least_seconds=-1'):
+  with pytest.raises(errors.ConfigError, match='least_seconds is -1'):
     watchdog.WatchdogConfig(least_seconds=-1)

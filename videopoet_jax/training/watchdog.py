@@ -49,12 +49,6 @@ class WatchdogConfig:
   def __post_init__(self) -> None:
     errors.check_range(self, 'factor')
     errors.check_range(self, 'least_seconds', 'other_seconds', above=True)
-    if self.factor < 0 or min(self.least_seconds, self.other_seconds) <= 0:
-      raise errors.ConfigError(
-        f'WatchdogConfig(factor={self.factor}, least_seconds='
-        f'{self.least_seconds}, other_seconds={self.other_seconds}): factor '
-        'must not be negative (0 watches nothing), the seconds be positive'
-      )
 
 
 class Watchdog:
