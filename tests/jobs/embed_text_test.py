@@ -15,6 +15,7 @@ from videopoet_jax.data import agd
 from videopoet_jax.data import batches
 from videopoet_jax.data import records
 from videopoet_jax.data import registry
+from videopoet_jax.data import sets
 from videopoet_jax.data import tokens
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
@@ -23,7 +24,6 @@ from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import embed_text
 from videopoet_jax.jobs import generate
 from videopoet_jax.jobs import train
-from videopoet_jax.jobs.factories import language
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
@@ -156,7 +156,7 @@ def test_used_slots_are_visible_and_only_layouts_with_text_carry_them(
   embedded,
 ):
   tasks = registry.load_tasks(tasks=['text_to_video', 'future_prediction'])
-  space = language.make_space(
+  space = sets.make_space(
     tokens.read_info(embedded), tasks, text_size=20, text_slots=SLOTS
   )
   names = (LAYOUT, 'future_prediction/9x16x16/condition=1')

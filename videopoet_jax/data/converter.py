@@ -75,6 +75,26 @@ def check_shapes(
     )
 
 
+def kept_conditions(
+  seed: tf.Tensor, drop: Mapping[str, float]
+) -> dict[str, tf.Tensor]:
+  """For each feature that may be dropped, whether an example shows it.
+
+  Args:
+    seed: int32 (2,), the example's own.
+    drop: by feature, the share of examples that do not see it.
+
+  Returns:
+    By feature, a scalar bool.
+  """
+  if not drop:
+    return {}
+  names = sorted(drop)
+  rates = tf.constant([drop[name] for name in names], tf.float32)
+  drawn = tf.random.stateless_uniform((len(names),), seed)
+  return dict(zip(names, tf.unstack(drawn >= rates)))
+
+
 class LayoutFeatureConverter(seqio.FeatureConverter):
   """Fills one layout: local ids of each feature become global ids in place.
 
@@ -223,7 +243,7 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
     fills = dict(
       zip([s.name for s in layout.filled()], layout.fills, strict=True)
     )
-    kept = self._kept(features[source.SEED])
+    kept = kept_conditions(features[source.SEED], self._drop)
     for segment in layout.segments:
       stop = start + segment.size
       shown = tf.ones((segment.size,), tf.bool)
@@ -249,12 +269,3 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
       'visible': tf.ensure_shape(tf.concat(visible, 0), (layout.length,)),
       **{name: features[name] for name in self._passthrough_features},
     }
-
-  def _kept(self, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """For each feature that may be dropped, whether this example shows it."""
-    if not self._drop:
-      return {}
-    names = sorted(self._drop)
-    rates = tf.constant([self._drop[name] for name in names], tf.float32)
-    drawn = tf.random.stateless_uniform((len(names),), seed)
-    return dict(zip(names, tf.unstack(drawn >= rates)))

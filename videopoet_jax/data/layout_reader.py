@@ -21,6 +21,35 @@ def with_text(layout: layout_lib.SequenceLayout) -> bool:
   return any(fill.feature == 'text' for fill in layout.fills)
 
 
+def check_directories(
+  layout: layout_lib.SequenceLayout, directories: Sequence[str]
+) -> None:
+  """Checks that the records of token data sets fill a layout as they are.
+
+  Args:
+    layout: to be filled.
+    directories: of the data sets.
+
+  Raises:
+    DataError: a data set is missing, or a feature of it or its shape.
+  """
+  for directory in directories:
+    records = records_lib.open_records(directory)
+    shapes = {name: records.shape(name) for name in records.features}
+    _check_stored(layout, shapes, directory)
+
+
+def _check_stored(
+  layout: layout_lib.SequenceLayout,
+  shapes: dict[str, tuple[int | None, ...]],
+  where: str,
+) -> None:
+  """DataError where stored features of these shapes do not fill a layout."""
+  if shapes.get('text') == ():
+    shapes['text'] = (None,)  # A string that becomes ids.
+  converter_lib.check_shapes(layout, shapes, where)
+
+
 class LayoutReader:
   """The global batches of one layout, from any one on.
 
@@ -93,19 +122,8 @@ class LayoutReader:
       needed = [f.feature for f in layout.fills]
       if text_embeddings:
         needed += [converter_lib.TEXT_EMBEDDINGS, converter_lib.TEXT_USED]
-      for directory in self._directories:
-        records = records_lib.open_records(directory)
-        shapes = {name: records.shape(name) for name in records.features}
-        self._check_shapes(shapes, directory)
+      check_directories(layout, self._directories)
       self._features = tuple(dict.fromkeys(needed))
-
-  def _check_shapes(
-    self, shapes: dict[str, tuple[int | None, ...]], where: str
-  ) -> None:
-    """DataError where features of these shapes do not fill the layout."""
-    if shapes.get('text') == ():
-      shapes['text'] = (None,)  # A string that becomes ids.
-    converter_lib.check_shapes(self.layout, shapes, where)
 
   def _source(self, start: int = 0) -> source_lib.IndexedSource:
     return self._task.source.replace(
@@ -217,7 +235,7 @@ class LayoutReader:
       if self._features is not None:
         shapes = {name: np.shape(value) for name, value in example.items()}
         try:
-          self._check_shapes(shapes, place)
+          _check_stored(self.layout, shapes, place)
         except errors.DataError as misfit:
           return misfit
     return error

@@ -175,7 +175,8 @@ class _Unresolved(gin.config_parser.ParserDelegate):
 
 
 def _instantiate(name: str, path: pathlib.Path) -> Task:
-  with gin.config_scope(name):
+  # Outside any scope that a caller has opened, which would hide the bindings.
+  with gin.config_scope(None), gin.config_scope(name):
     try:
       return Task(name=name, folder=str(storage.absolute(path.parent)))
     except errors.UserError as error:
@@ -308,24 +309,13 @@ def register(
       f'a task {task.name!r} is registered already, with another definition; '
       'rename yours (the scope in its gin file).'
     )
-  _check_dropped(task)
-  steps = [
-    resolve_function(step, task, 'preprocessors') for step in task.preprocessors
-  ]
-  if slots:
-    if text == preprocessors_lib.EMBEDDINGS:
-      steps.append(preprocessors_lib.embedded_text(max(slots)))
-    else:
-      steps.append(preprocessors_lib.tokenize_text(vocabulary, max(slots)))
-  predicate = task.predicate
-  if predicate is not None:
-    predicate = resolve_function(predicate, task, 'predicate')
+  steps = preprocessing(task, layouts, text)
   registered = seqio.TaskRegistry.add(
     task.name,
     source=source_lib.IndexedSource(
       task.directory,
       stream=task.name,
-      selection=source_lib.Selection(task.minimum, predicate),
+      selection=selection(task),
       splits=() if task.directory else ('train', 'validation'),
     ),
     preprocessors=steps,
@@ -334,6 +324,47 @@ def register(
   )
   _REGISTERED[task.name] = definition
   return registered
+
+
+def preprocessing(
+  task: Task,
+  layouts: Sequence[layout_lib.SequenceLayout],
+  text: str = preprocessors_lib.BYTES,
+) -> list[Callable[..., tf.data.Dataset]]:
+  """What makes the features of a task's layouts of its records: its steps.
+
+  Args:
+    task: the definition.
+    layouts: of the task; those with text say how many slots it has.
+    text: see `register`.
+
+  Returns:
+    The task's own preprocessors, then the text tokenizer if a layout has text.
+
+  Raises:
+    ConfigError: a preprocessor does not exist, or what is to be dropped is no
+      condition.
+    DataError: the text tokenizer cannot be read.
+  """
+  _check_dropped(task)
+  steps = [
+    resolve_function(step, task, 'preprocessors') for step in task.preprocessors
+  ]
+  slots = {s.size for la in layouts for s in la.filled() if s.feature == 'text'}
+  if not slots:
+    return steps
+  if text == preprocessors_lib.EMBEDDINGS:
+    return [*steps, preprocessors_lib.embedded_text(max(slots))]
+  vocabulary = preprocessors_lib.text_vocabulary(text)
+  return [*steps, preprocessors_lib.tokenize_text(vocabulary, max(slots))]
+
+
+def selection(task: Task) -> source_lib.Selection:
+  """Which records belong to a task; ConfigError if its predicate is unknown."""
+  predicate = task.predicate
+  if predicate is not None:
+    predicate = resolve_function(predicate, task, 'predicate')
+  return source_lib.Selection(task.minimum, predicate)
 
 
 def _check_dropped(task: Task) -> None:

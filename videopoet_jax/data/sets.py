@@ -16,7 +16,9 @@ import dataclasses
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import specs
 from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import registry
 from videopoet_jax.data import task as task_lib
 from videopoet_jax.data import tokens as tokens_lib
@@ -217,6 +219,39 @@ def open_sets(directories: 'str | Sequence[str] | TokenSets') -> TokenSets:
     tuple(directories),
     tuple(tokens_lib.read_info(directory) for directory in directories),
   )
+
+
+def make_space(
+  info: tokens_lib.TokenInfo,
+  tasks: Sequence[task_lib.Task],
+  *,
+  text_size: int,
+  text_slots: int,
+) -> tasks_lib.LayoutSpace:
+  """Vocabulary and grids of a run from its tokens.
+
+  Args:
+    info: of the token data set.
+    tasks: of the run; task tokens of their own join the vocabulary.
+    text_size: ids of the text tokenizer.
+    text_slots: positions reserved for text.
+  """
+  visual = info.visual or specs.VisualSpec()
+  audio = info.audio or specs.AudioSpec()
+  own = dict.fromkeys(
+    template.task_token
+    for template in (task.layout_template() for task in tasks)
+    if template.task_token not in vocabulary_lib.TASK_TOKENS
+  )
+  vocabulary = vocabulary_lib.Vocabulary(
+    visual_size=visual.codebook_size,
+    audio_levels=audio.levels,
+    audio_codes=audio.codes,
+    text_size=text_size,
+    extra_special=tuple(f'<task:{token}>' for token in own),
+  )
+  space = tasks_lib.LayoutSpace(vocabulary, visual, audio, text_slots)
+  return registry.space_for(tasks, space)
 
 
 def check(

@@ -80,7 +80,7 @@ def read(
   from videopoet_jax.data import batches as batches_lib
   from videopoet_jax.data import registry
   from videopoet_jax.jobs import train  # noqa: F401
-  from videopoet_jax.jobs.factories import language
+  from videopoet_jax.jobs.factories import language  # noqa: F401
   from videopoet_jax.jobs.factories import parts as parts_lib
 
   _parse(run_files, bindings)
@@ -102,7 +102,7 @@ def read(
   run_tasks = registry.load_tasks(
     (*task_files, *(values.get('task_files') or ()))
   )
-  space, sizes = _space(values, run_tasks, clips, language)
+  space, sizes = _space(values, run_tasks, clips)
   sizes = sizes or [parse_clip(clip) for clip in default_clips]
   names = tuple(values.get('layouts') or ())
   if not names:
@@ -184,7 +184,7 @@ def _names_of(
 
 
 def _space(
-  values: _Bound, run_tasks: Sequence[Any], clips: Sequence[str], language: Any
+  values: _Bound, run_tasks: Sequence[Any], clips: Sequence[str]
 ) -> tuple[tasks_lib.LayoutSpace, list[tuple[int, int, int]]]:
   """Vocabulary and grids, and the sizes of clips."""
   from videopoet_jax.data import sets as sets_lib
@@ -202,7 +202,7 @@ def _space(
     if sets and values.get('text'):
       found = text_lib.find(values.get('text'))
       text_size = text_lib.open_named(found).vocab_size
-  space = language.make_space(
+  space = sets_lib.make_space(
     info, run_tasks, text_size=text_size, text_slots=slots
   )
   if clips:

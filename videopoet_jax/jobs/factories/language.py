@@ -10,9 +10,6 @@ import jax
 
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
-from videopoet_jax.core import specs
-from videopoet_jax.core import tasks as tasks_lib
-from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import registry
@@ -49,39 +46,6 @@ class LanguageBatches:
   def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
     """This host's part of a batch of a layout."""
     return self._trainable.batch_shapes(unit, self._batches.rows(unit))
-
-
-def make_space(
-  info: tokens_lib.TokenInfo,
-  tasks: Sequence[registry.Task],
-  *,
-  text_size: int,
-  text_slots: int,
-) -> tasks_lib.LayoutSpace:
-  """Vocabulary and grids of a run from its tokens.
-
-  Args:
-    info: of the token data set.
-    tasks: of the run; task tokens of their own join the vocabulary.
-    text_size: ids of the text tokenizer.
-    text_slots: positions reserved for text.
-  """
-  visual = info.visual or specs.VisualSpec()
-  audio = info.audio or specs.AudioSpec()
-  own = dict.fromkeys(
-    template.task_token
-    for template in (task.layout_template() for task in tasks)
-    if template.task_token not in vocabulary_lib.TASK_TOKENS
-  )
-  vocabulary = vocabulary_lib.Vocabulary(
-    visual_size=visual.codebook_size,
-    audio_levels=audio.levels,
-    audio_codes=audio.codes,
-    text_size=text_size,
-    extra_special=tuple(f'<task:{token}>' for token in own),
-  )
-  space = tasks_lib.LayoutSpace(vocabulary, visual, audio, text_slots)
-  return registry.space_for(tasks, space)
 
 
 @gin.configurable
@@ -179,7 +143,7 @@ def prefix_lm(
     )
   text = text_lib.find(text)
   text_tokenizer = text_lib.open_named(text)
-  space = make_space(
+  space = sets_lib.make_space(
     info,
     run_tasks,
     text_size=_text_size(text_size, text_tokenizer),
