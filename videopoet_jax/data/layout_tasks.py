@@ -1,0 +1,485 @@
+"""The layouts of token data sets as SeqIO tasks and mixtures, by name.
+
+A module that registers them, which SeqIO's own scripts take as
+`--module_import=my_tasks`:
+
+    # my_tasks.py
+    from videopoet_jax import data
+
+    data.register('data/tokens', tasks=['text_to_video', 'inpainting'])
+
+From then on `seqio.get_dataset('videopoet:all', ...)`, feature converters,
+evaluators, mixtures of one's own and caching work as on any task:
+
+| name | what it is |
+|---|---|
+| `videopoet:text_to_video:17x128x128` | task: one layout |
+| `videopoet:length:1353` | mixture: the layouts of one total length |
+| `videopoet:all` | mixture: all layouts |
+
+Names of SeqIO hold neither `/`, `=` nor `,`: `seqio_name` and `layout_name` map
+them there and back.
+
+Examples have `inputs` (the prefix) and `targets`, int32 ids of the unified
+vocabulary, equal to those of our own batches. `visible`, bool for each position
+of `inputs`, is False for text slots that are not used and for conditions that a
+training example drops. It goes with them as a further feature and is none of
+the task's output features: of those, SeqIO's Evaluator computes lengths, and a
+feature converter refuses the length of a feature that it does not take. A
+converter hands it on with `passthrough_features`, a mixture with
+`Mixture.get_dataset(passthrough_features=['visible'])`; SeqIO's prefix-LM
+converter alone attends to all of `inputs`.
+
+Our own loop does not read through these: see `docs/design.md`.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+from typing import Any
+
+import seqio
+import tensorflow as tf
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import storage
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import types
+from videopoet_jax.data import batches as batches_lib
+from videopoet_jax.data import converter as converter_lib
+from videopoet_jax.data import layout_reader
+from videopoet_jax.data import preprocessors as preprocessors_lib
+from videopoet_jax.data import registry
+from videopoet_jax.data import sets as sets_lib
+from videopoet_jax.data import source as source_lib
+from videopoet_jax.data import split_source
+from videopoet_jax.data import token_metrics
+
+PREFIX = 'videopoet'
+INPUTS = 'inputs'
+TARGETS = 'targets'
+VISIBLE = 'visible'
+
+_Example = dict[str, tf.Tensor]
+
+# What each name stands for, tasks and mixtures apart.
+_TASKS: dict[str, tuple[Any, ...]] = {}
+_MIXTURES: dict[str, tuple[Any, ...]] = {}
+
+
+def seqio_name(layout: str, prefix: str = PREFIX) -> str:
+  """The SeqIO task of a layout.
+
+  >>> seqio_name('image_to_video/17x128x128/first=1,text=0')
+  'videopoet:image_to_video:17x128x128:first.1:text.0'
+
+  Args:
+    layout: its name.
+    prefix: what `register` was given.
+
+  Raises:
+    LayoutError: it is no layout's name.
+  """
+  tasks_lib.clip_of(layout)
+  mapped = layout.replace('/', ':').replace(',', ':').replace('=', '.')
+  return f'{prefix}:{mapped}'
+
+
+def layout_name(name: str, prefix: str = PREFIX) -> str:
+  """The layout of a SeqIO task, the inverse of `seqio_name`.
+
+  Raises:
+    LayoutError: it is not the name of such a task.
+  """
+  task, size, *options = (name.removeprefix(f'{prefix}:') + '::').split(':')
+  listed = ','.join(option.replace('.', '=') for option in options if option)
+  layout = '/'.join([task, size, *([listed] if listed else [])])
+  if not name.startswith(f'{prefix}:') or seqio_name(layout, prefix) != name:
+    raise errors.LayoutError(
+      f'{name!r} is not the task of a layout; expected one such as '
+      f'{prefix}:text_to_video:17x128x128.'
+    )
+  return layout
+
+
+@dataclasses.dataclass(frozen=True)
+class Registered:
+  """What `register` put into SeqIO's registries.
+
+  Attributes:
+    space: vocabulary and grids, the same as of a training run.
+    layouts: each is one task.
+    tasks: names of the tasks, in the order of the layouts.
+    groups: names of the mixtures of one total length, by that length.
+    everything: name of the mixture of all tasks.
+    rates: by task, the share of the draws of `everything`, in any unit.
+    prefix: what all names begin with.
+  """
+
+  space: tasks_lib.LayoutSpace
+  layouts: tuple[layout_lib.SequenceLayout, ...]
+  tasks: tuple[str, ...]
+  groups: Mapping[int, str]
+  everything: str
+  rates: Mapping[str, float]
+  prefix: str = PREFIX
+
+  @property
+  def mixtures(self) -> tuple[str, ...]:
+    """Names of all mixtures."""
+    return (*self.groups.values(), self.everything)
+
+  def layout(self, name: str) -> layout_lib.SequenceLayout:
+    """The layout of a task; ConfigError with near names otherwise."""
+    if name not in self.tasks:
+      hint = errors.near_names(name, self.tasks)
+      raise errors.ConfigError(f'no task {name!r} was registered{hint}.')
+    return self.layouts[self.tasks.index(name)]
+
+  def lengths(self, name: str = '') -> dict[str, int]:
+    """Lengths for `seqio.get_dataset` by which nothing is cut off.
+
+    Args:
+      name: of a task or of a mixture, `everything` if not given.
+
+    Returns:
+      `inputs` and `targets`: the longest of each.
+    """
+    name = name or self.everything
+    names: Sequence[str] = [name]
+    if name in self.mixtures:
+      mixture = seqio.MixtureRegistry.get(name)
+      names = [task.name for task in mixture.tasks]
+    layouts = [self.layout(task) for task in names]
+    return {
+      INPUTS: max(layout.prefix_length for layout in layouts),
+      TARGETS: max(layout.target_length for layout in layouts),
+    }
+
+
+def register(
+  tokens: str | Sequence[str],
+  tasks: Sequence[str | registry.Task] | None = None,
+  *,
+  layouts: Sequence[str] = (),
+  clip: tuple[int, int, int] | None = None,
+  text: str = preprocessors_lib.BYTES,
+  text_slots: int = 64,
+  text_size: int | None = None,
+  weights: Mapping[str, float] | None = None,
+  minimum: Mapping[str, float] | None = None,
+  metric_fns: Sequence[token_metrics.MetricFn] | None = None,
+  prefix: str = PREFIX,
+) -> Registered:
+  """Registers every layout of some tasks with SeqIO, and their mixtures.
+
+  The same call again changes nothing. The layouts, their ids and the draws of
+  conditions to be dropped are those of a training run with these settings
+  (`prefix_lm` in gin has most under the same names).
+
+  Args:
+    tokens: directory of a token data set, or a list of several, each of one
+      clip size (see `data.sets`).
+    tasks: names of shipped tasks, paths of task files, or tasks; those that
+      `load_tasks.tasks` of gin lists if not given.
+    layouts: names of layouts, all of the tasks if not given.
+    clip: frames, height and width, those of the data sets if not given.
+    text: the text tokenizer, `bytes` or the path of a SentencePiece model.
+    text_slots: positions of text.
+    text_size: ids that the vocabulary keeps for text, those of the text
+      tokenizer if not given.
+    weights: see `batches.layout_weights`. A mixture draws layouts by these, as
+      our loop does. Where that draws a batch of as many positions whatever the
+      layout, SeqIO draws one example, so long layouts have more of the
+      positions.
+    minimum: least values of scalar features for all tasks.
+    metric_fns: SeqIO metric functions of every task, in place of
+      `token_metrics.metric_fns` of its layout; () for none.
+    prefix: what all names begin with: another one for another vocabulary.
+
+  Returns:
+    Names, layouts and vocabulary.
+
+  Raises:
+    ConfigError: a task is unknown, a setting makes no sense, or a name stands
+      for something else already.
+    DataError: a data set is missing or does not fill a layout.
+    LayoutError: a layout is unknown.
+  """
+  listed = _load(tasks)
+  if minimum:
+    listed = registry.at_least(listed, minimum)
+  sets = sets_lib.open_sets(_absolute(tokens))
+  space = sets_lib.make_space(
+    sets.joint_info(),
+    listed,
+    text_size=_text_size(text, text_size),
+    text_slots=text_slots,
+  )
+  sets_lib.check(listed, space, sets)
+  names = tuple(layouts) or sets.layout_names(listed, space, clip)
+  built = space.layouts(names)
+  directories = sets.assign(listed, built)
+  rates = batches_lib.layout_weights(listed, built, weights or {})
+  found: dict[str, tuple[Any, ...]] = {}
+  for layout in built:
+    task = registry.by_name(listed, layout.task)
+    if not task.preprocessors:
+      layout_reader.check_directories(layout, directories[layout.name])
+    fns = None if metric_fns is None else tuple(metric_fns)
+    found[seqio_name(layout.name, prefix)] = (
+      task, layout, directories[layout.name], text, fns,
+    )  # fmt: skip
+  by_task = {seqio_name(name, prefix): rate for name, rate in rates.items()}
+  if not any(by_task.values()):
+    raise errors.ConfigError(
+      f'the weights of all layouts are 0: {dict(weights or {})}.'
+    )
+  groups = {
+    f'{prefix}:length:{length}': [seqio_name(la.name, prefix) for la in group]
+    for length, group in layout_lib.groups(built).items()
+  }
+  everything = f'{prefix}:all'
+  mixtures = {
+    name: tuple((member, by_task[member]) for member in members)
+    for name, members in {**groups, everything: list(by_task)}.items()
+  }
+  # A mixture that never draws from anything is none.
+  mixtures = {
+    name: members
+    for name, members in mixtures.items()
+    if any(rate for _, rate in members)
+  }
+  _check_names(found, mixtures)
+  for name, definition in found.items():
+    if name not in seqio.TaskRegistry.names():
+      _TASKS[name] = definition
+      _add_task(name, *definition)
+  for name, members in mixtures.items():
+    if name not in seqio.MixtureRegistry.names():
+      _MIXTURES[name] = members
+      seqio.MixtureRegistry.add(
+        name, [(task, rate) for task, rate in members if rate]
+      )
+  return Registered(
+    space=space,
+    layouts=built,
+    tasks=tuple(found),
+    groups={
+      int(name.rsplit(':', 1)[1]): name for name in groups if name in mixtures
+    },
+    everything=everything,
+    rates=by_task,
+    prefix=prefix,
+  )
+
+
+def _load(
+  tasks: Sequence[str | registry.Task] | None,
+) -> tuple[registry.Task, ...]:
+  """The tasks given, those that are named read from their files."""
+  if isinstance(tasks, str):
+    raise errors.ConfigError(
+      f'tasks is the string {tasks!r}; expected a list: [{tasks!r}].'
+    )
+  if tasks is None:
+    found = registry.load_tasks()
+  else:
+    loaded: list[registry.Task] = []
+    for task in tasks:
+      if isinstance(task, registry.Task):
+        loaded.append(task)
+      else:
+        loaded += registry.load_tasks(tasks=[task])
+    found = tuple(loaded)
+  if not found:
+    raise errors.ConfigError(
+      "there is no task to register; give some: tasks=['text_to_video']."
+    )
+  return found
+
+
+def _absolute(tokens: str | Sequence[str]) -> list[str]:
+  """Directories that stand for the same wherever the process goes."""
+  listed = [tokens] if isinstance(tokens, str) else list(tokens)
+  return [str(storage.absolute(directory)) for directory in listed]
+
+
+def _text_size(text: str, asked: int | None) -> int:
+  """Ids of text in the vocabulary."""
+  if text == preprocessors_lib.EMBEDDINGS:
+    raise errors.ConfigError(
+      "text is 'embeddings', which are no ids, and SeqIO's converters take ids "
+      "only; give 'bytes' or the path of a SentencePiece model."
+    )
+  size = preprocessors_lib.text_vocabulary(text).vocab_size
+  if asked is not None and asked < size:
+    raise errors.ConfigError(
+      f'text_size is {asked}, and the text tokenizer has {size} ids; give at '
+      'least that, or leave it out.'
+    )
+  return asked or size
+
+
+def _check_names(
+  tasks: Mapping[str, tuple[Any, ...]],
+  mixtures: Mapping[str, tuple[Any, ...]],
+) -> None:
+  """ConfigError where a name stands for something else already."""
+  for kind, names, ours, wanted in (
+    ('task', seqio.TaskRegistry.names(), _TASKS, tasks),
+    ('mixture', seqio.MixtureRegistry.names(), _MIXTURES, mixtures),
+  ):
+    for name, definition in wanted.items():
+      if name in names and ours.get(name) != definition:
+        raise errors.ConfigError(
+          f'a SeqIO {kind} {name!r} is registered already, with another '
+          'definition; register all data sets and tasks of one vocabulary in '
+          "one call, and others under another name: prefix='mine'."
+        )
+
+
+def _add_task(
+  name: str,
+  task: registry.Task,
+  layout: layout_lib.SequenceLayout,
+  directories: Sequence[str],
+  text: str,
+  metric_fns: Sequence[token_metrics.MetricFn] | None,
+) -> None:
+  """Registers the task of one layout."""
+  # A task's own preprocessors may read anything; else parse what is needed.
+  needed = dict.fromkeys(fill.feature for fill in layout.fills)
+  source = split_source.SplitSource(
+    directories,
+    features=None if task.preprocessors else tuple(needed),
+    stream=layout.name,
+    selection=registry.selection(task),
+  )
+  vocabulary = seqio.PassThroughVocabulary(
+    layout.vocabulary.size, eos_id=layout.vocabulary.special('<eos>')
+  )
+  if metric_fns is None:
+    metric_fns = token_metrics.metric_fns(layout)
+  seqio.TaskRegistry.add(
+    name,
+    source=source,
+    preprocessors=[
+      *registry.preprocessing(task, [layout], text),
+      functools.partial(_fill, layout=layout),
+      seqio.CacheDatasetPlaceholder(),
+      functools.partial(
+        _drop,
+        layout=layout,
+        rates={feature: rate for feature, rate in task.drop if rate},
+      ),
+    ],
+    output_features={
+      feature: seqio.Feature(vocabulary, add_eos=False, dtype=tf.int32)
+      for feature in (INPUTS, TARGETS)
+    },
+    metric_fns=list(metric_fns),
+  )
+
+
+def _fill(
+  dataset: tf.data.Dataset, layout: layout_lib.SequenceLayout
+) -> tf.data.Dataset:
+  """Features of the task to `inputs`, `targets` and `visible` of a layout."""
+  if split_source.TRAINING not in dataset.element_spec:
+    raise errors.DataError(
+      f'{layout.name}: after the preprocessors the feature '
+      f'{split_source.TRAINING!r} is missing. A preprocessor hands on what it '
+      'does not change, position and seed among it.'
+    )
+  spec = converter_lib.Spec
+  convert = converter_lib.LayoutFeatureConverter(
+    layout,
+    passthrough={
+      source_lib.POSITION: spec(tf.int64, rank=0),
+      source_lib.SEED: spec(tf.int32),
+      split_source.TRAINING: spec(tf.bool, rank=0),
+    },
+  )
+  ranges = [(run.range, run.stop - run.start) for run in layout.runs]
+  low_L, high_L = (
+    tf.concat([tf.fill((n,), getattr(r, side)) for r, n in ranges], 0)
+    for side in ('start', 'stop')
+  )
+
+  def split(example: _Example) -> _Example:
+    tokens_L = example.pop('tokens')
+    visible_L = example.pop(VISIBLE)
+    tf.debugging.assert_equal(
+      tf.reduce_all((tokens_L >= low_L) & (tokens_L < high_L)),
+      True,
+      f'{layout.name}: an id is not in the vocabulary; encode the clips again '
+      'with `videopoet tokenize`.',
+    )
+    return {
+      **example,
+      INPUTS: tokens_L[: layout.prefix_length],
+      TARGETS: tokens_L[layout.prefix_length :],
+      VISIBLE: visible_L[: layout.prefix_length],
+    }
+
+  lengths = {**convert.task_feature_lengths(), source_lib.SEED: 2}
+  return convert(dataset, lengths).map(split, num_parallel_calls=2)
+
+
+def _drop(
+  dataset: tf.data.Dataset,
+  layout: layout_lib.SequenceLayout,
+  rates: Mapping[str, float],
+) -> tf.data.Dataset:
+  """Hides the conditions that a training example drops, anew every epoch.
+
+  Behind the cache and SeqIO's repetition. An epoch begins where the first
+  position comes again; in the first one an example draws what the same seed
+  draws in our own batches.
+  """
+  slices = {
+    segment.name: (segment.feature, layout.slices[segment.name])
+    for segment in layout.filled(types.Role.PREFIX)
+    if segment.feature in rates
+  }
+
+  def count(
+    state: tuple[tf.Tensor, tf.Tensor], example: _Example
+  ) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, _Example]]:
+    first, epoch = state
+    position = example[source_lib.POSITION]
+    epoch += tf.cast(position == first, tf.int32)
+    first = tf.where(first < 0, position, first)
+    return (first, epoch), (epoch, example)
+
+  def hide(epoch: tf.Tensor, example: _Example) -> _Example:
+    # What comes out of a cache has lost its shape.
+    inputs = tf.ensure_shape(example[INPUTS], (layout.prefix_length,))
+    targets = tf.ensure_shape(example[TARGETS], (layout.target_length,))
+    visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,))
+    seed = tf.ensure_shape(example[source_lib.SEED], (2,))
+    if slices:
+      folded = tf.random.experimental.stateless_fold_in(seed, epoch)
+      seed = tf.where(epoch > 0, folded, seed)
+      kept = converter_lib.kept_conditions(seed, rates)
+      places = tf.range(layout.prefix_length)
+      for feature, part in slices.values():
+        within = (places >= part.start) & (places < part.stop)
+        dropped = ~kept[feature] & example[split_source.TRAINING]
+        visible &= ~(within & dropped)
+    return {INPUTS: inputs, TARGETS: targets, VISIBLE: visible}
+
+  start = (tf.constant(-1, tf.int64), tf.constant(0, tf.int32))
+  return dataset.scan(start, count).map(hide, num_parallel_calls=2)
+
+
+def reset() -> None:
+  """Forgets what was registered here; tests call it."""
+  for name in tuple(_MIXTURES):
+    seqio.MixtureRegistry.remove(name)
+    del _MIXTURES[name]
+  for name in tuple(_TASKS):
+    seqio.TaskRegistry.remove(name)
+    del _TASKS[name]
