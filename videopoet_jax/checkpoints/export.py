@@ -1,6 +1,6 @@
 """A checkpoint's parameters for inference, and folders that hold only them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 import os
 import pathlib
 from typing import Any
@@ -9,6 +9,7 @@ from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import t5x_steps
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import low_rank
@@ -27,8 +28,9 @@ def load_params(
   """Reads the parameters to use a model with.
 
   Args:
-    directory: a run's folder (`steps/<n>/`), of which the newest readable step
-      counts, or a folder that `export_params` wrote (`params/`).
+    directory: a run's folder (`steps/<n>/`, or T5X's `checkpoint_<n>/`), of
+      which the newest readable step counts, or a folder that `export_params`
+      wrote (`params/`).
     kind: what it must be; None takes any.
     expected: parts of a description that must be equal in the folder, for
       example `{'vocabulary': ..., 'layouts': ...}`.
@@ -47,7 +49,7 @@ def load_params(
   description = describe.read_description(directory, kind)
   if expected:
     manager.check_description(directory, expected, tuple(expected))
-  steps = manager.complete_steps(directory)
+  steps = saved_steps(directory)
   if not steps and (directory / PARAMS).is_dir():
     return description, read_arrays(directory / PARAMS)
   if not steps:
@@ -62,13 +64,47 @@ def load_params(
     )
   problem = ''
   for number in reversed(steps) if step is None else (step,):
-    folder = directory / manager.STEPS_FOLDER / str(number)
-    item = folder / EMA if (folder / EMA).is_dir() else folder / PARAMS
     try:
-      return _merged(directory, description, read_arrays(item))
+      return _merged(directory, description, _read_step(directory, number))
     except errors.CheckpointError as error:
       problem = problem or str(error)
   raise errors.CheckpointError(f'no step in {directory} can be read: {problem}')
+
+
+def saved_steps(directory: str | os.PathLike[str]) -> list[int]:
+  """Numbers of the finished steps of a run, oldest first.
+
+  Args:
+    directory: of a run of this project's loop, or of one of T5X.
+  """
+  own = manager.complete_steps(directory)
+  return own or t5x_steps.complete_steps(directory)
+
+
+def step_folder(directory: str | os.PathLike[str], step: int) -> pathlib.Path:
+  """The folder of a step that `saved_steps` lists."""
+  own = storage.path(directory) / manager.STEPS_FOLDER / str(step)
+  return own if own.is_dir() else t5x_steps.step_folder(directory, step)
+
+
+def _read_step(directory: pathlib.Path, step: int) -> Any:
+  """The parameters of a step, the averaged ones if there are any."""
+  folder = step_folder(directory, step)
+  if (folder / t5x_steps.STATE).is_dir():
+    return read_t5x(directory, step, (t5x_steps.PARAMS,))[t5x_steps.PARAMS]
+  return read_arrays(folder / (EMA if (folder / EMA).is_dir() else PARAMS))
+
+
+def read_t5x(
+  directory: str | os.PathLike[str], step: int, parts: Sequence[str]
+) -> dict[str, Any]:
+  """Reads parts of a step of a T5X run, see `t5x_steps.read`.
+
+  Raises:
+    CheckpointError: it is missing or damaged.
+  """
+  folder = t5x_steps.step_folder(directory, step)
+  return _reading(folder, lambda: t5x_steps.read(folder, parts))
 
 
 def _merged(
@@ -116,8 +152,13 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
     CheckpointError: the folder is missing or damaged.
   """
   path = storage.absolute(path)
+  return _reading(path, lambda: tree_lib.read_numpy(path))
+
+
+def _reading(path: pathlib.Path, read: Callable[[], Any]) -> Any:
+  """What `read` returns; CheckpointError where it raises anything."""
   try:
-    return tree_lib.read_numpy(path)
+    return read()
   # Orbax and TensorStore raise what they like for damaged files.
   except Exception as error:
     reason = (str(error).splitlines() or [''])[0][:200]
@@ -149,9 +190,28 @@ def export_params(
   """
   source, directory = storage.path(source), storage.path(directory)
   description, params = load_params(source, step=step)
+  copy_beside(source, directory)
+  tree_lib.save_tree(directory / PARAMS, params)
+  description.pop('format_version')
+  describe.write_description(directory, description)
+  return directory
+
+
+def copy_beside(source: pathlib.Path, directory: pathlib.Path) -> None:
+  """Copies what stands beside a run's steps: its tokenizers.
+
+  The folder is left without a description, so that it counts as unfinished
+  until that is written.
+
+  Args:
+    source: a run's folder.
+    directory: the folder to write.
+
+  Raises:
+    CheckpointError: it cannot be written.
+  """
   try:
     directory.mkdir(parents=True, exist_ok=True)
-    # The description comes last: without it the folder counts as unfinished.
     (directory / describe.FILE_NAME).unlink(missing_ok=True)
     for inner in source.iterdir():
       # The base of adapters is in the merged parameters.
@@ -163,7 +223,3 @@ def export_params(
       f'cannot write {directory}: {storage.failure(error)}; make room, or give '
       'a folder that can be written'
     ) from error
-  tree_lib.save_tree(directory / PARAMS, params)
-  description.pop('format_version')
-  describe.write_description(directory, description)
-  return directory

@@ -1,5 +1,6 @@
 """One pytree of arrays in a folder of its own, by Orbax."""
 
+from collections.abc import Collection
 import os
 import tempfile
 from typing import Any
@@ -41,22 +42,35 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
     ) from error
 
 
-def read_numpy(path: str | os.PathLike[str]) -> Any:
+def read_numpy(
+  path: str | os.PathLike[str], parts: Collection[str] = ()
+) -> Any:
   """Reads a saved tree as numpy arrays, whatever it was saved from.
 
   Neither the devices nor the processes need be those that saved it. Raises what
   Orbax and TensorStore raise.
+
+  Args:
+    path: folder of the tree.
+    parts: keys of its outermost dict to read, all unless given.
   """
   path = storage.absolute(path)
   with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
     metadata = checkpointer.metadata(path)
     shapes = getattr(metadata, 'item_metadata', metadata)
     shapes = getattr(shapes, 'tree', shapes)
+    if parts:
+      shapes = {name: shapes[name] for name in parts}
     restore_args = jax.tree.map(
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
     )
     return checkpointer.restore(
-      path, args=ocp.args.PyTreeRestore(restore_args=restore_args)
+      path,
+      args=ocp.args.PyTreeRestore(
+        item=shapes if parts else None,
+        restore_args=restore_args,
+        partial_restore=bool(parts),
+      ),
     )
 
 

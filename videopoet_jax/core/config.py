@@ -89,6 +89,8 @@ def parse(
   gin_files: Iterable[str] = (),
   bindings: Iterable[str] = (),
   task_files: Iterable[str] = (),
+  *,
+  finalize: bool = True,
 ) -> None:
   """Replaces the gin configuration by that of files and bindings.
 
@@ -102,6 +104,8 @@ def parse(
     bindings: `NAME = VALUE` each, in gin's syntax.
     task_files: likewise paths or include strings, one task a file; modules
       beside one can be imported in it.
+    finalize: whether that is all. If not, the configuration stays open to
+      further files, and values are not compared with their types yet.
 
   Raises:
     ConfigError: a file is missing, a name is unknown, a value does not parse
@@ -123,6 +127,8 @@ def parse(
   for binding in bindings:
     with _one_line_errors(f'binding {binding!r}'):
       gin.parse_config(binding)
+  if not finalize:
+    return
   with _one_line_errors('the configuration'):
     gin.finalize()
     bindings_lib.check_types()

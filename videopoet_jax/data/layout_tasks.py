@@ -46,6 +46,7 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
+from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import converter as converter_lib
 from videopoet_jax.data import layout_reader
@@ -60,6 +61,9 @@ PREFIX = 'videopoet'
 INPUTS = 'inputs'
 TARGETS = 'targets'
 VISIBLE = 'visible'
+# Begins the name of a feature without elements, which says the layout to code
+# that sees batches and no task: `layout:text_to_video/17x128x128`.
+LAYOUT = 'layout:'
 
 _Example = dict[str, tf.Tensor]
 
@@ -101,6 +105,19 @@ def layout_name(name: str, prefix: str = PREFIX) -> str:
       f'{prefix}:text_to_video:17x128x128.'
     )
   return layout
+
+
+def shared_vocabulary(
+  unified: vocabulary_lib.Vocabulary,
+) -> seqio.PassThroughVocabulary:
+  """The vocabulary of all features of all tasks.
+
+  Args:
+    unified: of the run.
+  """
+  return seqio.PassThroughVocabulary(
+    unified.size, eos_id=unified.special('<eos>')
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -357,9 +374,7 @@ def _add_task(
     stream=layout.name,
     selection=registry.selection(task),
   )
-  vocabulary = seqio.PassThroughVocabulary(
-    layout.vocabulary.size, eos_id=layout.vocabulary.special('<eos>')
-  )
+  vocabulary = shared_vocabulary(layout.vocabulary)
   if metric_fns is None:
     metric_fns = token_metrics.metric_fns(layout)
   seqio.TaskRegistry.add(
@@ -469,7 +484,12 @@ def _drop(
         within = (places >= part.start) & (places < part.stop)
         dropped = ~kept[feature] & example[split_source.TRAINING]
         visible &= ~(within & dropped)
-    return {INPUTS: inputs, TARGETS: targets, VISIBLE: visible}
+    return {
+      INPUTS: inputs,
+      TARGETS: targets,
+      VISIBLE: visible,
+      f'{LAYOUT}{layout.name}': tf.zeros((0,), tf.int32),
+    }
 
   start = (tf.constant(-1, tf.int64), tf.constant(0, tf.int32))
   return dataset.scan(start, count).map(hide, num_parallel_calls=2)

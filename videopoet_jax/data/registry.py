@@ -175,7 +175,8 @@ class _Unresolved(gin.config_parser.ParserDelegate):
 
 
 def _instantiate(name: str, path: pathlib.Path) -> Task:
-  # Outside any scope that a caller has opened, which would hide the bindings.
+  # A macro that holds a configurable is called in a scope of its own name, in
+  # which the task's bindings would not be found: leave it.
   with gin.config_scope(None), gin.config_scope(name):
     try:
       return Task(name=name, folder=str(storage.absolute(path.parent)))

@@ -14,6 +14,8 @@ import numpy as np
 from videopoet_jax.core import layout as layout_lib
 
 MetricFn = Callable[..., Mapping[str, float]]
+# Intermediate values of a score function: scores of single ids.
+TOKEN_SCORES = 'token_scores'
 _NO_ID = -1  # Where a prediction is too short.
 
 
@@ -32,7 +34,8 @@ def metric_fns(layout: layout_lib.SequenceLayout) -> tuple[MetricFn, ...]:
     `log_likelihood(targets, scores)`: `log_likelihood`, the mean of the
     examples' summed scores, and `perplexity`, exp of minus the mean score of an
     id. Scores of single ids, float (examples, ids), also give
-    `perplexity/<modality>`, delimiters left out.
+    `perplexity/<modality>`, delimiters left out; so do `token_scores` among
+    a score function's intermediate values.
   """
   masks = _masks(layout)
 
@@ -52,7 +55,8 @@ def metric_fns(layout: layout_lib.SequenceLayout) -> tuple[MetricFn, ...]:
     targets: Sequence[Sequence[int]], scores: Any
   ) -> dict[str, float]:
     if isinstance(scores, tuple):  # With intermediate values behind.
-      scores = scores[0]
+      scores, intermediates = scores
+      scores = intermediates.get(TOKEN_SCORES, scores)
     scores = np.asarray(scores, np.float64)
     count = sum(len(target) for target in targets)
     sums = scores.reshape(len(scores), -1).sum(1)

@@ -219,8 +219,7 @@ def _temperatures(
   return temperature_L
 
 
-@functools.partial(compiler.jit, static_argnames=('model', 'layout', 'config'))
-def compiled_loop(
+def fill(
   params: Any,
   tokens_BL: jax.Array,
   visible_BL: jax.Array,
@@ -281,6 +280,11 @@ def compiled_loop(
   positions = jnp.arange(layout.prefix_length, last_drawn(layout) + 1)
   state, _ = jax.lax.scan(step, state, positions)
   return state.tokens_BL[: keys_B.shape[0]]
+
+
+compiled_loop = compiler.jit(
+  fill, static_argnames=('model', 'layout', 'config')
+)
 
 
 def generate(
@@ -356,8 +360,15 @@ def hide(
   features: Iterable[str],
 ) -> np.ndarray:
   """Visibility bool (B, L) without the conditions of some features."""
-  hidden_BL = np.array(visible_BL, bool)
+  return np.asarray(visible_BL, bool) & ~conditions_of(layout, features)
+
+
+def conditions_of(
+  layout: layout_lib.SequenceLayout, features: Iterable[str]
+) -> np.ndarray:
+  """Bool (L,): the positions of the conditions of some features."""
+  found_L = np.zeros(layout.length, bool)
   for name, part in layout.droppable.items():
     if layout.segment(name).feature in features:
-      hidden_BL[:, part] = False
-  return hidden_BL
+      found_L[part] = True
+  return found_L

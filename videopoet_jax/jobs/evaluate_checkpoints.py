@@ -8,7 +8,6 @@ import pathlib
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
-from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.models.prefix_lm import description
@@ -63,14 +62,14 @@ def find(
   """
   folder = home(directory)
   describe.read_description(folder, description.KIND)
-  steps = manager.complete_steps(folder)
+  steps = export.saved_steps(folder)
   if step is not None and step not in steps:
     raise errors.CheckpointError(
       f'{folder} has no step {step}; it has {", ".join(map(str, steps))}.'
     )
   if steps:
     step = steps[-1] if step is None else step
-    inner = folder / manager.STEPS_FOLDER / str(step)
+    inner = export.step_folder(folder, step)
   else:
     inner = folder / export.PARAMS
     if not inner.is_dir():
@@ -87,7 +86,7 @@ def find_all(
   """The newest checkpoint of each folder, or all that are on disk."""
   found = []
   for directory in directories:
-    steps = manager.complete_steps(home(directory)) if all_steps else []
+    steps = export.saved_steps(home(directory)) if all_steps else []
     if steps:
       found += [find(directory, step) for step in steps]
     else:

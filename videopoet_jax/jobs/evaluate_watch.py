@@ -11,7 +11,6 @@ import numpy as np
 
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import export
-from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import results as results_lib
@@ -87,14 +86,14 @@ def watch(
       if not is_done(checkpoint):
         evaluate(checkpoint)
     except (errors.CheckpointError, OSError):
-      if step in manager.complete_steps(evaluate_checkpoints.home(folder)):
+      if step in export.saved_steps(evaluate_checkpoints.home(folder)):
         raise
       say(f'step {step} was removed before it was read: left out')
     last_new = time.monotonic()
 
 
 def _newest(folder: str | os.PathLike[str], seen: set[int]) -> int:
-  steps = manager.complete_steps(evaluate_checkpoints.home(folder))
+  steps = export.saved_steps(evaluate_checkpoints.home(folder))
   return max((step for step in steps if step not in seen), default=_NONE)
 
 

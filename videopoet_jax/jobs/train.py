@@ -21,6 +21,7 @@ import jax
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.core import bindings as bindings_lib
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import low_rank as low_rank_lib
@@ -202,6 +203,25 @@ def _train(
     config_text=config_lib.text(),
     say=say,
   )
+
+
+def bound() -> dict[str, Any]:
+  """The arguments of `train` that gin binds, by name.
+
+  Configs are checked before data is opened. For whoever trains otherwise than
+  this job does with the same gin files.
+
+  Raises:
+    UserError: a value does not fit, or nothing says what to train.
+  """
+  bindings_lib.build_configs(_train)
+  found = gin.get_bindings(_train)
+  if found.get('parts') is None:
+    raise errors.ConfigError(
+      'train.parts is required and still open: give a run file, such as '
+      '--gin_file gin/runs/media_prefix_lm.gin'
+    )
+  return found
 
 
 def _parser() -> argparse.ArgumentParser:

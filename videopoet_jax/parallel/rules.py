@@ -97,18 +97,33 @@ def shardings(boxed: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
   Returns:
     The unboxed tree with a `NamedSharding` for each parameter.
   """
+  return jax.tree.map(
+    lambda leaf, names: sharding(leaf.shape, names, mesh, rules),
+    unbox(boxed),
+    logical_axes(boxed),
+  )
 
-  def sharding(
-    leaf: Any, names: jax.sharding.PartitionSpec
-  ) -> jax.sharding.NamedSharding:
-    spec = nn.logical_to_mesh_axes(tuple(names), list(rules))
-    parts = []
-    for size, axes in zip(leaf.shape, tuple(spec)):
-      found = dividing(mesh.shape, axes, size)
-      parts.append(found[0] if len(found) == 1 else found or None)
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*parts))
 
-  return jax.tree.map(sharding, unbox(boxed), logical_axes(boxed))
+def sharding(
+  shape: tuple[int, ...],
+  names: jax.sharding.PartitionSpec,
+  mesh: jax.sharding.Mesh,
+  rules: Rules,
+) -> jax.sharding.NamedSharding:
+  """Where one parameter lives, see `shardings`.
+
+  Args:
+    shape: of the parameter.
+    names: logical names of its dimensions.
+    mesh: the device mesh.
+    rules: logical to mesh axes.
+  """
+  spec = nn.logical_to_mesh_axes(tuple(names), list(rules))
+  parts = []
+  for size, axes in zip(shape, tuple(spec)):
+    found = dividing(mesh.shape, axes, size)
+    parts.append(found[0] if len(found) == 1 else found or None)
+  return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*parts))
 
 
 def dividing(

@@ -1,5 +1,6 @@
 """Everything that training changes, as one pytree."""
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
@@ -61,10 +62,7 @@ def to_items(state: TrainState) -> dict[str, Any]:
   """
   items = {
     'params': state.params,
-    'optimizer': {
-      jax.tree_util.keystr(path, simple=True, separator=':'): leaf
-      for path, leaf in jax.tree_util.tree_leaves_with_path(state.optimizer)
-    }
+    'optimizer': flat_optimizer(state.optimizer)
     | {
       'step': state.step,
       'skipped': state.skipped,
@@ -76,19 +74,33 @@ def to_items(state: TrainState) -> dict[str, Any]:
   return items
 
 
+def flat_optimizer(state: Any) -> dict[str, Any]:
+  """An optimizer's state as a flat dict by path, see `to_items`."""
+  return {
+    jax.tree_util.keystr(path, simple=True, separator=':'): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+  }
+
+
+def nested_optimizer(saved: Mapping[str, Any], like: Any) -> Any:
+  """The inverse of `flat_optimizer`; `like` gives the structure."""
+  paths, treedef = jax.tree_util.tree_flatten_with_path(like)
+  return treedef.unflatten(
+    [
+      saved[jax.tree_util.keystr(path, simple=True, separator=':')]
+      for path, _ in paths
+    ]
+  )
+
+
 def from_items(items: dict[str, Any], like: TrainState) -> TrainState:
   """The inverse of `to_items`; `like` gives the optimizer's structure."""
   saved = dict(items['optimizer'])
-  paths, treedef = jax.tree_util.tree_flatten_with_path(like.optimizer)
-  leaves = [
-    saved[jax.tree_util.keystr(path, simple=True, separator=':')]
-    for path, _ in paths
-  ]
   return TrainState(
     step=saved['step'],
     params=items['params'],
     ema=items.get(EMA),
-    optimizer=treedef.unflatten(leaves),
+    optimizer=nested_optimizer(saved, like.optimizer),
     skipped=saved['skipped'],
     skipped_in_a_row=saved['skipped_in_a_row'],
   )
@@ -108,27 +120,47 @@ def shardings(
     The state with a sharding in place of every array: the averaged parameters
     and every moment of the optimizer lie where their parameter does.
   """
-  by_path = {
-    tuple(map(str, path)): (leaf.shape, sharding)
-    for (path, leaf), sharding in zip(
-      jax.tree_util.tree_leaves_with_path(shapes.params),
-      jax.tree.leaves(params),
-    )
-  }
-
-  def moment(path: Any, leaf: Any) -> jax.sharding.Sharding:
-    names = tuple(map(str, path))
-    for start in range(len(names)):
-      shape, sharding = by_path.get(names[start:], (None, None))
-      if shape == leaf.shape:
-        return sharding
-    return replicated
-
   return TrainState(
     step=replicated,
     params=params,
     ema=None if shapes.ema is None else params,
-    optimizer=jax.tree_util.tree_map_with_path(moment, shapes.optimizer),
+    optimizer=beside_parameters(
+      shapes.optimizer, shapes.params, params, replicated
+    ),
     skipped=replicated,
     skipped_in_a_row=replicated,
   )
+
+
+def beside_parameters(
+  state: Any, shapes: Any, placed: Any, otherwise: Any
+) -> Any:
+  """Gives every moment of an optimizer what its parameter has.
+
+  A moment belongs to the parameter whose path its own path ends with and whose
+  shape it has.
+
+  Args:
+    state: the optimizer's state, or its shapes.
+    shapes: of the parameters.
+    placed: what each parameter has, a sharding or names of axes.
+    otherwise: what all other leaves get.
+  """
+  treedef: Any = jax.tree.structure(shapes)
+  by_path = {
+    tuple(map(str, path)): (leaf.shape, has)
+    for (path, leaf), has in zip(
+      jax.tree_util.tree_leaves_with_path(shapes),
+      treedef.flatten_up_to(placed),
+    )
+  }
+
+  def moment(path: Any, leaf: Any) -> Any:
+    names = tuple(map(str, path))
+    for start in range(len(names)):
+      shape, has = by_path.get(names[start:], (None, None))
+      if shape == leaf.shape:
+        return has
+    return otherwise
+
+  return jax.tree_util.tree_map_with_path(moment, state)

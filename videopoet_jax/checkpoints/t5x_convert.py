@@ -1,0 +1,130 @@
+"""The whole state of a run, from this project's loop to T5X and back.
+
+Both hold the same parameters, and the optimizer's moments as the same flat dict
+by path, so that a run resumes in the other trainer as in its own. T5X keeps no
+averaged parameters and counts no skipped steps.
+"""
+
+from collections.abc import Callable
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import t5x_steps
+from videopoet_jax.checkpoints import tree as tree_lib
+from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
+from videopoet_jax.core import storage
+
+# In this project's optimizer item beside the moments.
+_COUNTED = ('step', 'skipped', 'skipped_in_a_row')
+
+
+def convert(
+  source: str | os.PathLike[str],
+  directory: str | os.PathLike[str],
+  step: int | None = None,
+  say: Callable[[str], None] = print,
+) -> int:
+  """Writes a step of a run as a run of the other trainer.
+
+  Args:
+    source: a run's folder, of either trainer.
+    directory: the new run's folder; must not hold steps.
+    step: the step to take; the newest unless given.
+    say: takes a line about what the other trainer does not hold.
+
+  Returns:
+    The step.
+
+  Raises:
+    CheckpointError: there is no such step, it cannot be read, the run trains
+      adapters, or the folder holds steps or cannot be written.
+  """
+  source, directory = storage.path(source), storage.path(directory)
+  description = describe.read_description(source)
+  if low_rank.KEY in description:
+    raise errors.CheckpointError(
+      f'{source} trains low-rank adapters, which T5X cannot; merge them with '
+      'export first.'
+    )
+  steps = export.saved_steps(source)
+  if not steps or (step is not None and step not in steps):
+    has = ', '.join(map(str, steps)) or 'none'
+    raise errors.CheckpointError(
+      f'{source} has no step {step or ""}; it has {has}.'
+    )
+  step = steps[-1] if step is None else step
+  if export.saved_steps(directory):
+    raise errors.CheckpointError(
+      f'{directory} holds steps of a run already; give another folder.'
+    )
+  export.copy_beside(source, directory)
+  description.pop('format_version')
+  if manager.complete_steps(source):
+    _to_t5x(source, directory, step, say)
+  else:
+    _from_t5x(source, directory, step, description)
+  describe.write_description(directory, description)
+  return step
+
+
+def _to_t5x(
+  source: pathlib.Path,
+  directory: pathlib.Path,
+  step: int,
+  say: Callable[[str], None],
+) -> None:
+  folder = export.step_folder(source, step)
+  if (folder / export.EMA).is_dir():
+    say(
+      f'{source} keeps averaged parameters, which T5X does not: the run '
+      'resumes from the parameters of its last step'
+    )
+  moments = export.read_arrays(folder / 'optimizer')
+  state = {
+    'target': export.read_arrays(folder / export.PARAMS),
+    'state': {
+      'step': np.int32(step),
+      'param_states': {
+        name: value for name, value in moments.items() if name not in _COUNTED
+      },
+    },
+  }
+  made = t5x_steps.step_folder(directory, step)
+  try:
+    made.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {made}: {storage.failure(error)}; make room, or give a '
+      'folder that can be written'
+    ) from error
+  tree_lib.save_tree(made / t5x_steps.STATE, state)
+
+
+def _from_t5x(
+  source: pathlib.Path,
+  directory: pathlib.Path,
+  step: int,
+  description: dict[str, Any],
+) -> None:
+  found = export.read_t5x(source, step, (t5x_steps.PARAMS, 'state'))
+  zero = np.zeros((), np.int32)
+  moments = dict(found['state']['param_states'])
+  counted = {'step': np.asarray(step, np.int32)}
+  counted |= {'skipped': zero, 'skipped_in_a_row': zero}
+  saved = manager.Manager(directory, description, asynchronous=False)
+  try:
+    saved.save(
+      step,
+      {export.PARAMS: found[t5x_steps.PARAMS], 'optimizer': moments | counted},
+      # Batches are a function of the step: there is no state of the data.
+      {'step': step, 'seed': None, 'batches': {}, 'data': None},
+    )
+  finally:
+    saved.close()

@@ -1,0 +1,58 @@
+"""The steps of a run that T5X trained: `checkpoint_<n>` folders.
+
+    run_dir/checkpoint.json          as beside this project's own steps
+    run_dir/checkpoint_<n>/state     Orbax: target (the parameters) and state
+                                     (step, param_states: a flat dict)
+
+T5X itself is not needed to read them.
+"""
+
+from collections.abc import Iterable
+import os
+import pathlib
+import re
+from typing import Any
+
+from videopoet_jax.checkpoints import tree as tree_lib
+from videopoet_jax.core import storage
+
+PREFIX = 'checkpoint_'
+STATE = 'state'
+PARAMS = 'target'
+
+_NAME = re.compile(rf'{PREFIX}(\d+)')
+_METADATA = '_METADATA'  # Orbax writes it last.
+
+
+def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
+  """Numbers of the finished steps of a T5X run, oldest first."""
+  folder = storage.path(directory)
+  if not folder.is_dir():
+    return []
+  found = (
+    (path, match)
+    for path in folder.iterdir()
+    if (match := _NAME.fullmatch(path.name))
+  )
+  return sorted(
+    int(match[1])
+    for path, match in found
+    if (path / STATE / _METADATA).is_file()
+  )
+
+
+def step_folder(directory: str | os.PathLike[str], step: int) -> pathlib.Path:
+  """The folder of a step of a T5X run."""
+  return storage.path(directory) / f'{PREFIX}{step}'
+
+
+def read(folder: pathlib.Path, parts: Iterable[str]) -> dict[str, Any]:
+  """Reads parts of a step as numpy arrays.
+
+  Args:
+    folder: of the step.
+    parts: of `target` and `state`.
+
+  Raises what Orbax and TensorStore raise of damaged files.
+  """
+  return tree_lib.read_numpy(folder / STATE, tuple(parts))

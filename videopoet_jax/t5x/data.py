@@ -1,0 +1,140 @@
+"""This project's batches in T5X's loop.
+
+A batch here is a pure function of the step, and batches of different layouts
+have different shapes. T5X's iterator therefore yields numbers of steps alone,
+and the trainer reads the batch of the step that it is at: a resumed run needs
+no state of the data.
+"""
+
+from collections.abc import Iterator, Mapping
+import dataclasses
+from typing import Any
+
+from clu.data import dataset_iterator
+import gin
+import jax
+import numpy as np
+
+from videopoet_jax.t5x import converter
+from videopoet_jax.t5x import experiment
+from videopoet_jax.training import batches as batches_lib
+
+
+class Steps(dataset_iterator.DatasetIterator):
+  """Rows that hold nothing, which T5X asks for before every step."""
+
+  def __init__(self, rows: int) -> None:
+    """Keeps the number of rows.
+
+    Args:
+      rows: of this host; what T5X divides among the devices.
+    """
+    self._rows = rows
+
+  def __next__(self) -> dict[str, np.ndarray]:
+    return {'step': np.zeros((self._rows,), np.int32)}
+
+  @property
+  def element_spec(self) -> dict[str, dataset_iterator.ArraySpec]:
+    return {'step': dataset_iterator.ArraySpec(np.int32, (self._rows,))}
+
+  def reset(self) -> None:
+    """Does nothing: there is no state."""
+
+  def save(self, filename: Any) -> None:
+    """Does nothing: the step says it all."""
+
+  def restore(self, filename: Any) -> None:
+    """Does nothing, see `save`."""
+
+
+@gin.register
+def steps(
+  cfg: Any,
+  shard_id: int,
+  num_shards: int,
+  feature_converter_cls: Any = None,
+  num_epochs: int | None = None,
+  continue_from_last_checkpoint: bool = False,
+) -> Steps:
+  """T5X's `get_dataset_fn`; see the module.
+
+  Args:
+    cfg: not looked at: the data are those that `prefix_lm` binds.
+    shard_id: likewise.
+    num_shards: of hosts that hold different rows.
+    feature_converter_cls: not looked at.
+    num_epochs: likewise.
+    continue_from_last_checkpoint: likewise.
+  """
+  del cfg, shard_id, feature_converter_cls, num_epochs
+  del continue_from_last_checkpoint
+  mesh = experiment.current().mesh
+  return Steps(mesh.size // num_shards)
+
+
+@dataclasses.dataclass(frozen=True)
+class ValidationSet:
+  """The validation batches of one layout, as often as they are asked for.
+
+  Attributes:
+    batches: of all layouts.
+    unit: a layout's name.
+  """
+
+  batches: batches_lib.ValidationBatches
+  unit: str
+
+  def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    for batch in self.batches.batches(self.unit):
+      yield converter.mark(dict(batch), self.unit)
+
+  @property
+  def element_spec(self) -> Mapping[str, dataset_iterator.ArraySpec]:
+    """What T5X compiles with."""
+    return {
+      name: dataset_iterator.ArraySpec(array.dtype, array.shape)
+      for name, array in next(iter(self)).items()
+    }
+
+
+@gin.register
+def validation(
+  cfg: Any,
+  shard_id: int,
+  num_shards: int,
+  eval_steps: int = 0,
+  feature_converter_cls: Any = None,
+) -> dict[str, ValidationSet]:
+  """T5X's `train_eval_get_dataset_fn`: what `prefix_lm` validates with.
+
+  Args:
+    cfg: not looked at, like all others.
+    shard_id: see `cfg`.
+    num_shards: see `cfg`.
+    eval_steps: see `cfg`.
+    feature_converter_cls: see `cfg`.
+
+  Returns:
+    By a layout's name with underscores, its batches; none where the run does
+    not validate.
+  """
+  del cfg, shard_id, num_shards, eval_steps, feature_converter_cls
+  made = experiment.current()
+  batches = made.parts.validation
+  if batches is None or not made.loop.validate_every:
+    return {}
+  return {
+    unit.replace('/', '_'): ValidationSet(batches, unit)
+    for unit in batches.units()
+  }
+
+
+def place(
+  batch: Mapping[str, np.ndarray], sharding: jax.sharding.Sharding
+) -> dict[str, jax.Array]:
+  """Puts this host's rows of a batch on its devices."""
+  return {
+    name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
+    for name, array in batch.items()
+  }

@@ -1,0 +1,172 @@
+"""What a run file of this project binds, for T5X's mains.
+
+The same gin files serve `videopoet train` and T5X: the model, the data, the
+optimizer, the mesh and the lengths of a run are taken from what they bind to
+`train`. What T5X has no counterpart for is refused.
+"""
+
+import dataclasses
+import functools
+from typing import Any
+
+import gin
+import jax
+
+from videopoet_jax.core import bindings
+from videopoet_jax.core import errors
+from videopoet_jax.jobs import train as train_job
+from videopoet_jax.jobs.factories import language
+from videopoet_jax.jobs.factories import parts as parts_lib
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import prefix_lm
+from videopoet_jax.training import watchdog as watchdog_lib
+
+# Settings of `LoopConfig` that T5X's loop has another name for, or none to
+# change; all others have to keep their defaults.
+_TAKEN = (
+  'total_steps',
+  'seed',
+  'log_every',
+  'save_every',
+  'keep',
+  'validate_every',
+  'tensorboard',
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """One run.
+
+  Attributes:
+    parts: the language model, its data and the folders it travels with.
+    trainable: the model without what it was made from.
+    loop: lengths of the run.
+    optimizer: which, and its rates.
+    mesh: of all devices.
+    rules: logical to mesh axes.
+  """
+
+  parts: parts_lib.Parts
+  trainable: prefix_lm.PrefixLMTrainable
+  loop: loop_lib.LoopConfig
+  optimizer: optimizers.OptimizerConfig
+  mesh: jax.sharding.Mesh
+  rules: rules_lib.Rules
+
+
+@functools.cache
+def current() -> Experiment:
+  """The run that gin binds; its data are opened once.
+
+  Raises:
+    UserError: a value does not fit, or T5X cannot do what it asks for.
+  """
+  # A macro that holds a configurable is called in a scope of its own name.
+  with gin.config_scope(None):
+    bindings.check_types()
+    found = train_job.bound()
+  parts, loop = found['parts'], found['loop']
+  if not isinstance(parts.trainable, language.LanguageTrainable):
+    raise errors.ConfigError(
+      f'train.parts is a {parts.trainable.name}; T5X trains the language model '
+      'alone (@prefix_lm()). Train others with `videopoet train`.'
+    )
+  check_loop(loop)
+  if found.get('low_rank') is not None:
+    raise errors.ConfigError(
+      'train.low_rank is set, and T5X trains all parameters; adapt with '
+      '`videopoet train`.'
+    )
+  default = watchdog_lib.WatchdogConfig()
+  if (found.get('watchdog') or default) != default:
+    raise errors.ConfigError(
+      'WatchdogConfig is set, and T5X has no watchdog; leave its defaults.'
+    )
+  made = Experiment(
+    parts,
+    parts.trainable.inner,
+    loop,
+    found['optimizer'],
+    mesh_lib.create(found.get('mesh') or mesh_lib.MeshConfig()),
+    found.get('rules', rules_lib.STANDARD),
+  )
+  _share_batches(made)
+  return made
+
+
+def check_loop(loop: loop_lib.LoopConfig) -> None:
+  """Refuses what T5X's loop has no counterpart for.
+
+  Raises:
+    ConfigError: a setting differs from its default and cannot act.
+  """
+  for field in dataclasses.fields(loop):
+    value = getattr(loop, field.name)
+    if field.name not in _TAKEN and value != field.default:
+      raise errors.ConfigError(
+        f'LoopConfig.{field.name} is {value!r}, and T5X has nothing like it '
+        f'(docs/t5x.md); set it to {field.default!r}: '
+        f'--gin.LoopConfig.{field.name}={field.default!r}'
+      )
+
+
+def _share_batches(made: Experiment) -> None:
+  """Lets this host read the part of every batch that its devices hold."""
+  part, number = rules_lib.part_of_batch(made.mesh, made.rules)
+  for data in (made.parts.batches, made.parts.validation):
+    if data is not None:
+      batches_lib.read_part(data, part, number)
+  batches_lib.divide(made.parts.batches, made.optimizer.accumulate)
+
+
+# What gin/t5x/*.gin bind to T5X's parameters.
+
+
+@gin.register
+def total_steps() -> int:
+  """`LoopConfig.total_steps`."""
+  return current().loop.total_steps
+
+
+@gin.register
+def seed() -> int:
+  """`LoopConfig.seed`."""
+  return current().loop.seed
+
+
+@gin.register
+def save_every() -> int:
+  """`LoopConfig.save_every`."""
+  return current().loop.save_every
+
+
+@gin.register
+def keep() -> int:
+  """`LoopConfig.keep`."""
+  return current().loop.keep
+
+
+@gin.register
+def log_every() -> int:
+  """`LoopConfig.log_every`."""
+  return current().loop.log_every
+
+
+@gin.register
+def validate_every() -> int:
+  """`LoopConfig.validate_every`, or the whole run where it is 0."""
+  loop = current().loop
+  return loop.validate_every or loop.total_steps
+
+
+def learning_rate() -> Any:
+  """The schedule of the run, a function of the step, for T5X's log."""
+  made = current()
+  return functools.partial(
+    optimizers.learning_rate, made.optimizer, made.loop.total_steps
+  )

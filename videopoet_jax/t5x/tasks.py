@@ -1,0 +1,52 @@
+"""The run's layouts as SeqIO tasks, for T5X's inference and evaluation."""
+
+import inspect
+
+import gin
+
+from videopoet_jax.core import errors
+from videopoet_jax.data import layout_tasks
+from videopoet_jax.data import registry
+from videopoet_jax.jobs.factories import language
+
+
+def register() -> layout_tasks.Registered:
+  """Registers the layouts of the run that gin binds.
+
+  Raises:
+    UserError: see `layout_tasks.register`.
+  """
+  # A macro that holds a configurable is called in a scope of its own name.
+  with gin.config_scope(None):
+    bound = gin.get_bindings(language.prefix_lm)
+    tasks = registry.load_tasks(bound.pop('task_files', ()))
+  if 'tokens' not in bound:
+    raise errors.ConfigError(
+      'prefix_lm.tokens is required and still open: give a run file, such as '
+      '--gin_file gin/runs/media_prefix_lm.gin, and --gin.TOKENS.'
+    )
+  taken = inspect.signature(layout_tasks.register).parameters
+  settings = {name: value for name, value in bound.items() if name in taken}
+  return layout_tasks.register(tasks=tasks, **settings)
+
+
+@gin.register
+def registered(name: str = '') -> str:
+  """Registers the run's layouts and hands on the name of one.
+
+  Args:
+    name: of a task or mixture, such as `videopoet:text_to_video:17x128x128`;
+      the mixture of all unless given.
+
+  Raises:
+    ConfigError: there is no such task; the message lists near ones.
+  """
+  found = register()
+  known = (*found.tasks, *found.mixtures)
+  name = name or found.everything
+  if name not in known:
+    hint = errors.near_names(name, known)
+    raise errors.ConfigError(
+      f'MIXTURE_OR_TASK_NAME is {name!r}, which the run does not have{hint}.'
+    )
+  return name
