@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   add = parser.add_argument
   add('--tokens', required=True, help='token data set with texts')
-  add('--encoder', required=True, help='T5 1.1: folder or file of weights')
+  add('--encoder', required=True, help='T5 1.1: file or folder of weights')
   add('--output', required=True, help='data set folder to write')
   add('--config', default='', help='sizes to expect: xl, small or tiny')
   add(

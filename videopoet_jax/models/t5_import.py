@@ -135,7 +135,7 @@ def load(
   if not files or not all(file.is_file() for file in files):
     raise errors.CheckpointError(
       f'there are no T5 weights at {path}; give a .safetensors or .bin file, '
-      'or a folder with all of its parts.'
+      'a folder with all of its parts, or the folder of a T5X checkpoint.'
     )
   state: dict[str, Any] = {}
   for file in files:
