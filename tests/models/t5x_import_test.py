@@ -133,6 +133,10 @@ def test_a_missing_or_damaged_array_is_named(weights, tmp_path):
   (folder / name / '.zarray').unlink()
   with pytest.raises(errors.CheckpointError, match=named):
     t5x_import.load(folder)
+  file = folder / 'checkpoint'
+  file.write_bytes(file.read_bytes().replace(b'\xa4zarr', b'\xa4zorr'))
+  with pytest.raises(errors.CheckpointError, match='the array .*zorr'):
+    t5x_import.load(folder)
   (folder / 'checkpoint').write_bytes(b'model_checkpoint_path: "model.ckpt"')
   with pytest.raises(errors.CheckpointError, match='cannot be read as a T5X'):
     t5x_import.load(folder)

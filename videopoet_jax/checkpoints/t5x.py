@@ -82,7 +82,10 @@ class Target:
     """
     names = tuple(names)
     # All are asked for before the first is waited for.
-    pending = {name: self._open(self._leaves[name]) for name in names}
+    pending = {}
+    for name in names:
+      with _Named(self.path, name):
+        pending[name] = self._open(self._leaves[name])
     reading: dict[str, Any] = {}
     for name in names:
       with _Named(self.path, name):
