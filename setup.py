@@ -41,6 +41,7 @@ _DEPENDENCIES = [
   'tensorboard>=2.19',
   'tensorflow>=2.20',
   'tensorflow-datasets>=4.9.9',
+  'tensorstore>=0.1.84',
 ]
 
 # Decoding (PyAV) and plotting are part of the core: generation writes videos

@@ -74,3 +74,17 @@ def test_a_folder_is_held_by_one_process(tmp_path):
   other.communicate()
   with storage.held(tmp_path):
     assert not list(tmp_path.iterdir())
+
+
+def test_a_local_path_may_be_written_as_an_address(tmp_path):
+  assert storage.path(f'file://{tmp_path}') == tmp_path
+  assert storage.absolute(f'file://{tmp_path}/a') == tmp_path / 'a'
+
+
+def test_where_tensorstore_finds_a_folder(tmp_path):
+  local = {'driver': 'file', 'path': f'{tmp_path}/'}
+  assert storage.key_value_store(tmp_path) == local
+  assert storage.key_value_store(f'file://{tmp_path}/') == local
+  bucket = {'driver': 'gcs', 'bucket': 'b', 'path': 'c/d/'}
+  assert storage.key_value_store('gs://b/c/d') == bucket
+  assert storage.key_value_store('gs://b')['path'] == ''

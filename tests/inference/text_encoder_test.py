@@ -7,10 +7,12 @@ import pytest
 from safetensors import numpy as safetensors_numpy
 
 from tests.inference import t5_folder
+from tests.models import t5x_files
 from videopoet_jax.core import errors
 from videopoet_jax.inference import text_encoder
 from videopoet_jax.models import t5_encoder
 from videopoet_jax.models import t5_import
+from videopoet_jax.tokenizers import text as text_lib
 
 
 @pytest.fixture(scope='module')
@@ -66,6 +68,34 @@ def test_a_saved_encoder_is_the_same(encoder, tmp_path):
   file.write_text(json.dumps(described | {'fingerprint': '0' * 16}))
   with pytest.raises(errors.CheckpointError, match='not those it was written'):
     text_encoder.load(tmp_path / 'saved')
+
+
+def test_a_checkpoint_of_t5x_is_the_same_encoder(released, tmp_path):
+  state = safetensors_numpy.load_file(released / 'model.safetensors')
+  plain, folder = tmp_path / 'plain', tmp_path / 'checkpoint_1000000'
+  plain.mkdir()
+  safetensors_numpy.save_file(state, plain / 'model.safetensors')
+  t5x_files.write(folder, t5x_files.target(state, 2))
+  with pytest.raises(errors.CheckpointError) as raised:
+    text_encoder.open_encoder(folder)
+  for part in (str(folder), '--sentencepiece', 'gs://t5-data/vocabs/cc_all'):
+    assert part in str(raised.value)
+  model = released / text_lib.MODEL_FILE
+  given = text_encoder.open_encoder(plain, sentencepiece=str(model))
+  (folder / text_lib.MODEL_FILE).write_bytes(model.read_bytes())
+  beside = text_encoder.open_encoder(f'file://{folder}')
+  assert beside.fingerprint == given.fingerprint
+  texts = ['a red ball goes up']
+  np.testing.assert_array_equal(
+    beside.embed(texts, 8)[0], given.embed(texts, 8)[0]
+  )
+  for file in (folder / 'checkpoint', folder):
+    encoder = text_encoder.open_encoder(file, sentencepiece=str(model))
+    assert encoder.fingerprint == given.fingerprint
+  embed = text_encoder.beside(
+    tmp_path, {'text_encoder': given.fingerprint}, folder
+  )
+  np.testing.assert_array_equal(embed(texts, 8)[0], given.embed(texts, 8)[0])
 
 
 def test_weights_in_parts_are_the_same_weights(released, encoder, tmp_path):

@@ -16,6 +16,7 @@ import shutil
 from typing import Any
 
 REMOTE = ('gs://', 's3://')
+_LOCAL = 'file://'
 
 Path = str | os.PathLike[str]
 
@@ -62,9 +63,12 @@ def failure(error: BaseException) -> str:
 
 
 def path(name: Path) -> pathlib.Path:
-  """The path object to work with: pathlib's, or one that acts like it."""
+  """The path object to work with: pathlib's, or one that acts like it.
+
+  A local path may be written as `file:///folder`.
+  """
   if not is_remote(name):
-    return pathlib.Path(name)
+    return pathlib.Path(os.fspath(name).removeprefix(_LOCAL))
   from etils import epath
 
   return epath.Path(name)
@@ -81,7 +85,22 @@ def cache_folder() -> pathlib.Path | None:
 
 def absolute(name: Path) -> pathlib.Path:
   """The path from the root; a bucket's is that already."""
-  return path(name) if is_remote(name) else pathlib.Path(name).absolute()
+  return path(name) if is_remote(name) else path(name).absolute()
+
+
+def key_value_store(folder: Path) -> dict[str, str]:
+  """TensorStore's description of a folder, here or in a bucket."""
+  name = os.fspath(absolute(folder)).rstrip('/')
+  if not is_remote(name):
+    return {'driver': 'file', 'path': f'{name}/'}
+  scheme, _, rest = name.partition('://')
+  bucket, _, inner = rest.partition('/')
+  driver = 'gcs' if scheme == 'gs' else scheme
+  return {
+    'driver': driver,
+    'bucket': bucket,
+    'path': f'{inner}/' if inner else '',
+  }
 
 
 def modified(name: Path) -> int:

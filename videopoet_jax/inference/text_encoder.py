@@ -24,12 +24,14 @@ import numpy as np
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
+from videopoet_jax.checkpoints import t5x
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.inference import conditions
 from videopoet_jax.models import t5_encoder
 from videopoet_jax.models import t5_import
+from videopoet_jax.models import t5x_import
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 
@@ -203,7 +205,8 @@ def open_encoder(
 
   Args:
     path: a folder that `TextEncoder.save` wrote, or a released T5 1.1: a file
-      of weights, or a folder of them.
+      of weights, a folder of them, or the folder of a checkpoint of T5X, which
+      may be in a bucket.
     preset: a key of `PRESETS` that the weights must have the sizes of; else
       they follow from the weights.
     sentencepiece: the tokenizer's `.model` file, or 'bytes'; the folder's
@@ -222,14 +225,18 @@ def open_encoder(
     config, params = encoder.config, encoder.params
     tokenizer = _tokenizer(sentencepiece) or encoder.tokenizer
   else:
-    config, params = t5_import.load(path)
+    is_t5x = t5x.is_checkpoint(path)
+    config, params = (t5x_import if is_t5x else t5_import).load(path)
     beside = (path if path.is_dir() else path.parent) / text_lib.MODEL_FILE
     found = str(beside) if beside.is_file() else ''
     chosen = _tokenizer(sentencepiece or found)
     if chosen is None:
+      published = t5x_import.VOCABULARY
       raise errors.CheckpointError(
         f'{path} has no {text_lib.MODEL_FILE} beside the weights; put the '
-        "encoder's SentencePiece model there, or give it with --sentencepiece."
+        "encoder's SentencePiece model there, or give it with --sentencepiece "
+        'to `videopoet embed_text`, whose --save_encoder writes a folder with '
+        f'both.{f" The published T5 have {published}." if is_t5x else ""}'
       )
     tokenizer = chosen
   if preset:

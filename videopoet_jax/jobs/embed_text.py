@@ -3,6 +3,8 @@
   videopoet embed_text --tokens data/tokens --encoder t5-v1_1-xl \
     --output data/embedded_tokens
 
+The encoder is a T5 1.1 in files of the transformers' naming, or a checkpoint of
+T5X, such as gs://t5-data/pretrained_models/t5x/t5_1_1_xl/checkpoint_1000000.
 The result is the same token data set with the embeddings of each text; a run
 trains on it with `--gin_file gin/models/text_embeddings.gin`. As with
 `videopoet tokenize`, several hosts that are started together share the texts,
@@ -207,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
   )
   add = parser.add_argument
   add('--tokens', required=True, help='token data set with texts')
-  add('--encoder', required=True, help='T5 1.1: folder or file of weights')
+  add('--encoder', required=True, help='T5 1.1: weights, or T5X checkpoint')
   add('--output', required=True, help='data set folder to write')
   add('--config', default='', help='sizes to expect: xl, small or tiny')
   add(

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.models import t5_encoder
 
 _EMBEDDING_NAMES = ('shared.weight', 'encoder.embed_tokens.weight')
@@ -130,12 +131,12 @@ def load(
     CheckpointError: if the file is missing, cannot be read, or does not hold
       a T5 1.1 encoder.
   """
-  path = pathlib.Path(path)
+  path = storage.path(path)
   files = _files(path)
   if not files or not all(file.is_file() for file in files):
     raise errors.CheckpointError(
       f'there are no T5 weights at {path}; give a .safetensors or .bin file, '
-      'or a folder with all of its parts.'
+      'a folder with all of its parts, or the folder of a T5X checkpoint.'
     )
   state: dict[str, Any] = {}
   for file in files:
