@@ -4,8 +4,10 @@
   eval     T5X's evaluation by SeqIO's Evaluator
   infer    T5X's inference over a SeqIO task
   export   T5X's SavedModel (needs tensorflow-serving-api)
+  convert  FROM TO: a run of `videopoet train` becomes one of T5X, or the other
+           way round; needs no T5X
 
-Flags are T5X's. Files of this project's own kind (gin/runs/...) are read
+Flags of the others are T5X's. Files of this project's own kind (gin/runs/...) are read
 first; then those with `from __gin__ import dynamic_registration`, by T5X, which
 stand for gin/t5x/<main>.gin if one is given.
 """
@@ -21,6 +23,7 @@ from videopoet_jax.core import errors
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 
 _MAINS = ('train', 'eval', 'infer', 'export')
+_CONVERT = 'convert'
 _MARK = 'from __gin__ import dynamic_registration'
 
 
@@ -52,13 +55,15 @@ def split_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def main(argv: Sequence[str]) -> int:
   """Reads this project's files and hands the rest to T5X."""
-  if not argv or argv[0] in ('-h', '--help') or argv[0] not in _MAINS:
+  if not argv or argv[0] in ('-h', '--help'):
     print(__doc__)
-    if argv and argv[0] not in ('-h', '--help', *_MAINS):
-      hint = errors.near_names(argv[0], _MAINS)
-      raise errors.ConfigError(f'T5X has no main {argv[0]!r}{hint}.')
     return 0 if argv else 2
   name = argv[0]
+  if name == _CONVERT:
+    return _convert(argv[1:])
+  if name not in _MAINS:
+    hint = errors.near_names(name, (*_MAINS, _CONVERT))
+    raise errors.ConfigError(f'T5X has no main {name!r}{hint}.')
   files, rest = split_files(argv[1:])
 
   from videopoet_jax.t5x import shims
@@ -85,6 +90,20 @@ def main(argv: Sequence[str]) -> int:
     *rest,
   ]
   runpy.run_module(f't5x.{name}', run_name='__main__', alter_sys=True)
+  return 0
+
+
+def _convert(argv: Sequence[str]) -> int:
+  """Converts a run's folder."""
+  from videopoet_jax.checkpoints import t5x_convert
+
+  if len(argv) != 2:
+    raise errors.ConfigError(
+      'convert takes two folders: the run, and the one to write: '
+      'python -m videopoet_jax.t5x convert runs/lm runs/lm_t5x'
+    )
+  step = t5x_convert.convert(argv[0], argv[1])
+  print(f'{argv[1]}: step {step} of {argv[0]}')
   return 0
 
 

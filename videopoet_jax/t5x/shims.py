@@ -11,6 +11,7 @@ import importlib.util
 import sys
 import types
 from typing import Any
+import warnings
 
 from videopoet_jax.core import errors
 
@@ -36,7 +37,9 @@ def install() -> None:
     _module('jestimator.amos', amos=_no_amos, ScaleByAmosState=_AmosState)
     _module('jestimator.amos_helper', state_partition_rule=_no_amos)
   try:
-    import t5x.trainer  # noqa: F401
+    with warnings.catch_warnings():
+      warnings.simplefilter('ignore')  # Of what T5X uses of old versions.
+      import t5x.trainer  # noqa: F401
   except ImportError as error:
     raise errors.ConfigError(
       f'T5X cannot be imported ({error}). Install it with: {_INSTALL}'

@@ -1,0 +1,16 @@
+"""T5X is on no package index: without it these tests are skipped."""
+
+import contextlib
+
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.t5x import shims
+
+with contextlib.suppress(errors.ConfigError):
+  shims.install()
+
+
+@pytest.fixture(autouse=True)
+def _always_clean(clean_registries):
+  """Every test here binds gin and registers tasks."""

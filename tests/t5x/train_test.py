@@ -1,0 +1,143 @@
+"""T5X trains this project's model as this project's own loop does."""
+
+import logging
+import shutil
+
+import flax.core
+import jax
+import numpy as np
+import pytest
+
+pytest.importorskip('t5x.trainer', reason='needs T5X (docs/t5x.md)')
+
+from tests.jobs import token_set as token_set_lib
+from tests.t5x import runs
+from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import t5x_convert
+from videopoet_jax.training import metrics
+
+# T5X uses much that its libraries have deprecated.
+pytestmark = pytest.mark.filterwarnings('default')
+
+_STEPS = 50
+
+
+@pytest.fixture(scope='module', name='token_set')
+def _token_set(tmp_path_factory):
+  return token_set_lib.write(tmp_path_factory.mktemp('data') / 'tokens')
+
+
+def test_losses_are_those_of_our_own_loop(token_set, tmp_path):
+  settings = {'STEPS': _STEPS, 'LoopConfig.save_every': _STEPS}
+  runs.train_ours(token_set, tmp_path / 'ours', **settings)
+  runs.train_t5x(token_set, tmp_path / 'theirs', **settings)
+  records = metrics.read(tmp_path / 'ours/metrics.jsonl')
+  ours = {r['step']: r['loss'] for r in records if 'loss' in r}
+  theirs = runs.logged(tmp_path / 'theirs/train', 'loss')
+  assert sorted(theirs) == list(range(1, _STEPS + 1))
+  np.testing.assert_allclose(
+    [theirs[step] for step in theirs],
+    [ours[step] for step in theirs],
+    atol=1e-5,
+    rtol=0,
+  )
+  # Sound is among what was trained, and something was learned.
+  heard = runs.logged(tmp_path / 'theirs/train', 'loss/audio')
+  assert 5 < np.isfinite(list(heard.values())).sum() < _STEPS
+  assert theirs[_STEPS] < theirs[1]
+  left = export.load_params(tmp_path / 'ours', 'prefix_lm')[1]
+  right = export.load_params(tmp_path / 'theirs', 'prefix_lm')[1]
+  for one, other in zip(*map(jax.tree.leaves, (left, right)), strict=True):
+    np.testing.assert_allclose(one, other, atol=5e-3)
+
+
+def test_five_and_five_steps_are_ten(token_set, tmp_path, caplog):
+  length = {'ScheduleConfig.warmup_steps': 1, 'LoopConfig.save_every': 5}
+  whole = runs.train_t5x(token_set, tmp_path / 'whole', STEPS=10, **length)
+  assert whole[0] == 10
+  # Cut off behind the checkpoint at 5, as by a lost machine.
+  cut = tmp_path / 'cut'
+  runs.train_t5x(token_set, cut, STEPS=10, **length)
+  shutil.rmtree(cut / 'checkpoint_10')
+  with caplog.at_level(logging.INFO, 'absl'):
+    resumed = runs.train_t5x(token_set, cut, STEPS=10, **length)
+  assert 'Starting main loop over steps 5-10' in caplog.text
+  runs.assert_equal(
+    flax.core.unfreeze(whole[1].state_dict()),
+    flax.core.unfreeze(resumed[1].state_dict()),
+  )
+
+
+def test_split_parameters_change_nothing(token_set, tmp_path):
+  found = {}
+  for name, devices, fsdp in (('one', 1, 1), ('split', 4, 4)):
+    runs.parse(token_set, STEPS=4)
+    with runs.on_devices(devices, fsdp=fsdp):
+      _, found[name] = runs.train_bound(tmp_path / name)
+    losses = runs.logged(tmp_path / name / 'train', 'loss')
+    found[name, 'losses'] = [losses[step] for step in sorted(losses)]
+  np.testing.assert_allclose(
+    found['one', 'losses'], found['split', 'losses'], atol=1e-5
+  )
+  # They are split, and the moments with them.
+  table = found['split'].params['stack']['layer_0']['block']['mlp']['up']
+  assert table.addressable_shards[0].data.size == table.size // 4
+  moments = [
+    leaf
+    for name, leaf in found['split'].param_states.items()
+    if name.endswith('mlp:up')
+  ]
+  assert moments
+  for moment in moments:
+    assert moment.sharding == table.sharding
+
+
+@pytest.mark.parametrize('name', ['adamw', 'adafactor'])
+def test_other_optimizers(token_set, tmp_path, name):
+  settings = {
+    'OptimizerConfig.name': name,
+    'OptimizerConfig.learning_rate': 1e-3,
+    'OptimizerConfig.accumulate': 2,
+    'load_tasks.tasks': ['unconditional'],
+    'STEPS': 3,
+  }
+  runs.train_ours(token_set, tmp_path / 'ours', **settings)
+  runs.train_t5x(token_set, tmp_path / 'theirs', **settings)
+  left = export.load_params(tmp_path / 'ours', 'prefix_lm')[1]
+  right = export.load_params(tmp_path / 'theirs', 'prefix_lm')[1]
+  for one, other in zip(*map(jax.tree.leaves, (left, right)), strict=True):
+    np.testing.assert_allclose(one, other, atol=2e-4)
+
+
+def test_a_run_changes_trainers_and_back(token_set, tmp_path):
+  settings = {'LoopConfig.save_every': 2, 'ScheduleConfig.warmup_steps': 1}
+  whole = runs.train_ours(token_set, tmp_path / 'whole', STEPS=6, **settings)
+  # Two steps here, two there, two here; the schedule is that of six steps.
+  runs_of = tmp_path / 'begun'
+  runs.train_ours(
+    token_set, runs_of, STEPS=6, **{**settings, 'LoopConfig.keep': 9}
+  )
+  for later in ('4', '6'):
+    shutil.rmtree(runs_of / 'steps' / later)
+  there, back = tmp_path / 'there', tmp_path / 'back'
+  assert t5x_convert.convert(runs_of, there) == 2
+  runs.train_t5x(
+    token_set, there, STEPS=6, **{**settings, 'LoopConfig.keep': 9}
+  )
+  shutil.rmtree(there / 'checkpoint_6')
+  assert t5x_convert.convert(there, back) == 4
+  resumed = runs.train_ours(token_set, back, STEPS=6, **settings)
+  assert resumed.steps == 6
+  for one, other in zip(
+    *map(jax.tree.leaves, (whole.params, resumed.params)), strict=True
+  ):
+    np.testing.assert_allclose(one, other, atol=1e-4)
+  # What is only written anew is the same bit for bit.
+  again = tmp_path / 'again'
+  t5x_convert.convert(runs_of, tmp_path / 'once')
+  t5x_convert.convert(tmp_path / 'once', again)
+  for item in ('params', 'optimizer'):
+    runs.assert_equal(
+      export.read_arrays(runs_of / 'steps/2' / item),
+      export.read_arrays(again / 'steps/2' / item),
+    )
