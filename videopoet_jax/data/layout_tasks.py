@@ -34,6 +34,7 @@ Our own loop does not read through these: see `docs/design.md`.
 """
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import dataclasses
 import functools
 from typing import Any
@@ -92,15 +93,16 @@ def layout_name(name: str, prefix: str = PREFIX) -> str:
   Raises:
     LayoutError: it is not the name of such a task.
   """
-  task, size, *options = (name.removeprefix(f'{prefix}:') + '::').split(':')
-  listed = ','.join(option.replace('.', '=') for option in options if option)
-  layout = '/'.join([task, size, *([listed] if listed else [])])
-  if not name.startswith(f'{prefix}:') or seqio_name(layout, prefix) != name:
-    raise errors.LayoutError(
-      f'{name!r} is not the task of a layout; expected one such as '
-      f'{prefix}:text_to_video:17x128x128.'
-    )
-  return layout
+  task, *rest = name.removeprefix(f'{prefix}:').split(':')
+  size, options = rest[:1], ','.join(rest[1:]).replace('.', '=')
+  layout = '/'.join([task, *size, *([options] if options else [])])
+  with contextlib.suppress(errors.LayoutError):
+    if seqio_name(layout, prefix) == name:
+      return layout
+  raise errors.LayoutError(
+    f'{name!r} is not the task of a layout; expected one such as '
+    f'{prefix}:text_to_video:17x128x128.'
+  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -399,7 +401,7 @@ def _fill(
     passthrough={
       source_lib.POSITION: spec(tf.int64, rank=0),
       source_lib.SEED: spec(tf.int32),
-      split_source.TRAINING: spec(tf.bool, rank=0),
+      split_source.TRAINING: spec(tf.int32, rank=0),
     },
   )
   ranges = [(run.range, run.stop - run.start) for run in layout.runs]
@@ -421,7 +423,8 @@ def _fill(
       **example,
       INPUTS: tokens_L[: layout.prefix_length],
       TARGETS: tokens_L[layout.prefix_length :],
-      VISIBLE: visible_L[: layout.prefix_length],
+      # SeqIO's cache takes no bool.
+      VISIBLE: tf.cast(visible_L[: layout.prefix_length], tf.int32),
     }
 
   lengths = {**convert.task_feature_lengths(), source_lib.SEED: 2}
@@ -458,7 +461,7 @@ def _drop(
     # What comes out of a cache has lost its shape.
     inputs = tf.ensure_shape(example[INPUTS], (layout.prefix_length,))
     targets = tf.ensure_shape(example[TARGETS], (layout.target_length,))
-    visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,))
+    visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,)) > 0
     seed = tf.ensure_shape(example[source_lib.SEED], (2,))
     if slices:
       folded = tf.random.experimental.stateless_fold_in(seed, epoch)
@@ -467,7 +470,7 @@ def _drop(
       places = tf.range(layout.prefix_length)
       for feature, part in slices.values():
         within = (places >= part.start) & (places < part.stop)
-        dropped = ~kept[feature] & example[split_source.TRAINING]
+        dropped = ~kept[feature] & (example[split_source.TRAINING] > 0)
         visible &= ~(within & dropped)
     return {INPUTS: inputs, TARGETS: targets, VISIBLE: visible}
 
