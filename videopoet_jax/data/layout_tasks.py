@@ -28,7 +28,12 @@ the task's output features: of those, SeqIO's Evaluator computes lengths, and a
 feature converter refuses the length of a feature that it does not take. A
 converter hands it on with `passthrough_features`, a mixture with
 `Mixture.get_dataset(passthrough_features=['visible'])`; SeqIO's prefix-LM
-converter alone attends to all of `inputs`.
+converter alone attends to all of `inputs`, and to one position more than a
+layout's prefix (as it says itself).
+
+`inputs` and `targets` of a cached task are those of the task. Which training
+examples drop a condition follows from a seed, and SeqIO's caching script gives
+one of its own.
 
 Our own loop does not read through these: see `docs/design.md`.
 """
@@ -46,23 +51,18 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
-from videopoet_jax.core import types
 from videopoet_jax.data import batches as batches_lib
-from videopoet_jax.data import converter as converter_lib
+from videopoet_jax.data import layout_examples
 from videopoet_jax.data import layout_reader
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import registry
 from videopoet_jax.data import sets as sets_lib
-from videopoet_jax.data import source as source_lib
 from videopoet_jax.data import split_source
 from videopoet_jax.data import token_metrics
 
 PREFIX = 'videopoet'
-INPUTS = 'inputs'
-TARGETS = 'targets'
-VISIBLE = 'visible'
-
-_Example = dict[str, tf.Tensor]
+INPUTS = layout_examples.INPUTS
+TARGETS = layout_examples.TARGETS
 
 # What each name stands for, tasks and mixtures apart.
 _TASKS: dict[str, tuple[Any, ...]] = {}
@@ -369,10 +369,10 @@ def _add_task(
     source=source,
     preprocessors=[
       *registry.preprocessing(task, [layout], text),
-      functools.partial(_fill, layout=layout),
+      functools.partial(layout_examples.fill, layout=layout),
       seqio.CacheDatasetPlaceholder(),
       functools.partial(
-        _drop,
+        layout_examples.drop,
         layout=layout,
         rates={feature: rate for feature, rate in task.drop if rate},
       ),
@@ -383,99 +383,6 @@ def _add_task(
     },
     metric_fns=list(metric_fns),
   )
-
-
-def _fill(
-  dataset: tf.data.Dataset, layout: layout_lib.SequenceLayout
-) -> tf.data.Dataset:
-  """Features of the task to `inputs`, `targets` and `visible` of a layout."""
-  if split_source.TRAINING not in dataset.element_spec:
-    raise errors.DataError(
-      f'{layout.name}: after the preprocessors the feature '
-      f'{split_source.TRAINING!r} is missing. A preprocessor hands on what it '
-      'does not change, position and seed among it.'
-    )
-  spec = converter_lib.Spec
-  convert = converter_lib.LayoutFeatureConverter(
-    layout,
-    passthrough={
-      source_lib.POSITION: spec(tf.int64, rank=0),
-      source_lib.SEED: spec(tf.int32),
-      split_source.TRAINING: spec(tf.int32, rank=0),
-    },
-  )
-  ranges = [(run.range, run.stop - run.start) for run in layout.runs]
-  low_L, high_L = (
-    tf.concat([tf.fill((n,), getattr(r, side)) for r, n in ranges], 0)
-    for side in ('start', 'stop')
-  )
-
-  def split(example: _Example) -> _Example:
-    tokens_L = example.pop('tokens')
-    visible_L = example.pop(VISIBLE)
-    tf.debugging.assert_equal(
-      tf.reduce_all((tokens_L >= low_L) & (tokens_L < high_L)),
-      True,
-      f'{layout.name}: an id is not in the vocabulary; encode the clips again '
-      'with `videopoet tokenize`.',
-    )
-    return {
-      **example,
-      INPUTS: tokens_L[: layout.prefix_length],
-      TARGETS: tokens_L[layout.prefix_length :],
-      # SeqIO's cache takes no bool.
-      VISIBLE: tf.cast(visible_L[: layout.prefix_length], tf.int32),
-    }
-
-  lengths = {**convert.task_feature_lengths(), source_lib.SEED: 2}
-  return convert(dataset, lengths).map(split, num_parallel_calls=2)
-
-
-def _drop(
-  dataset: tf.data.Dataset,
-  layout: layout_lib.SequenceLayout,
-  rates: Mapping[str, float],
-) -> tf.data.Dataset:
-  """Hides the conditions that a training example drops, anew every epoch.
-
-  Behind the cache and SeqIO's repetition. An epoch begins where the first
-  position comes again; in the first one an example draws what the same seed
-  draws in our own batches.
-  """
-  slices = {
-    segment.name: (segment.feature, layout.slices[segment.name])
-    for segment in layout.filled(types.Role.PREFIX)
-    if segment.feature in rates
-  }
-
-  def count(
-    state: tuple[tf.Tensor, tf.Tensor], example: _Example
-  ) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, _Example]]:
-    first, epoch = state
-    position = example[source_lib.POSITION]
-    epoch += tf.cast(position == first, tf.int32)
-    first = tf.where(first < 0, position, first)
-    return (first, epoch), (epoch, example)
-
-  def hide(epoch: tf.Tensor, example: _Example) -> _Example:
-    # What comes out of a cache has lost its shape.
-    inputs = tf.ensure_shape(example[INPUTS], (layout.prefix_length,))
-    targets = tf.ensure_shape(example[TARGETS], (layout.target_length,))
-    visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,)) > 0
-    seed = tf.ensure_shape(example[source_lib.SEED], (2,))
-    if slices:
-      folded = tf.random.experimental.stateless_fold_in(seed, epoch)
-      seed = tf.where(epoch > 0, folded, seed)
-      kept = converter_lib.kept_conditions(seed, rates)
-      places = tf.range(layout.prefix_length)
-      for feature, part in slices.values():
-        within = (places >= part.start) & (places < part.stop)
-        dropped = ~kept[feature] & (example[split_source.TRAINING] > 0)
-        visible &= ~(within & dropped)
-    return {INPUTS: inputs, TARGETS: targets, VISIBLE: visible}
-
-  start = (tf.constant(-1, tf.int64), tf.constant(0, tf.int32))
-  return dataset.scan(start, count).map(hide, num_parallel_calls=2)
 
 
 def reset() -> None:
