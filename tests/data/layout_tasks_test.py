@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import doctest
 import subprocess
 import sys
 
@@ -92,7 +93,8 @@ def test_names_of_all_standard_layouts_go_both_ways(clip):
   assert [layout_tasks.layout_name(name) for name in names] == layouts
   for name in names:
     seqio.Task(name, source=None, output_features={})  # Raises if it may not.
-  assert names[-1] == 'videopoet:image_to_video:17x128x128:first.1:text.0'
+  result = doctest.testmod(layout_tasks)
+  assert result.attempted and not result.failed
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,11 @@ vocabulary, equal to those of our own batches. `visible`, bool for each position
 of `inputs`, is False for text slots that are not used and for conditions that a
 training example drops. It goes with them as a further feature and is none of
 the task's output features: of those, SeqIO's Evaluator computes lengths, and a
-feature converter refuses the length of a feature that it does not take. A
-converter hands it on with `passthrough_features`, a mixture with
-`Mixture.get_dataset(passthrough_features=['visible'])`; SeqIO's prefix-LM
-converter alone attends to all of `inputs`, and to one position more than a
-layout's prefix (as it says itself).
+feature converter refuses the length of a feature that it does not take. So
+`visible` is not trimmed. A converter hands it on with `passthrough_features`, a
+mixture with `Mixture.get_dataset(passthrough_features=['visible'])`. SeqIO's
+prefix-LM converter by itself attends to all of `inputs`, and puts a 0 (`<pad>`)
+before them where our model begins with their first id.
 
 `inputs` and `targets` of a cached task are those of the task. Which training
 examples drop a condition follows from a seed, and SeqIO's caching script gives
