@@ -55,9 +55,7 @@ def parse(token_set: str, **more) -> None:
 @contextlib.contextmanager
 def on_devices(number: int, **sizes) -> Iterator[None]:
   """The run that is bound on some of the fake devices only."""
-  mesh = mesh_lib.create(
-    mesh_lib.MeshConfig(**sizes), jax.devices()[:number]
-  )
+  mesh = mesh_lib.create(mesh_lib.MeshConfig(**sizes), jax.devices()[:number])
   made = dataclasses.replace(experiment.current(), mesh=mesh)
   with mock.patch.object(experiment, 'current', lambda: made):
     yield

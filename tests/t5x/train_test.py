@@ -99,7 +99,8 @@ def test_other_optimizers(token_set, tmp_path, name):
     'OptimizerConfig.learning_rate': 1e-3,
     'OptimizerConfig.accumulate': 2,
     'load_tasks.tasks': ['unconditional'],
-    'STEPS': 3,
+    'STEPS': 4,
+    'ScheduleConfig.warmup_steps': 1,
   }
   runs.train_ours(token_set, tmp_path / 'ours', **settings)
   runs.train_t5x(token_set, tmp_path / 'theirs', **settings)

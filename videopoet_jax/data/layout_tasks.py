@@ -25,15 +25,21 @@ vocabulary, equal to those of our own batches. `visible`, bool for each position
 of `inputs`, is False for text slots that are not used and for conditions that a
 training example drops. It goes with them as a further feature and is none of
 the task's output features: of those, SeqIO's Evaluator computes lengths, and a
-feature converter refuses the length of a feature that it does not take. A
-converter hands it on with `passthrough_features`, a mixture with
-`Mixture.get_dataset(passthrough_features=['visible'])`; SeqIO's prefix-LM
-converter alone attends to all of `inputs`.
+feature converter refuses the length of a feature that it does not take. So
+`visible` is not trimmed. A converter hands it on with `passthrough_features`, a
+mixture with `Mixture.get_dataset(passthrough_features=['visible'])`. SeqIO's
+prefix-LM converter by itself attends to all of `inputs`, and puts a 0 (`<pad>`)
+before them where our model begins with their first id.
+
+`inputs` and `targets` of a cached task are those of the task. Which training
+examples drop a condition follows from a seed, and SeqIO's caching script gives
+one of its own.
 
 Our own loop does not read through these: see `docs/design.md`.
 """
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import dataclasses
 import functools
 from typing import Any
@@ -45,27 +51,19 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
-from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import batches as batches_lib
-from videopoet_jax.data import converter as converter_lib
+from videopoet_jax.data import layout_examples
 from videopoet_jax.data import layout_reader
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import registry
 from videopoet_jax.data import sets as sets_lib
-from videopoet_jax.data import source as source_lib
 from videopoet_jax.data import split_source
 from videopoet_jax.data import token_metrics
 
 PREFIX = 'videopoet'
-INPUTS = 'inputs'
-TARGETS = 'targets'
-VISIBLE = 'visible'
-# Begins the name of a feature without elements, which says the layout to code
-# that sees batches and no task: `layout:text_to_video/17x128x128`.
-LAYOUT = 'layout:'
-
-_Example = dict[str, tf.Tensor]
+INPUTS = layout_examples.INPUTS
+TARGETS = layout_examples.TARGETS
 
 # What each name stands for, tasks and mixtures apart.
 _TASKS: dict[str, tuple[Any, ...]] = {}
@@ -96,15 +94,16 @@ def layout_name(name: str, prefix: str = PREFIX) -> str:
   Raises:
     LayoutError: it is not the name of such a task.
   """
-  task, size, *options = (name.removeprefix(f'{prefix}:') + '::').split(':')
-  listed = ','.join(option.replace('.', '=') for option in options if option)
-  layout = '/'.join([task, size, *([listed] if listed else [])])
-  if not name.startswith(f'{prefix}:') or seqio_name(layout, prefix) != name:
-    raise errors.LayoutError(
-      f'{name!r} is not the task of a layout; expected one such as '
-      f'{prefix}:text_to_video:17x128x128.'
-    )
-  return layout
+  task, *rest = name.removeprefix(f'{prefix}:').split(':')
+  size, options = rest[:1], ','.join(rest[1:]).replace('.', '=')
+  layout = '/'.join([task, *size, *([options] if options else [])])
+  with contextlib.suppress(errors.LayoutError):
+    if seqio_name(layout, prefix) == name:
+      return layout
+  raise errors.LayoutError(
+    f'{name!r} is not the task of a layout; expected one such as '
+    f'{prefix}:text_to_video:17x128x128.'
+  )
 
 
 def shared_vocabulary(
@@ -382,10 +381,10 @@ def _add_task(
     source=source,
     preprocessors=[
       *registry.preprocessing(task, [layout], text),
-      functools.partial(_fill, layout=layout),
+      functools.partial(layout_examples.fill, layout=layout),
       seqio.CacheDatasetPlaceholder(),
       functools.partial(
-        _drop,
+        layout_examples.drop,
         layout=layout,
         rates={feature: rate for feature, rate in task.drop if rate},
       ),
@@ -396,103 +395,6 @@ def _add_task(
     },
     metric_fns=list(metric_fns),
   )
-
-
-def _fill(
-  dataset: tf.data.Dataset, layout: layout_lib.SequenceLayout
-) -> tf.data.Dataset:
-  """Features of the task to `inputs`, `targets` and `visible` of a layout."""
-  if split_source.TRAINING not in dataset.element_spec:
-    raise errors.DataError(
-      f'{layout.name}: after the preprocessors the feature '
-      f'{split_source.TRAINING!r} is missing. A preprocessor hands on what it '
-      'does not change, position and seed among it.'
-    )
-  spec = converter_lib.Spec
-  convert = converter_lib.LayoutFeatureConverter(
-    layout,
-    passthrough={
-      source_lib.POSITION: spec(tf.int64, rank=0),
-      source_lib.SEED: spec(tf.int32),
-      split_source.TRAINING: spec(tf.bool, rank=0),
-    },
-  )
-  ranges = [(run.range, run.stop - run.start) for run in layout.runs]
-  low_L, high_L = (
-    tf.concat([tf.fill((n,), getattr(r, side)) for r, n in ranges], 0)
-    for side in ('start', 'stop')
-  )
-
-  def split(example: _Example) -> _Example:
-    tokens_L = example.pop('tokens')
-    visible_L = example.pop(VISIBLE)
-    tf.debugging.assert_equal(
-      tf.reduce_all((tokens_L >= low_L) & (tokens_L < high_L)),
-      True,
-      f'{layout.name}: an id is not in the vocabulary; encode the clips again '
-      'with `videopoet tokenize`.',
-    )
-    return {
-      **example,
-      INPUTS: tokens_L[: layout.prefix_length],
-      TARGETS: tokens_L[layout.prefix_length :],
-      VISIBLE: visible_L[: layout.prefix_length],
-    }
-
-  lengths = {**convert.task_feature_lengths(), source_lib.SEED: 2}
-  return convert(dataset, lengths).map(split, num_parallel_calls=2)
-
-
-def _drop(
-  dataset: tf.data.Dataset,
-  layout: layout_lib.SequenceLayout,
-  rates: Mapping[str, float],
-) -> tf.data.Dataset:
-  """Hides the conditions that a training example drops, anew every epoch.
-
-  Behind the cache and SeqIO's repetition. An epoch begins where the first
-  position comes again; in the first one an example draws what the same seed
-  draws in our own batches.
-  """
-  slices = {
-    segment.name: (segment.feature, layout.slices[segment.name])
-    for segment in layout.filled(types.Role.PREFIX)
-    if segment.feature in rates
-  }
-
-  def count(
-    state: tuple[tf.Tensor, tf.Tensor], example: _Example
-  ) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, _Example]]:
-    first, epoch = state
-    position = example[source_lib.POSITION]
-    epoch += tf.cast(position == first, tf.int32)
-    first = tf.where(first < 0, position, first)
-    return (first, epoch), (epoch, example)
-
-  def hide(epoch: tf.Tensor, example: _Example) -> _Example:
-    # What comes out of a cache has lost its shape.
-    inputs = tf.ensure_shape(example[INPUTS], (layout.prefix_length,))
-    targets = tf.ensure_shape(example[TARGETS], (layout.target_length,))
-    visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,))
-    seed = tf.ensure_shape(example[source_lib.SEED], (2,))
-    if slices:
-      folded = tf.random.experimental.stateless_fold_in(seed, epoch)
-      seed = tf.where(epoch > 0, folded, seed)
-      kept = converter_lib.kept_conditions(seed, rates)
-      places = tf.range(layout.prefix_length)
-      for feature, part in slices.values():
-        within = (places >= part.start) & (places < part.stop)
-        dropped = ~kept[feature] & example[split_source.TRAINING]
-        visible &= ~(within & dropped)
-    return {
-      INPUTS: inputs,
-      TARGETS: targets,
-      VISIBLE: visible,
-      f'{LAYOUT}{layout.name}': tf.zeros((0,), tf.int32),
-    }
-
-  start = (tf.constant(-1, tf.int64), tf.constant(0, tf.int32))
-  return dataset.scan(start, count).map(hide, num_parallel_calls=2)
 
 
 def reset() -> None:

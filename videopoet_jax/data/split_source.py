@@ -16,7 +16,7 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.data import source as source_lib
 
-# Whether an example belongs to training: only then conditions are dropped.
+# 1 if an example belongs to training: only then conditions are dropped.
 TRAINING = 'training'
 _TRAIN = 'train'
 _BLOCK = 32  # Records that are read at once.
@@ -28,7 +28,7 @@ class SplitSource(seqio.DataSource):
 
   Examples carry, besides their own features, `position` (int64, in the order of
   this pass), `seed` (int32, two numbers that follow from the seed of
-  `get_dataset` and the position) and `training` (bool, of the split).
+  `get_dataset` and the position) and `training` (int32, 1 in that split).
   """
 
   def __init__(
@@ -146,7 +146,7 @@ class SplitSource(seqio.DataSource):
         **schema.deserialize_example(record),
         source_lib.POSITION: position,
         source_lib.SEED: example_seed,
-        TRAINING: tf.constant(split == _TRAIN),
+        TRAINING: tf.constant(int(split == _TRAIN)),
       }
 
     dataset = tf.data.Dataset.range(start, stop).batch(_BLOCK).map(read_block)

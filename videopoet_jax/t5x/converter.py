@@ -13,14 +13,14 @@ import seqio
 import tensorflow as tf
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import layout_tasks
+from videopoet_jax.data import layout_examples
 
 
 def layout_of(batch: Mapping[str, Any]) -> str | None:
   """The name of a batch's layout; None if it says none."""
   for name in batch:
-    if name.startswith(layout_tasks.LAYOUT):
-      return name.removeprefix(layout_tasks.LAYOUT)
+    if name.startswith(layout_examples.LAYOUT):
+      return name.removeprefix(layout_examples.LAYOUT)
   return None
 
 
@@ -32,7 +32,7 @@ def mark(batch: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
     name: of the layout.
   """
   rows = next(iter(batch.values())).shape[0]
-  return {**batch, layout_tasks.LAYOUT + name: np.zeros((rows, 0), np.int32)}
+  return {**batch, layout_examples.LAYOUT + name: np.zeros((rows, 0), np.int32)}
 
 
 class LayoutFeatureConverter(seqio.FeatureConverter):
@@ -44,7 +44,7 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
 
   TASK_FEATURES: Mapping[str, Any] = {
     name: seqio.FeatureConverter.FeatureSpec(tf.int32)
-    for name in (layout_tasks.INPUTS, layout_tasks.TARGETS)
+    for name in (layout_examples.INPUTS, layout_examples.TARGETS)
   }
   MODEL_FEATURES: Mapping[str, Any] = {
     'tokens': seqio.FeatureConverter.FeatureSpec(tf.int32),
@@ -107,13 +107,13 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
 
 
 def _convert(example: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-  inputs = example[layout_tasks.INPUTS]
-  targets = example[layout_tasks.TARGETS]
-  shown = example.get(layout_tasks.VISIBLE, tf.ones_like(inputs, tf.bool))
+  inputs = example[layout_examples.INPUTS]
+  targets = example[layout_examples.TARGETS]
+  shown = example.get(layout_examples.VISIBLE, tf.ones_like(inputs, tf.bool))
   marks = {
     name: value
     for name, value in example.items()
-    if name.startswith(layout_tasks.LAYOUT)
+    if name.startswith(layout_examples.LAYOUT)
   }
   return {
     'tokens': tf.concat([inputs, targets], 0),
