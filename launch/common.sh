@@ -12,6 +12,9 @@ fi
 # write the same files.
 MULTI_HOST_JOBS=(train evaluate prepare tokenize embed_text)
 
+# Mains of T5X, which --t5x starts in place of the jobs.
+T5X_MAINS=(train eval infer)
+
 # The job's exit status where the flags, files or bindings are wrong: starting
 # it again would fail again.
 # shellcheck disable=SC2034
@@ -85,6 +88,12 @@ check_command() {
     die "the command begins with '$1'; expected 'videopoet JOB ...', the same" \
       'as on a laptop'
   (($# > 1)) || die "the command names no job: 'videopoet train ...'"
+  if [[ ${t5x:-false} == true ]]; then
+    for job in "${T5X_MAINS[@]}"; do
+      [[ $job != "$2" ]] || return 0
+    done
+    die "--t5x starts ${T5X_MAINS[*]}, and the command is 'videopoet $2'"
+  fi
   ((hosts > 1)) || return 0
   for job in "${MULTI_HOST_JOBS[@]}"; do
     [[ $job != "$2" ]] || return 0
@@ -102,6 +111,12 @@ check_slices() {
     note "the command names no slices: unless a gin file of it does, add" \
       "--gin_file gin/partitioning/several_slices.gin --gin.SLICES=$slices"
   fi
+}
+
+# The command as it is run: with --t5x, T5X's main with the same flags.
+choose_main() {
+  [[ ${t5x:-false} == false ]] ||
+    command=(python -m videopoet_jax.t5x "${command[@]:1}")
 }
 
 # The words of a command, quoted so that a shell reads the same words again.

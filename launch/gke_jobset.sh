@@ -34,6 +34,7 @@
 #                         cluster needs GKE's Cloud Storage FUSE driver)
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where --action logs writes, a file a pod
+#   --t5x                 run T5X's main of that name instead; docs/t5x.md
 #   --dry_run             print what would be sent, and send nothing
 #   --help                this text
 #
@@ -48,13 +49,14 @@ source "$here/topologies.sh"
 action=start name='' slice='' image='' slices=1 namespace=default
 service_account='' spot=false reservation='' queue='' priority_class=''
 max_restarts=20 grace_seconds=600 keep_seconds=604800 host_network=false
-cpus=16 memory=64Gi bucket='' log_dir='' dry_run=false
+cpus=16 memory=64Gi bucket='' log_dir='' dry_run=false t5x=false
 environment=() command=()
 
 while (($# > 0)); do
   case $1 in
   --help | -h) manual && exit ;;
   --dry_run) dry_run=true && shift && continue ;;
+  --t5x) t5x=true && shift && continue ;;
   --spot) spot=true && shift && continue ;;
   --host_network) host_network=true && shift && continue ;;
   --) shift && command=("$@") && break ;;
@@ -150,6 +152,7 @@ else
 fi
 check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
 check_slices "$slices" "${command[@]}"
+choose_main
 need kubectl "$hint"
 
 # Kubernetes replaces $(NAME) in a command and a variable, and reads $$ as one

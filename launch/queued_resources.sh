@@ -28,6 +28,7 @@
 #   --poll_seconds S      between looks at the machines (30)
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where --action logs writes, a file a host
+#   --t5x                 run T5X's main of that name instead; docs/t5x.md
 #   --dry_run             print what would be run, and run nothing
 #   --help                this text
 #
@@ -44,13 +45,14 @@ source "$here/topologies.sh"
 action=run name='' zone='' project='' slice='' image='' slices=1 spot=false
 reserved=false service_account='' network='' subnetwork='' internal_ips=false
 runtime_version='' max_restarts=20 grace_seconds=600 poll_seconds=30 log_dir=''
-dry_run=false
+dry_run=false t5x=false
 environment=() command=()
 
 while (($# > 0)); do
   case $1 in
   --help | -h) manual && exit ;;
   --dry_run) dry_run=true && shift && continue ;;
+  --t5x) t5x=true && shift && continue ;;
   --spot) spot=true && shift && continue ;;
   --reserved) reserved=true && shift && continue ;;
   --internal_ips) internal_ips=true && shift && continue ;;
@@ -106,6 +108,7 @@ if [[ " run start " == *" $action "* ]]; then
   done
   check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
   check_slices "$slices" "${command[@]}"
+  choose_main
 fi
 [[ $action != logs ]] || check_given --log_dir "$log_dir"
 need gcloud 'https://cloud.google.com/sdk/docs/install'

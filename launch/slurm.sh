@@ -28,6 +28,7 @@
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where the job's lines go, a file a process (logs)
 #   --action A            submit (default), status, cancel (saves first)
+#   --t5x                 run T5X's main of that name instead; docs/t5x.md
 #   --dry_run             print what would be sent, and send nothing
 #   --help                this text
 set -euo pipefail
@@ -37,13 +38,14 @@ source "$here/common.sh"
 
 action=submit name='' nodes=1 gpus_per_node=8 process_per=gpu cpus_per_gpu=8
 cpus_per_node=16 time=24:00:00 max_restarts=20 grace_seconds=600 setup='' image='' mount=''
-log_dir=logs dry_run=false
+log_dir=logs dry_run=false t5x=false
 environment=() command=() options=()
 
 while (($# > 0)); do
   case $1 in
   --help | -h) manual && exit ;;
   --dry_run) dry_run=true && shift && continue ;;
+  --t5x) t5x=true && shift && continue ;;
   --) shift && command=("$@") && break ;;
   --action) action=$(value "$1" "$@") ;;
   --name) name=$(value "$1" "$@") ;;
@@ -116,6 +118,7 @@ esac
 platforms=cuda,cpu
 ((gpus_per_node > 0)) || tasks=1 cpus=$cpus_per_node platforms=cpu
 check_command $((nodes * tasks)) ${command[@]+"${command[@]}"}
+choose_main
 
 script() {
   local option devices step=(srun --kill-on-bad-exit=1 --output

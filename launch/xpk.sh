@@ -24,6 +24,7 @@
 #   --env NAME=VALUE      for the job; repeatable
 #   --action A            start (default), delete; kubectl logs works as with
 #                         launch/gke_jobset.sh --action logs
+#   --t5x                 run T5X's main of that name instead; docs/t5x.md
 #   --dry_run             print what would be run, and run nothing
 #   --help                this text
 set -euo pipefail
@@ -35,13 +36,14 @@ source "$here/topologies.sh"
 
 action=start cluster='' name='' slice='' image='' slices=1 project='' zone=''
 priority=medium spot=false reservation='' max_restarts=1000 grace_seconds=600
-dry_run=false
+dry_run=false t5x=false
 environment=() command=()
 
 while (($# > 0)); do
   case $1 in
   --help | -h) manual && exit ;;
   --dry_run) dry_run=true && shift && continue ;;
+  --t5x) t5x=true && shift && continue ;;
   --spot) spot=true && shift && continue ;;
   --) shift && command=("$@") && break ;;
   --action) action=$(value "$1" "$@") ;;
@@ -95,6 +97,7 @@ read_topology "$slice"
 check_joined "$slices"
 check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
 check_slices "$slices" "${command[@]}"
+choose_main
 line=$(shell_words "${command[@]}")
 # xpk puts the command into a line of a manifest.
 [[ $line != *$'\n'* ]] ||

@@ -270,3 +270,30 @@ def test_one_process_a_node_takes_all_its_gpus():
 )
 def test_slurm_mistakes(flags, words):
   scripts.refused('slurm.sh', (*_SLURM, *flags, '--', *scripts.TRAIN), words)
+
+
+@pytest.mark.parametrize(
+  'script, flags',
+  [
+    ('xpk.sh', _XPK),
+    ('queued_resources.sh', _QUEUED),
+    ('slurm.sh', _SLURM),
+    ('gke_jobset.sh', _XPK[2:]),
+  ],
+)
+def test_one_flag_starts_the_mains_of_t5x(script, flags):
+  command = ('videopoet', 'train', '--gin_file', 'gin/t5x/train.gin')
+  printed = scripts.dry_run(script, *flags, '--t5x', '--', *command)
+  words = re.sub(r'[",\\]|^\s*- ', ' ', printed, flags=re.MULTILINE).split()
+  start = words.index('videopoet_jax.t5x')
+  assert words[start - 2 : start + 2] == [
+    'python', '-m', 'videopoet_jax.t5x', 'train',
+  ]  # fmt: skip
+  assert 'videopoet_jax.t5x' not in scripts.dry_run(
+    script, *flags, '--', *command
+  )
+  refused = scripts.run(
+    script, *flags, '--t5x', '--dry_run', '--', 'videopoet', 'prepare'
+  )
+  assert refused.returncode == 2
+  assert "the command is 'videopoet prepare'" in refused.stderr

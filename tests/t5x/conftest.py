@@ -1,10 +1,13 @@
 """T5X is on no package index: without it these tests are skipped."""
 
+from collections.abc import Iterator
 import contextlib
 
 import pytest
 
 from videopoet_jax.core import errors
+from videopoet_jax.data import layout_tasks
+from videopoet_jax.t5x import experiment
 from videopoet_jax.t5x import shims
 
 with contextlib.suppress(errors.ConfigError):
@@ -12,5 +15,8 @@ with contextlib.suppress(errors.ConfigError):
 
 
 @pytest.fixture(autouse=True)
-def _always_clean(clean_registries):
+def _always_clean(clean_registries) -> Iterator[None]:
   """Every test here binds gin and registers tasks."""
+  yield
+  experiment.current.cache_clear()
+  layout_tasks.reset()

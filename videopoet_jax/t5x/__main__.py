@@ -7,9 +7,10 @@
   convert  FROM TO: a run of `videopoet train` becomes one of T5X, or the other
            way round; needs no T5X
 
-Flags of the others are T5X's. Files of this project's own kind (gin/runs/...) are read
-first; then those with `from __gin__ import dynamic_registration`, by T5X, which
-stand for gin/t5x/<main>.gin if one is given.
+Flags of the others are T5X's. Run files of this project (gin/runs/...) are read
+first, whatever their place among the flags; then T5X reads those with
+`from __gin__ import dynamic_registration`: gin/t5x/<main>.gin unless one is
+given.
 """
 
 from collections.abc import Sequence

@@ -216,13 +216,13 @@ class LayoutModel(models.BaseTransformerModel):
     tokens, visible = batch['tokens'], batch['visible']
     text = batch.get('text_embeddings')
     is_prefix = np.arange(layout.length) < layout.prefix_length
-    tokens = jnp.where(is_prefix, tokens, layout.template_L)
+    tokens = jnp.where(is_prefix[None], tokens, layout.template_L[None])
     rows = tokens.shape[0]
     keys = jax.random.split(jax.random.key(0) if rng is None else rng, rows)
     if config.is_guided:
       hidden = decode.conditions_of(layout, config.guide_on)
       tokens = jnp.tile(tokens, (2, 1))
-      visible = jnp.concatenate([visible, visible & ~hidden])
+      visible = jnp.concatenate([visible, visible & ~hidden[None, :]])
       text = None if text is None else jnp.tile(text, (2, 1, 1))
     filled = decode.fill(
       plain,

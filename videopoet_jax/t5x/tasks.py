@@ -1,10 +1,13 @@
 """The run's layouts as SeqIO tasks, for T5X's inference and evaluation."""
 
 import inspect
+from typing import Any
 
 import gin
+import seqio
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.data import layout_tasks
 from videopoet_jax.data import registry
 from videopoet_jax.jobs.factories import language
@@ -50,3 +53,17 @@ def registered(name: str = '') -> str:
       f'MIXTURE_OR_TASK_NAME is {name!r}, which the run does not have{hint}.'
     )
   return name
+
+
+@gin.register
+def evaluator(*, log_dir: str | None = None, **options: Any) -> seqio.Evaluator:
+  """SeqIO's Evaluator, whose loggers expect that their folder exists.
+
+  Args:
+    log_dir: of the metric files.
+    **options: of `seqio.Evaluator`.
+  """
+  if log_dir:
+    storage.path(log_dir).mkdir(parents=True, exist_ok=True)
+    options['log_dir'] = log_dir
+  return seqio.Evaluator(**options)

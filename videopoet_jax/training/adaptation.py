@@ -11,11 +11,15 @@ from typing import Any
 import jax
 
 from videopoet_jax.checkpoints import contents
+from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.models.prefix_lm import description as prefix_lm
 from videopoet_jax.models.prefix_lm import inherit
+from videopoet_jax.models.prefix_lm import text_decoder
+from videopoet_jax.parallel import start
 
 # By kind of model, what else has to agree besides the parameters' shapes. The
 # layouts are not among them: another mix of tasks is what this is for. A stage
@@ -84,3 +88,55 @@ def load(
     params,
     shapes,
   )
+
+
+def is_text_decoder(
+  directory: str | os.PathLike[str], description: Mapping[str, Any]
+) -> bool:
+  """Whether a language model begins with a text decoder that T5X trained.
+
+  Args:
+    directory: what is to be begun with.
+    description: of the model to be trained.
+  """
+  return (
+    description['kind'] == prefix_lm.KIND
+    and not (storage.path(directory) / describe.FILE_NAME).is_file()
+    and text_decoder.is_text_decoder(directory)
+  )
+
+
+def take_text_decoder(
+  directory: str | os.PathLike[str],
+  description: Mapping[str, Any],
+  params: Any,
+  say: Callable[[str], None] = print,
+) -> Any:
+  """Puts what fits of a text decoder in the place of initial parameters.
+
+  Args:
+    directory: see `text_decoder.take`.
+    description: of the model to be trained.
+    params: its initial parameters on the devices.
+    say: takes lines that name what was taken.
+
+  Returns:
+    The parameters, where they were.
+
+  Raises:
+    CheckpointError: nothing of it fits.
+  """
+  config, _, _ = prefix_lm.read(description)
+  whole = start.to_host(params)
+  taken = text_decoder.take(directory, whole, config, say)
+  keys = {'/'.join(path): value for path, value in taken.items()}
+
+  def put(path: Any, leaf: Any) -> Any:
+    value = keys.get(contents.path_name(path))
+    if value is None:
+      return leaf
+    return jax.make_array_from_callback(
+      leaf.shape, leaf.sharding, lambda index: value[index].astype(leaf.dtype)
+    )
+
+  return jax.tree_util.tree_map_with_path(put, params)

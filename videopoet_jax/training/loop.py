@@ -384,7 +384,7 @@ class _Story:
         self.say,
       )
       self.say(f'step 0 with adapters of the parameters of {init_from}')
-    elif init_from:
+    elif init_from and not self._has_text_decoder(init_from):
       params = adaptation.load(
         init_from, self.trainable.describe(), shapes.params, self.say
       )
@@ -394,9 +394,18 @@ class _Story:
     def begin(rng: jax.Array, batch: Any) -> state_lib.TrainState:
       return create(rules_lib.unbox(self.trainable.init(rng, batch)))
 
-    return jax.jit(begin, out_shardings=self.train_step.shardings)(
+    state = jax.jit(begin, out_shardings=self.train_step.shardings)(
       jax.random.key(self.config.seed), self.place(batch)
     )
+    if not init_from or self.frozen is not None:
+      return state
+    params = adaptation.take_text_decoder(
+      init_from, self.trainable.describe(), state.params, self.say
+    )
+    return jax.jit(create, out_shardings=self.train_step.shardings)(params)
+
+  def _has_text_decoder(self, init_from: str | os.PathLike[str]) -> bool:
+    return adaptation.is_text_decoder(init_from, self.trainable.describe())
 
   def _share_batches(self) -> None:
     """Lets this host read the part of every batch that its devices hold."""

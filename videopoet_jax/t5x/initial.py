@@ -1,0 +1,60 @@
+"""Initial parameters of a T5X run from a text decoder."""
+
+import functools
+import os
+from typing import Any
+
+import flax.core
+import gin
+import jax
+from t5x import utils
+
+from videopoet_jax.t5x import experiment
+from videopoet_jax.training import adaptation
+
+
+class TextDecoderInitializer(utils.TrainStateInitializer):
+  """T5X's initializer, with what fits of a text decoder in place.
+
+  A run that resumes, or begins with another run's checkpoint, reads that and
+  never comes here.
+  """
+
+  def __init__(
+    self, *args: Any, path: str | os.PathLike[str], **kwargs: Any
+  ) -> None:
+    """Takes the decoder beside T5X's own arguments.
+
+    Args:
+      *args: of `t5x.utils.TrainStateInitializer`.
+      path: folder of one step that T5X wrote; '' for none.
+      **kwargs: of `t5x.utils.TrainStateInitializer`.
+    """
+    super().__init__(*args, **kwargs)
+    self._path = path
+
+  def from_scratch(self, init_rng: jax.Array) -> Any:
+    """See T5X.
+
+    Raises:
+      CheckpointError: nothing of the decoder fits.
+    """
+    state = super().from_scratch(init_rng)
+    if not self._path:
+      return state
+    params = adaptation.take_text_decoder(
+      self._path,
+      experiment.current().parts.trainable.describe(),
+      flax.core.unfreeze(state.params),
+    )
+    return state.replace_params(flax.core.freeze(params))
+
+
+@gin.register
+def text_decoder(path: str = '') -> Any:
+  """T5X's `train_state_initializer_cls`.
+
+  Args:
+    path: folder of one step of a text decoder; '' begins at random.
+  """
+  return functools.partial(TextDecoderInitializer, path=path)
