@@ -1,12 +1,14 @@
 """Reading a checkpoint says nothing that nobody can do anything about."""
 
 import logging
+import types
 
 import jax.numpy as jnp
 
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import quiet
 
 
 def test_reading_warns_of_nothing(tmp_path, caplog):
@@ -24,3 +26,16 @@ def test_reading_warns_of_nothing(tmp_path, caplog):
     finally:
       logger.setLevel(before)
   assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_writes_that_end_late_say_nothing(caplog):
+  quiet.saving()
+  logging.getLogger('asyncio').error('Future exception was never retrieved')
+  logging.getLogger('asyncio').error('Task was destroyed')
+  assert [r.message for r in caplog.records] == ['Task was destroyed']
+  seen = []
+  hook = quiet._Hook(seen.append)
+  for text in ('Event loop is closed', 'something else'):
+    error = RuntimeError(text)
+    hook(types.SimpleNamespace(exc_type=RuntimeError, exc_value=error))
+  assert [str(raised.exc_value) for raised in seen] == ['something else']

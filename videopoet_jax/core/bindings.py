@@ -9,6 +9,7 @@ checks come before data is opened or a program compiled.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import dataclasses
 import inspect
+import sys
 import typing
 from typing import Any
 
@@ -34,7 +35,7 @@ def check_types() -> None:
   """
   for (scope, selector), parameters in gin_config._CONFIG.items():
     configurable = gin_config._REGISTRY[selector]
-    if (configurable.wrapped.__module__ or '').startswith(_LENIENT):
+    if _module(configurable.wrapped).startswith(_LENIENT):
       continue
     for parameter, value in parameters.items():
       name = _binding_name(scope, selector, parameter)
@@ -52,6 +53,15 @@ def check_types() -> None:
         f'{found} is {value_types.found(plain)}; expected '
         f'{_expected(annotation)}{of}'
       )
+
+
+def _module(wrapped: Any) -> str:
+  """The module of a configurable, by its own name where it is run."""
+  name = wrapped.__module__ or ''
+  if name == '__main__':
+    spec = getattr(sys.modules[name], '__spec__', None)
+    name = spec.name if spec else name
+  return name
 
 
 def _inner_macros(value: Any, name: str) -> str:

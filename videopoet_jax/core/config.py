@@ -274,6 +274,8 @@ def _message(raised: str, source: str) -> str:
     )
   else:
     what = ' '.join(_LOCATION.sub('', raised).split())
+    if "No module named 't5x'" in what:
+      what += '; such files are read by python -m videopoet_jax.t5x'
   return f'{where}: {what}'
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import clu.metrics
 import flax.core
 from flax.linen import partitioning as flax_partitioning
+import flax.struct
 import gin
 import jax
 import jax.numpy as jnp
@@ -265,6 +266,14 @@ def _axes(logical: Any) -> Any:
   }
 
 
+@flax.struct.dataclass
+class _Average(clu.metrics.Average):
+  """An average that is NaN, without a warning, where nothing was averaged."""
+
+  def compute(self) -> Any:
+    return self.total / self.count if self.count else np.float32(np.nan)
+
+
 def _averages(
   found: Mapping[str, jax.Array], modalities: tuple[str, ...]
 ) -> dict[str, clu.metrics.Metric]:
@@ -280,7 +289,7 @@ def _averages(
   averages = {}
   for name in names:
     value = found.get(name)
-    averages[name] = clu.metrics.Average(
+    averages[name] = _Average(
       total=jnp.float32(0 if value is None else value),
       count=jnp.int32(value is not None),
     )

@@ -1,10 +1,12 @@
 """T5X's partitioner on this project's mesh and rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
 import functools
 from typing import Any
 
 from flax import traverse_util
+import flax.linen as nn
 import gin
 import jax
 from t5x import partitioning
@@ -124,11 +126,21 @@ class _InMesh:
     self, jitted: Any, mesh: jax.sharding.Mesh, rules: rules_lib.Rules
   ) -> None:
     self._jitted = jitted
+    self._mesh = mesh
+    self._rules = rules
     self._within = functools.partial(mesh_lib.use, mesh, rules)
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
-    with self._within():
+    traced = (isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args))
+    # An export traces it within a program, where the mesh may only be told.
+    with self._within_program() if any(traced) else self._within():
       return self._jitted(*args, **kwargs)
+
+  @contextlib.contextmanager
+  def _within_program(self) -> Iterator[None]:
+    mesh = jax.sharding.use_abstract_mesh(self._mesh.abstract_mesh)
+    with mesh, nn.logical_axis_rules(self._rules):
+      yield
 
   def lower(self, *args: Any, **kwargs: Any) -> Any:
     with self._within():
