@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.jobs import token_set as token_set_lib
+from tests.models import t5x_files
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
@@ -176,3 +177,42 @@ def test_a_mistake_is_one_line_and_status_2(
   lines = [line for line in printed.splitlines() if 'Error' in line]
   assert len(lines) == 1
   assert re.search(message, lines[0]), printed
+
+
+def test_a_run_begins_with_a_text_decoder_of_t5x(token_set, tmp_path, capsys):
+  decoder = tmp_path / 'checkpoint_7'
+  arrays = t5x_files.text_decoder(
+    width=64, heads=2, head_dim=32, mlp=128, vocab=100, layers=1
+  )
+  t5x_files.write(decoder, arrays)
+  bindings = _bindings(
+    token_set,
+    **{'load_tasks.tasks': ['unconditional'], 'OptimizerConfig.name': 'adamw',
+       'OptimizerConfig.learning_rate': 0.0, 'STEPS': 1},
+  )  # fmt: skip
+  files = ('gin/runs/media_prefix_lm.gin', _TINY)
+  flags = _flags(
+    files, bindings, '--run_dir', tmp_path / 'run', '--init_from', decoder
+  )
+  assert cli.run(train.main, flags) == 0
+  printed = capsys.readouterr().out
+  assert 'decoder.layers_*.mlp.wo.kernel' in printed
+  assert 'not taken: decoder.logits_dense.kernel' in printed
+  held = export.load_params(tmp_path / 'run', 'prefix_lm')[1]
+  np.testing.assert_allclose(
+    held['stack']['layer_0']['block']['mlp']['down'],
+    arrays['decoder.layers_0.mlp.wo.kernel'],
+    rtol=1e-6,
+  )
+  np.testing.assert_allclose(
+    held['embedding']['text_table'][:100],
+    arrays['decoder.token_embedder.embedding'],
+    rtol=1e-6,
+  )
+  other = _flags(
+    files,
+    [*bindings, 'prefix_lm_preset.width = 32'],
+    '--run_dir', tmp_path / 'other', '--init_from', decoder,
+  )  # fmt: skip
+  assert cli.run(train.main, other) == 2
+  assert 'fits this model' in capsys.readouterr().err

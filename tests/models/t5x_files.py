@@ -136,3 +136,34 @@ def write_orbax(
   handler = ocp.PyTreeCheckpointHandler(use_ocdbt=ocdbt)
   with ocp.Checkpointer(handler) as checkpointer:
     checkpointer.save(directory / 'state', nested(arrays))
+
+
+def text_decoder(
+  *, width: int, heads: int, head_dim: int, mlp: int, vocab: int, layers: int
+) -> dict[str, np.ndarray]:
+  """Random arrays of t5x/examples/decoder_only, by dotted name."""
+  draw = np.random.default_rng(3)
+  joined = heads * head_dim
+  shapes: dict[str, tuple[int, ...]] = {
+    'decoder.token_embedder.embedding': (vocab, width),
+    'decoder.decoder_norm.scale': (width,),
+    'decoder.relpos_bias.rel_embedding': (heads, 32),
+    'decoder.logits_dense.kernel': (width, vocab),
+  }
+  for n in range(layers):
+    layer = f'decoder.layers_{n}.'
+    shapes |= {
+      f'{layer}pre_self_attention_layer_norm.scale': (width,),
+      f'{layer}pre_mlp_layer_norm.scale': (width,),
+      f'{layer}self_attention.query.kernel': (width, joined),
+      f'{layer}self_attention.key.kernel': (width, joined),
+      f'{layer}self_attention.value.kernel': (width, joined),
+      f'{layer}self_attention.out.kernel': (joined, width),
+      f'{layer}mlp.wi_0.kernel': (width, mlp),
+      f'{layer}mlp.wi_1.kernel': (width, mlp),
+      f'{layer}mlp.wo.kernel': (mlp, width),
+    }
+  return {
+    name: draw.normal(size=shape).astype(np.float32)
+    for name, shape in shapes.items()
+  }

@@ -67,8 +67,8 @@ def train_t5x(token_set: str, model_dir: pathlib.Path, **more):
   return train_bound(model_dir)
 
 
-def train_bound(model_dir: pathlib.Path):
-  """Trains the run that is bound."""
+def train_bound(model_dir: pathlib.Path, **options):
+  """Trains the run that is bound, with further options of T5X."""
   made = experiment.current()
 
   def config_of(split):
@@ -97,6 +97,7 @@ def train_bound(model_dir: pathlib.Path):
     get_dataset_fn=data.steps,
     train_eval_get_dataset_fn=data.validation,
     verify_matching_vocabs_fn=None,
+    **options,
   )
 
 

@@ -11,9 +11,11 @@ import pytest
 pytest.importorskip('t5x.trainer', reason='needs T5X (docs/t5x.md)')
 
 from tests.jobs import token_set as token_set_lib
+from tests.models import t5x_files
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert
+from videopoet_jax.t5x import initial
 from videopoet_jax.training import metrics
 
 # T5X uses much that its libraries have deprecated.
@@ -142,3 +144,23 @@ def test_a_run_changes_trainers_and_back(token_set, tmp_path):
       export.read_arrays(runs_of / 'steps/2' / item),
       export.read_arrays(again / 'steps/2' / item),
     )
+
+
+def test_a_run_begins_with_a_text_decoder(token_set, tmp_path, capsys):
+  arrays = t5x_files.text_decoder(
+    width=64, heads=2, head_dim=32, mlp=128, vocab=100, layers=2
+  )
+  t5x_files.write(tmp_path / 'checkpoint_7', arrays)
+  runs.parse(token_set, STEPS=2)
+  runs.train_bound(
+    tmp_path / 'run',
+    train_state_initializer_cls=initial.text_decoder(
+      str(tmp_path / 'checkpoint_7')
+    ),
+  )
+  assert 'decoder.layers_*.mlp.wo.kernel' in capsys.readouterr().out
+  held = export.load_params(tmp_path / 'run', 'prefix_lm', step=0)[1]
+  np.testing.assert_array_equal(
+    held['stack']['layer_1']['block']['mlp']['down'],
+    arrays['decoder.layers_1.mlp.wo.kernel'],
+  )

@@ -21,32 +21,10 @@ def _settings(**changes):
 
 
 def _decoder(layers=2, width=_WIDTH, vocab=_VOCAB):
-  """Arrays of t5x/examples/decoder_only, by dotted name."""
-  draw = np.random.default_rng(3)
-  joined = _HEADS * _HEAD_DIM
-  shapes = {
-    'decoder.token_embedder.embedding': (vocab, width),
-    'decoder.decoder_norm.scale': (width,),
-    'decoder.relpos_bias.rel_embedding': (_HEADS, 32),
-    'decoder.logits_dense.kernel': (width, vocab),
-  }
-  for n in range(layers):
-    layer = f'decoder.layers_{n}.'
-    shapes |= {
-      f'{layer}pre_self_attention_layer_norm.scale': (width,),
-      f'{layer}pre_mlp_layer_norm.scale': (width,),
-      f'{layer}self_attention.query.kernel': (width, joined),
-      f'{layer}self_attention.key.kernel': (width, joined),
-      f'{layer}self_attention.value.kernel': (width, joined),
-      f'{layer}self_attention.out.kernel': (joined, width),
-      f'{layer}mlp.wi_0.kernel': (width, _MLP),
-      f'{layer}mlp.wi_1.kernel': (width, _MLP),
-      f'{layer}mlp.wo.kernel': (_MLP, width),
-    }
-  return {
-    name: draw.normal(size=shape).astype(np.float32)
-    for name, shape in shapes.items()
-  }
+  return t5x_files.text_decoder(
+    width=width, heads=_HEADS, head_dim=_HEAD_DIM, mlp=_MLP, vocab=vocab,
+    layers=layers,
+  )  # fmt: skip
 
 
 def _taken(path, settings):
