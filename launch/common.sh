@@ -89,6 +89,11 @@ check_command() {
       'as on a laptop'
   (($# > 1)) || die "the command names no job: 'videopoet train ...'"
   if [[ ${t5x:-false} == true ]]; then
+    for job in "$@"; do
+      [[ $job != --run_dir* && $job != --init_from* && $job != --task_file* ]] ||
+        die "--t5x starts T5X, which does not know ${job%%=*}: the flags are" \
+          "its own (docs/t5x.md), such as --gin.MODEL_DIR"
+    done
     for job in "${T5X_MAINS[@]}"; do
       [[ $job != "$2" ]] || return 0
     done
@@ -113,7 +118,7 @@ check_slices() {
   fi
 }
 
-# The command as it is run: with --t5x, T5X's main with the same flags.
+# The command as it is run: with --t5x, T5X's main of the job's name.
 choose_main() {
   [[ ${t5x:-false} == false ]] ||
     command=(python -m videopoet_jax.t5x "${command[@]:1}")

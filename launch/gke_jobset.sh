@@ -34,7 +34,7 @@
 #                         cluster needs GKE's Cloud Storage FUSE driver)
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where --action logs writes, a file a pod
-#   --t5x                 run T5X's main of that name instead; docs/t5x.md
+#   --t5x                 run T5X's train, eval or infer; docs/t5x.md
 #   --dry_run             print what would be sent, and send nothing
 #   --help                this text
 #

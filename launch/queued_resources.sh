@@ -28,7 +28,7 @@
 #   --poll_seconds S      between looks at the machines (30)
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where --action logs writes, a file a host
-#   --t5x                 run T5X's main of that name instead; docs/t5x.md
+#   --t5x                 run T5X's train, eval or infer; docs/t5x.md
 #   --dry_run             print what would be run, and run nothing
 #   --help                this text
 #

@@ -28,7 +28,7 @@
 #   --env NAME=VALUE      for the job; repeatable
 #   --log_dir DIR         where the job's lines go, a file a process (logs)
 #   --action A            submit (default), status, cancel (saves first)
-#   --t5x                 run T5X's main of that name instead; docs/t5x.md
+#   --t5x                 run T5X's train, eval or infer; docs/t5x.md
 #   --dry_run             print what would be sent, and send nothing
 #   --help                this text
 set -euo pipefail

@@ -24,7 +24,7 @@
 #   --env NAME=VALUE      for the job; repeatable
 #   --action A            start (default), delete; kubectl logs works as with
 #                         launch/gke_jobset.sh --action logs
-#   --t5x                 run T5X's main of that name instead; docs/t5x.md
+#   --t5x                 run T5X's train, eval or infer; docs/t5x.md
 #   --dry_run             print what would be run, and run nothing
 #   --help                this text
 set -euo pipefail

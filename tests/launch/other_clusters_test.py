@@ -297,3 +297,8 @@ def test_one_flag_starts_the_mains_of_t5x(script, flags):
   )
   assert refused.returncode == 2
   assert "the command is 'videopoet prepare'" in refused.stderr
+  refused = scripts.run(
+    script, *flags, '--t5x', '--dry_run', '--', *command, '--run_dir=gs://b/lm'
+  )
+  assert refused.returncode == 2
+  assert 'does not know --run_dir' in refused.stderr

@@ -104,6 +104,35 @@ def test_greedy_inference_is_our_sampler(
   assert layout == _TEXT or len({tuple(ids) for ids in found}) > 1
 
 
+@pytest.mark.parametrize('mode', ['score', 'predict_with_aux'])
+def test_other_modes_write_scores(token_set, checkpoint, tmp_path, mode):
+  runs.parse(token_set)
+  config = sampling.SamplingConfig(temperature=0.0)
+  infer.infer(
+    mode=mode,
+    checkpoint_period=1,
+    **_options(checkpoint, _TEXT, tmp_path, config),
+  )
+  lines = next(tmp_path.glob(f'*{mode}.jsonl*0001')).read_text().splitlines()
+  written = [json.loads(line) for line in lines]
+  made, batch = experiment.current(), _batch(_TEXT)
+  params = export.load_params(checkpoint, 'prefix_lm')[1]
+  of = made.trainable.layouts[_TEXT]
+  tokens = batch['tokens']
+  if mode != 'score':
+    tokens = decode.generate(
+      made.trainable.module, params, of, tokens, batch['visible'],
+      config=config,
+    )  # fmt: skip
+  results = made.trainable.module.apply(
+    {'params': params}, tokens, batch['visible'], of
+  )
+  expected = -sum(np.sum(r.loss_BT, axis=1) for r in results.values())
+  key = 'score' if mode == 'score' else 'scores'
+  found = [one[key] if key in one else one['aux'][key] for one in written]
+  np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
 def test_evaluation_writes_our_figures(token_set, checkpoint, tmp_path):
   runs.parse(token_set)
   greedy = sampling.SamplingConfig(temperature=0.0)

@@ -1,6 +1,8 @@
 """`python -m videopoet_jax.t5x` as a user of T5X calls it."""
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -8,7 +10,12 @@ import pytest
 
 from tests.jobs import token_set as token_set_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import specs
+from videopoet_jax.core import tasks
+from videopoet_jax.core import vocabulary
+from videopoet_jax.data import layout_tasks
 from videopoet_jax.t5x import __main__ as main_lib
+from videopoet_jax.t5x import shims
 
 
 def _run(*arguments):
@@ -99,6 +106,7 @@ def test_mains_by_the_shipped_files(tmp_path):
   [
     ({'LoopConfig.ema_decay': 0.9}, 'LoopConfig.ema_decay is 0.9'),
     ({'TOKENS': 'no/such/set'}, 'no/such/set'),
+    ({'STEP': 3}, 'STEP is bound by --gin.STEP and used nowhere'),
   ],
 )
 def test_a_mistake_is_one_line(tmp_path, setting, said):
@@ -114,6 +122,32 @@ def test_a_mistake_is_one_line(tmp_path, setting, said):
   assert said in last and last.split(':')[0].endswith('Error')
 
 
+def test_examples_name_tasks_that_there_are(repository):
+  """Headers and the page name SeqIO tasks of the shapes' size."""
+  texts = [(repository / 'docs/t5x.md').read_text()]
+  texts += [file.read_text() for file in (repository / 'gin/t5x').glob('*.gin')]
+  found = set(re.findall(r'videopoet:[a-z_]+:[\w.:]+', ' '.join(texts)))
+  assert found
+  space = tasks.LayoutSpace(
+    vocabulary.Vocabulary(), specs.VisualSpec(), specs.AudioSpec()
+  )
+  for name in found:
+    layout = layout_tasks.layout_name(name)
+    assert layout in space.standard_names(*tasks.clip_of(layout)), name
+
+
+def test_the_pins_are_the_same_everywhere(repository):
+  for file in ('docs/t5x.md', 'launch/Dockerfile'):
+    assert shims.COMMIT in (repository / file).read_text()
+  pins = re.findall(r'[a-z_]+==[\d.]+', shims._INSTALL)
+  for file in ('docs/t5x.md', 'launch/Dockerfile', 'tests/t5x/run_all.sh'):
+    text = (repository / file).read_text()
+    assert pins and all(pin in text for pin in pins)
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec('t5x') is not None, reason='T5X is installed'
+)
 def test_without_t5x_it_says_how_to_install_it():
   done = subprocess.run(
     [sys.executable, '-m', 'videopoet_jax.t5x', 'train', '--gin_file=x'],
@@ -122,7 +156,5 @@ def test_without_t5x_it_says_how_to_install_it():
     text=True,
     timeout=600,
   )
-  if "'x'" in done.stderr.splitlines()[-1]:
-    pytest.skip('T5X is installed')
   assert done.returncode == 2
   assert 'google-research/t5x@cc342d4' in done.stderr.splitlines()[-1]

@@ -15,6 +15,9 @@ from tests.models import t5x_files
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert
+from videopoet_jax.core import errors
+from videopoet_jax.t5x import checkpoints
+from videopoet_jax.t5x import experiment
 from videopoet_jax.t5x import initial
 from videopoet_jax.training import metrics
 
@@ -70,11 +73,14 @@ def test_five_and_five_steps_are_ten(token_set, tmp_path, caplog):
   )
 
 
-def test_split_parameters_change_nothing(token_set, tmp_path):
+@pytest.mark.parametrize(
+  'sizes', [{'fsdp': 4}, {'data': 1, 'fsdp': 2, 'tensor': 2}]
+)
+def test_split_parameters_change_nothing(token_set, tmp_path, sizes):
   found = {}
-  for name, devices, fsdp in (('one', 1, 1), ('split', 4, 4)):
+  for name, devices, split in (('one', 1, {}), ('split', 4, sizes)):
     runs.parse(token_set, STEPS=4)
-    with runs.on_devices(devices, fsdp=fsdp):
+    with runs.on_devices(devices, **split):
       _, found[name] = runs.train_bound(tmp_path / name)
     losses = runs.logged(tmp_path / name / 'train', 'loss')
     found[name, 'losses'] = [losses[step] for step in sorted(losses)]
@@ -164,3 +170,30 @@ def test_a_run_begins_with_a_text_decoder(token_set, tmp_path, capsys):
     held['stack']['layer_1']['block']['mlp']['down'],
     arrays['decoder.layers_1.mlp.wo.kernel'],
   )
+
+
+@pytest.mark.parametrize(
+  'validate, is_right', [(0, True), (8, True), (3, False)]
+)
+def test_periods_are_those_of_the_run(token_set, validate, is_right):
+  periods = {'LoopConfig.save_every': 4, 'LoopConfig.validate_every': validate}
+  runs.parse(token_set, STEPS=10, **periods)
+  if is_right:
+    assert experiment.total_steps() == 10
+    assert experiment.validate_every() == validate
+    return
+  with pytest.raises(errors.ConfigError, match='save_every is 4 and .* 3'):
+    experiment.total_steps()
+
+
+def test_a_folder_of_the_other_trainer_is_refused(token_set, tmp_path):
+  runs.train_ours(token_set, tmp_path / 'ours', STEPS=4)
+  with pytest.raises(errors.CheckpointError, match='of videopoet train'):
+    runs.train_t5x(token_set, tmp_path / 'ours', STEPS=4)
+  t5x_convert.convert(tmp_path / 'ours', tmp_path / 'theirs')
+  with pytest.raises(errors.CheckpointError, match='of T5X; resume'):
+    runs.train_ours(token_set, tmp_path / 'theirs', STEPS=4)
+  # A checkpoint of another model is told apart before it is read.
+  runs.parse(token_set, **{'prefix_lm_preset.mlp_dim': 40})
+  with pytest.raises(errors.CheckpointError, match='mlp_dim'):
+    checkpoints.checked(str(tmp_path / 'theirs/checkpoint_4'))

@@ -15,6 +15,7 @@ import orbax.checkpoint as ocp
 
 from videopoet_jax.checkpoints import quiet
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 
 # In a step's counters: names of the items, and gin's settings of the run that
 # decide what the items hold.
@@ -136,3 +137,14 @@ def _text(array: tuple[tuple[int, ...], str] | None) -> str:
     return 'none'
   shape, dtype = array
   return f'{dtype} {shape}'
+
+
+def is_finished(folder: pathlib.Path) -> bool:
+  """Whether Orbax has written all of a step's folder."""
+  # A bucket renames nothing: there Orbax writes a step in its place and puts a
+  # file into it when it is whole.
+  if not folder.is_dir():
+    return False
+  if not storage.is_remote(folder):
+    return True
+  return bool(ocp.utils.is_checkpoint_finalized(folder))

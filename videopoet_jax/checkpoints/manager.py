@@ -450,7 +450,7 @@ def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
   return sorted(
     int(path.name)
     for path in folder.iterdir()
-    if re.fullmatch(r'\d+', path.name) and _is_finished(path)
+    if re.fullmatch(r'\d+', path.name) and contents.is_finished(path)
   )
 
 
@@ -463,15 +463,9 @@ def unfinished_steps(directory: str | os.PathLike[str]) -> list[str]:
     p.name
     for p in folder.iterdir()
     if 'checkpoint-tmp' in p.name
-    or (re.fullmatch(r'\d+', p.name) and p.is_dir() and not _is_finished(p))
+    or (
+      re.fullmatch(r'\d+', p.name)
+      and p.is_dir()
+      and not contents.is_finished(p)
+    )
   )
-
-
-def _is_finished(folder: pathlib.Path) -> bool:
-  # A bucket renames nothing: there Orbax writes a step in its place and puts a
-  # file into it when it is whole.
-  if not folder.is_dir():
-    return False
-  if not storage.is_remote(folder):
-    return True
-  return bool(ocp.utils.is_checkpoint_finalized(folder))

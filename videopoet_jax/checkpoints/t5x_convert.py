@@ -68,10 +68,33 @@ def convert(
   description.pop('format_version')
   if manager.complete_steps(source):
     _to_t5x(source, directory, step, say)
+    describe.write_description(directory, description)
   else:
     _from_t5x(source, directory, step, description)
-  describe.write_description(directory, description)
   return step
+
+
+def check_other(directory: str | os.PathLike[str], *, is_t5x: bool) -> None:
+  """Refuses a run's folder that holds steps of the other trainer.
+
+  It would begin at step 0, and one of the two would be read from then on.
+
+  Args:
+    directory: of the run.
+    is_t5x: whether T5X is to train.
+
+  Raises:
+    CheckpointError: it does.
+  """
+  theirs = manager.complete_steps if is_t5x else t5x_steps.complete_steps
+  steps = theirs(directory)
+  if steps:
+    other = 'videopoet train' if is_t5x else 'T5X'
+    raise errors.CheckpointError(
+      f'{directory} holds step {steps[-1]} of a run of {other}; resume it '
+      'there, or convert it into another folder: python -m videopoet_jax.t5x '
+      f'convert {directory} OTHER'
+    )
 
 
 def _to_t5x(
@@ -124,6 +147,7 @@ def _from_t5x(
       step,
       {export.PARAMS: found[t5x_steps.PARAMS], 'optimizer': moments | counted},
       # Batches are a function of the step: there is no state of the data.
+      # What T5X does not record, the seed, is that of the run that resumes.
       {'step': step, 'seed': None, 'batches': {}, 'data': None},
     )
   finally:

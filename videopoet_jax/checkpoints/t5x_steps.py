@@ -13,6 +13,7 @@ import pathlib
 import re
 from typing import Any
 
+from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import storage
 
@@ -21,7 +22,7 @@ STATE = 'state'
 PARAMS = 'target'
 
 _NAME = re.compile(rf'{PREFIX}(\d+)')
-_METADATA = '_METADATA'  # Orbax writes it last.
+_METADATA = '_METADATA'  # A folder without it was copied in part.
 
 
 def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
@@ -37,7 +38,7 @@ def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
   return sorted(
     int(match[1])
     for path, match in found
-    if (path / STATE / _METADATA).is_file()
+    if contents.is_finished(path) and (path / STATE / _METADATA).is_file()
   )
 
 

@@ -31,6 +31,9 @@ mixture with `Mixture.get_dataset(passthrough_features=['visible'])`. SeqIO's
 prefix-LM converter by itself attends to all of `inputs`, and puts a 0 (`<pad>`)
 before them where our model begins with their first id.
 
+A last feature has no elements and is named as the layout, see
+`layout_examples.LAYOUT`: T5X's trainer reads it; SeqIO's converters drop it.
+
 `inputs` and `targets` of a cached task are those of the task. Which training
 examples drop a condition follows from a seed, and SeqIO's caching script gives
 one of its own.

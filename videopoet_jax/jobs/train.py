@@ -21,6 +21,7 @@ import jax
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.core import bindings as bindings_lib
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
@@ -91,6 +92,7 @@ def train(
     adapted = low_rank_training.LowRankTrainable(parts.trainable, low_rank)
     parts = dataclasses.replace(parts, trainable=adapted)
   low_rank_training.check_start(parts.trainable, run_dir, init_from)
+  t5x_convert.check_other(run_dir, is_t5x=False)
   if jax.process_index() == 0:
     for note in parts.notes:
       say(note)

@@ -83,7 +83,10 @@ def main(argv: Sequence[str]) -> int:
   ours = [str(file) for file in found if file not in theirs]
   config.parse(ours, finalize=False)
   theirs = theirs or [paths.resolve(f'gin/t5x/{name}.gin')]
-  del train_job, experiment  # Imported for what they register with gin.
+  del train_job  # Imported for what it registers with gin.
+  experiment.give(
+    flag.removeprefix('--gin.') for flag in rest if flag.startswith('--gin.')
+  )
   logging.getLogger('absl').setLevel(logging.INFO)
   sys.argv = [
     f't5x.{name}',

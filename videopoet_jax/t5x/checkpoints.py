@@ -6,7 +6,7 @@ it is. To go on in the other trainer, the whole state is written anew: both
 hold the same parameters and the same flat dict of an optimizer's moments.
 """
 
-import os
+from collections.abc import Sequence
 from typing import Any
 
 import gin
@@ -15,9 +15,21 @@ from t5x import gin_utils
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.core import storage
 from videopoet_jax.jobs import train as train_job
+from videopoet_jax.parallel import start
 from videopoet_jax.t5x import experiment
+
+# What a checkpoint and a run that reads it have in common.
+_SAME = (
+  'kind',
+  'config',
+  'vocabulary',
+  'fingerprints',
+  'text_tokenizer',
+  'text_encoder',
+)
 
 
 @gin.register
@@ -32,24 +44,34 @@ def describe_run(model_dir: str, summary_writer: Any, step: int) -> None:
   Raises:
     CheckpointError: the folder is of another model, or cannot be written.
   """
-  gin_utils.summarize_gin_config(model_dir, summary_writer, step)
-  if jax.process_index() == 0:
-    write_description(model_dir)
-
-
-def write_description(directory: str | os.PathLike[str]) -> None:
-  """Writes `checkpoint.json` of the current run and the folders beside it.
-
-  Args:
-    directory: of a run.
-
-  Raises:
-    CheckpointError: it is of another model, or cannot be written.
-  """
   made = experiment.current()
-  folder = storage.path(directory)
+  folder = storage.path(model_dir)
   description = made.parts.trainable.describe()
+  # Every process looks, so that all of them end at a mistake.
+  t5x_convert.check_other(folder, is_t5x=True)
   if (folder / describe.FILE_NAME).exists():
     manager.check_description(folder, description)
-  train_job.copy_folders(made.parts.folders, folder)
-  describe.write_description(folder, description)
+  start.barrier('the folder of the run is looked at')
+  gin_utils.summarize_gin_config(model_dir, summary_writer, step)
+  if jax.process_index() == 0:
+    train_job.copy_folders(made.parts.folders, folder)
+    describe.write_description(folder, description)
+
+
+@gin.register
+def checked(path: str | Sequence[str] = ()) -> str | Sequence[str]:
+  """T5X's `RestoreCheckpointConfig.path`, compared with the run.
+
+  Args:
+    path: of a step, `runs/lm/checkpoint_1000`; () for none. Where a description
+      stands beside it, it must be of the run's model and ids.
+
+  Raises:
+    CheckpointError: it is of another model.
+  """
+  if isinstance(path, str):
+    folder = storage.path(path).parent
+    if (folder / describe.FILE_NAME).is_file():
+      description = experiment.current().parts.trainable.describe()
+      manager.check_description(folder, description, _SAME)
+  return path

@@ -5,6 +5,7 @@ optimizer, the mesh and the lengths of a run are taken from what they bind to
 `train`. What T5X has no counterpart for is refused.
 """
 
+from collections.abc import Iterable
 import dataclasses
 import functools
 from typing import Any
@@ -34,8 +35,18 @@ _TAKEN = (
   'save_every',
   'keep',
   'validate_every',
-  'tensorboard',
 )
+# Bindings of the command line, `NAME = VALUE`.
+_given: list[str] = []
+
+
+def give(bindings_of_flags: Iterable[str]) -> None:
+  """Keeps the bindings of the command line, to be checked for use.
+
+  Args:
+    bindings_of_flags: `NAME = VALUE` each.
+  """
+  _given[:] = bindings_of_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +60,8 @@ class Experiment:
     optimizer: which, and its rates.
     mesh: of all devices.
     rules: logical to mesh axes.
+    low_rank: adapters, which T5X cannot train.
+    watchdog: which T5X does not have.
   """
 
   parts: parts_lib.Parts
@@ -57,6 +70,26 @@ class Experiment:
   optimizer: optimizers.OptimizerConfig
   mesh: jax.sharding.Mesh
   rules: rules_lib.Rules
+  low_rank: Any = None
+  watchdog: watchdog_lib.WatchdogConfig | None = None
+
+  def check_training(self) -> None:
+    """Refuses what T5X's training has no counterpart for.
+
+    Raises:
+      ConfigError: a setting cannot act, or T5X cannot keep two periods.
+    """
+    check_loop(self.loop)
+    if self.low_rank is not None:
+      raise errors.ConfigError(
+        'train.low_rank is set, and T5X trains all parameters; adapt with '
+        '`videopoet train`.'
+      )
+    default = watchdog_lib.WatchdogConfig()
+    if (self.watchdog or default) != default:
+      raise errors.ConfigError(
+        'WatchdogConfig is set, and T5X has no watchdog; leave its defaults.'
+      )
 
 
 @functools.cache
@@ -69,23 +102,13 @@ def current() -> Experiment:
   # A macro that holds a configurable is called in a scope of its own name.
   with gin.config_scope(None):
     bindings.check_types()
+    bindings.check_used(_given)
     found = train_job.bound()
   parts, loop = found['parts'], found['loop']
   if not isinstance(parts.trainable, language.LanguageTrainable):
     raise errors.ConfigError(
       f'train.parts is a {parts.trainable.name}; T5X trains the language model '
       'alone (@prefix_lm()). Train others with `videopoet train`.'
-    )
-  check_loop(loop)
-  if found.get('low_rank') is not None:
-    raise errors.ConfigError(
-      'train.low_rank is set, and T5X trains all parameters; adapt with '
-      '`videopoet train`.'
-    )
-  default = watchdog_lib.WatchdogConfig()
-  if (found.get('watchdog') or default) != default:
-    raise errors.ConfigError(
-      'WatchdogConfig is set, and T5X has no watchdog; leave its defaults.'
     )
   made = Experiment(
     parts,
@@ -94,6 +117,8 @@ def current() -> Experiment:
     found['optimizer'],
     mesh_lib.create(found.get('mesh') or mesh_lib.MeshConfig()),
     found.get('rules', rules_lib.STANDARD),
+    found.get('low_rank'),
+    found.get('watchdog'),
   )
   _share_batches(made)
   return made
@@ -103,8 +128,15 @@ def check_loop(loop: loop_lib.LoopConfig) -> None:
   """Refuses what T5X's loop has no counterpart for.
 
   Raises:
-    ConfigError: a setting differs from its default and cannot act.
+    ConfigError: a setting differs from its default and cannot act, or of the
+      steps between saves and between validations neither divides the other.
   """
+  save, validate = loop.save_every, loop.validate_every
+  if validate and max(save, validate) % min(save, validate):
+    raise errors.ConfigError(
+      f'LoopConfig.save_every is {save} and LoopConfig.validate_every '
+      f'{validate}; T5X needs one to be a multiple of the other.'
+    )
   for field in dataclasses.fields(loop):
     value = getattr(loop, field.name)
     if field.name not in _TAKEN and value != field.default:
@@ -129,8 +161,10 @@ def _share_batches(made: Experiment) -> None:
 
 @gin.register
 def total_steps() -> int:
-  """`LoopConfig.total_steps`."""
-  return current().loop.total_steps
+  """`LoopConfig.total_steps`; refuses what training cannot do."""
+  made = current()
+  made.check_training()
+  return made.loop.total_steps
 
 
 @gin.register
@@ -159,14 +193,5 @@ def log_every() -> int:
 
 @gin.register
 def validate_every() -> int:
-  """`LoopConfig.validate_every`, or the whole run where it is 0."""
-  loop = current().loop
-  return loop.validate_every or loop.total_steps
-
-
-def learning_rate() -> Any:
-  """The schedule of the run, a function of the step, for T5X's log."""
-  made = current()
-  return functools.partial(
-    optimizers.learning_rate, made.optimizer, made.loop.total_steps
-  )
+  """`LoopConfig.validate_every`."""
+  return current().loop.validate_every

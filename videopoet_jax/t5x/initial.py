@@ -1,5 +1,6 @@
 """Initial parameters of a T5X run from a text decoder."""
 
+from collections.abc import Sequence
 import functools
 import os
 from typing import Any
@@ -9,6 +10,7 @@ import gin
 import jax
 from t5x import utils
 
+from videopoet_jax.core import errors
 from videopoet_jax.t5x import experiment
 from videopoet_jax.training import adaptation
 
@@ -46,15 +48,25 @@ class TextDecoderInitializer(utils.TrainStateInitializer):
       self._path,
       experiment.current().parts.trainable.describe(),
       flax.core.unfreeze(state.params),
+      print if jax.process_index() == 0 else lambda line: None,
     )
     return state.replace_params(flax.core.freeze(params))
 
 
 @gin.register
-def text_decoder(path: str = '') -> Any:
+def text_decoder(path: str = '', init_from: str | Sequence[str] = ()) -> Any:
   """T5X's `train_state_initializer_cls`.
 
   Args:
     path: folder of one step of a text decoder; '' begins at random.
+    init_from: the whole state to begin with, which excludes the former.
+
+  Raises:
+    ConfigError: both are given.
   """
+  if path and init_from:
+    raise errors.ConfigError(
+      f'TEXT_DECODER is {path!r} and INIT_FROM {init_from!r}, and a run begins '
+      'with one of them; leave the other out.'
+    )
   return functools.partial(TextDecoderInitializer, path=path)

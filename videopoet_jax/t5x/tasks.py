@@ -11,6 +11,8 @@ from videopoet_jax.core import storage
 from videopoet_jax.data import layout_tasks
 from videopoet_jax.data import registry
 from videopoet_jax.jobs.factories import language
+from videopoet_jax.t5x import experiment
+from videopoet_jax.tokenizers import text as text_lib
 
 
 def register() -> layout_tasks.Registered:
@@ -28,9 +30,23 @@ def register() -> layout_tasks.Registered:
       'prefix_lm.tokens is required and still open: give a run file, such as '
       '--gin_file gin/runs/media_prefix_lm.gin, and --gin.TOKENS.'
     )
+  if bound.get('text_embeddings'):
+    raise errors.ConfigError(
+      'prefix_lm.text_embeddings is True, and SeqIO examples hold ids alone; '
+      'evaluate and generate with `videopoet`.'
+    )
   taken = inspect.signature(layout_tasks.register).parameters
   settings = {name: value for name, value in bound.items() if name in taken}
-  return layout_tasks.register(tasks=tasks, **settings)
+  if 'text' in settings:
+    settings['text'] = text_lib.find(settings['text'])
+  found = layout_tasks.register(tasks=tasks, **settings)
+  trained = experiment.current().trainable.space.vocabulary
+  if found.space.vocabulary != trained:
+    raise errors.ConfigError(
+      f'the tasks are of the vocabulary {found.space.vocabulary}, the model of '
+      f'{trained}; give both the same run file.'
+    )
+  return found
 
 
 @gin.register

@@ -1,16 +1,19 @@
 """T5X's trainer on batches of several layouts, one layout a step (AGD)."""
 
 from collections.abc import Iterator, Mapping
+import functools
 from typing import Any
 
 import gin
 import jax
 from t5x import trainer
 
+from videopoet_jax.core import errors
 from videopoet_jax.t5x import converter
 from videopoet_jax.t5x import data
 from videopoet_jax.t5x import experiment
 from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
 
 
@@ -38,6 +41,7 @@ class LayoutTrainer(trainer.Trainer):
     """
     super().__init__(*args, **kwargs)
     self._batches = batches
+    self._total_steps = total_steps
     self._feed = prefetch.Prefetch(batches, total_steps)
     self._sharding = jax.sharding.NamedSharding(
       self._partitioner.mesh, self._partitioner.data_partition_spec
@@ -49,6 +53,11 @@ class LayoutTrainer(trainer.Trainer):
     """See T5X; what the iterator yields is not looked at."""
     if start_step is None:
       start_step = int(self.train_state.step)
+    if start_step + num_steps > self._total_steps:
+      raise errors.ConfigError(
+        f'T5X is to train to step {start_step + num_steps}, and the run ends '
+        f'at {self._total_steps}; bind LoopConfig.total_steps (STEPS) alone.'
+      )
     batches = self._from_step(start_step)
     return super().train(batches, num_steps, start_step)
 
@@ -81,7 +90,9 @@ def layout_trainer(**kwargs: Any) -> LayoutTrainer:
   return LayoutTrainer(
     batches=made.parts.batches,
     total_steps=made.loop.total_steps,
-    learning_rate_fn=experiment.learning_rate(),
+    learning_rate_fn=functools.partial(
+      optimizers.learning_rate, made.optimizer, made.loop.total_steps
+    ),
     num_microbatches=accumulate if accumulate > 1 else None,
     **kwargs,
   )
