@@ -13,6 +13,7 @@ from tests.jobs import token_set as token_set_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
+from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
 from videopoet_jax.data import tokens
@@ -66,7 +67,9 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
 ):
   # The tests' eight devices: the mesh's data axis takes them all.
   run_dir = tmp_path / 'lm'
-  assert cli.run(train.main, _flags(token_set, run_dir)) == 0
+  recommended = {'default': {'temperature': 0.5}}
+  recommends = f'--gin.prefix_lm.sampling={recommended!r}'
+  assert cli.run(train.main, _flags(token_set, run_dir, recommends)) == 0
   printed = capsys.readouterr().out
   assert '2 unit(s) to compile, 3 steps' in printed
   assert 'step 3/3' in printed
@@ -76,6 +79,7 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   assert space.visual.codebook_size == 64
   assert names == ('unconditional/9x16x16', 'video_to_audio/9x16x16')
   assert described['fingerprints'] == {'visual': 'v1', 'audio': 'a1'}
+  assert described['sampling'] == recommended
   assert jax.tree.leaves(params)
   assert (run_dir / 'text/checkpoint.json').exists()
   assert 'OptimizerConfig.name' in (run_dir / 'config.gin').read_text()
@@ -303,3 +307,18 @@ def test_model_files_name_presets(model):
   config.parse([FILES[0], f'gin/models/{model}.gin'], ["TOKENS = 'x'",
     "VISUAL = ''", "AUDIO = ''"])  # fmt: skip
   assert gin.query_parameter('prefix_lm_preset.name') == model
+
+
+@pytest.mark.parametrize(
+  'sampling, what',
+  [
+    ({'unconditionl': {}}, "'unconditionl'.*unconditional"),
+    ({'default': {'temp': 1.0}}, "default: .*'temp'"),
+    ({'default': {'top_p': 2.0}}, 'default: top_p is 2.0'),
+  ],
+)
+def test_recommended_sampling_is_checked(token_set, sampling, what):
+  bindings = _bindings(token_set, **{'prefix_lm.sampling': sampling})
+  config.parse(FILES, bindings)
+  with pytest.raises(errors.ConfigError, match=what):
+    config.call(language.prefix_lm)

@@ -13,7 +13,7 @@ import pytest
 from tests.media import media_files
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import records
-from videopoet_jax.jobs import generate
+from videopoet_jax.inference import signals
 from videopoet_jax.jobs import prepare
 
 _SIZE = (48, 32)  # portrait, so that turning a picture shows.
@@ -28,7 +28,7 @@ def _read(path: pathlib.Path, flag: str) -> np.ndarray:
   space = tasks_lib.LayoutSpace()
   name = task.get(flag, 'audio_to_video')
   layout = space.layout(name if '/' in name else f'{name}/17x{_SIDES}')
-  return generate.read_conditions(layout, space, {flag: str(path)})[flag][0]
+  return signals.read(layout, space, {flag: str(path)})[flag][0]
 
 
 def _stored(files: list[pathlib.Path], folder, **options) -> dict:

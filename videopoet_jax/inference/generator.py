@@ -74,6 +74,8 @@ class Generator:
     place: puts an array of rows on several devices; None uses one.
     drop: by task and condition, the share of training examples that did not
       see it; None for checkpoints that do not say.
+    recommended: by task, the fields of `SamplingConfig` that the checkpoint
+      recommends; None for checkpoints that do not say.
   """
 
   model: model_lib.PrefixLM
@@ -84,6 +86,7 @@ class Generator:
   visual_fingerprint: str = ''
   place: Callable[[Any], Any] | None = None
   drop: Mapping[str, Mapping[str, float]] | None = None
+  recommended: Mapping[str, Mapping[str, Any]] | None = None
 
   @classmethod
   def load(
@@ -142,6 +145,7 @@ class Generator:
       if 'visual' in found
       else fingerprints.get('visual', ''),
       drop=described.get('drop'),
+      recommended=described.get('sampling'),
     )
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:

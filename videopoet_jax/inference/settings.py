@@ -1,6 +1,8 @@
 """Whether settings of sampling can act on a layout; what cannot is refused."""
 
 from collections.abc import Mapping
+import dataclasses
+from typing import Any
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
@@ -83,6 +85,54 @@ def check(
         'another condition, or train with a share of it dropped.'
       )
   return ()
+
+
+def recommended(
+  by_task: Mapping[str, Mapping[str, Any]] | None,
+  layout: layout_lib.SequenceLayout,
+) -> sampling.SamplingConfig:
+  """How ids of a layout are drawn unless said otherwise.
+
+  Args:
+    by_task: fields of `SamplingConfig` by task, `default` for all others; None
+      where a checkpoint recommends nothing.
+    layout: to be sampled; what cannot act on it is left out.
+  """
+  by_task = by_task or {}
+  config = changed(
+    sampling.DEFAULT, by_task.get(layout.task, by_task.get('default', {}))
+  )
+  known = conditions.prefix_features(layout)
+  if config.is_guided and not set(config.guide_on) <= set(known):
+    config = dataclasses.replace(
+      config, guidance=1.0, guide_on=sampling.DEFAULT.guide_on
+    )
+  if config.first_temperature is not None and not has_first_frame(layout):
+    config = dataclasses.replace(config, first_temperature=None)
+  return config
+
+
+def changed(
+  config: sampling.SamplingConfig, fields: Mapping[str, Any]
+) -> sampling.SamplingConfig:
+  """A config with other values; those that are None stay.
+
+  Raises:
+    ConfigError: there is no such field, or a value makes no sense.
+  """
+  known = [field.name for field in dataclasses.fields(config)]
+  for name in fields:
+    if name not in known:
+      hint = errors.near_names(name, known)
+      raise errors.ConfigError(f'sampling has no setting {name!r}{hint}.')
+  given = {name: value for name, value in fields.items() if value is not None}
+  if given.get('temperature') == 0:
+    # The likeliest id is taken, so what narrows draws goes too.
+    for name, neutral in (
+      ('first_temperature', None), ('top_k', 0), ('top_p', 1.0),
+    ):  # fmt: skip
+      given.setdefault(name, neutral)
+  return dataclasses.replace(config, **given)
 
 
 def has_first_frame(layout: layout_lib.SequenceLayout) -> bool:

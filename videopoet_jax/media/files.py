@@ -142,7 +142,11 @@ def write_picture(
 
 
 def write_contact_sheet(
-  path: Path, video_BTHWC: np.ndarray, shortest: int = 64, most: int = 16
+  path: Path,
+  video_BTHWC: np.ndarray,
+  shortest: int = 64,
+  most: int = 16,
+  widest: int = 2000,
 ) -> None:
   """A PNG with a row a clip and its frames from left to right.
 
@@ -151,12 +155,25 @@ def write_contact_sheet(
     video_BTHWC: uint8 clips.
     shortest: see `write_mp4`.
     most: clips shown.
+    widest: pixels of a row at most, if two frames fit; longer clips go on in
+      the rows below.
   """
   rows = []
   for video_THWC in video_BTHWC[:most]:
     frames = _enlarged(video_THWC, shortest)
     border = ((0, 0), (1, 1), (1, 1), (0, 0))
     padded = np.pad(frames, border, constant_values=255)
-    rows.append(np.concatenate(list(padded), axis=1))
+    columns = max(2, widest // padded.shape[2])
+    if len(padded) > columns:
+      # As many in every row as can be, so that the last is not nearly empty.
+      columns = math.ceil(len(padded) / math.ceil(len(padded) / columns))
+      rest = -len(padded) % columns
+      filler = ((0, rest), *border[:1] * 3)
+      padded = np.pad(padded, filler, constant_values=255)
+    else:
+      columns = len(padded)
+    for first in range(0, len(padded), columns):
+      shown = padded[first : first + columns]
+      rows.append(np.concatenate(list(shown), axis=1))
   with writing(path) as target:
     Image.fromarray(np.concatenate(rows)).save(target, 'PNG')

@@ -10,17 +10,23 @@ import jax
 
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import registry
 from videopoet_jax.data import sets as sets_lib
 from videopoet_jax.data import tokens as tokens_lib
+from videopoet_jax.inference import sampling as sampling_lib
+from videopoet_jax.inference import settings
 from videopoet_jax.inference import text_encoder as text_encoder_lib
 from videopoet_jax.jobs.factories import parts
 from videopoet_jax.models.prefix_lm import config as config_lib
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.training import prefix_lm as prefix_lm_lib
+
+# Of recommended sampling: what holds for all other tasks.
+_ALL_OTHERS = 'default'
 
 
 class LanguageBatches:
@@ -69,6 +75,7 @@ def prefix_lm(
   mixture: agd.MixtureSchedule = gin.REQUIRED,
   weights: Mapping[str, float] | None = None,
   context_noise: float = 0.0,
+  sampling: Mapping[str, Mapping[str, Any]] | None = None,
   seed: int = 0,
   validation_batch_size: int = 16,
   validation_batches: int = 1,
@@ -109,6 +116,9 @@ def prefix_lm(
     weights: by task, layout or clip size, in place of the tasks' rates; see
       `data.batches.layout_weights`.
     context_noise: see `PrefixLMTrainable`.
+    sampling: by task, fields of `SamplingConfig` that the checkpoint is to
+      recommend, `default` for all other tasks; `generate` draws by them unless
+      told otherwise.
     seed: of the data order.
     validation_batch_size: examples of a global validation batch.
     validation_batches: batches of each layout in a validation; 0 for none.
@@ -129,6 +139,7 @@ def prefix_lm(
     weights=(tuple((weights or {}).values()), 0),
   )
   run_tasks = registry.at_least(registry.load_tasks(task_files), minimum or {})
+  recommended = _recommended(sampling or {}, [t.name for t in run_tasks])
   sets = sets_lib.open_sets(tokens)
   info = sets.joint_info()
   embedded = None
@@ -196,6 +207,7 @@ def prefix_lm(
     {
       **origin,
       'drop': drop,
+      **({'sampling': recommended} if recommended else {}),
       'fingerprints': fingerprints
       or {'visual': info.visual_fingerprint, 'audio': info.audio_fingerprint},
     },
@@ -207,6 +219,36 @@ def prefix_lm(
     folders,
     notes,
   )
+
+
+def _recommended(
+  by_task: Mapping[str, Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+  """What a checkpoint recommends for the tasks of a run.
+
+  Recommendations for other shipped tasks are left out: a run of some of the
+  tasks includes the file of a run of all.
+
+  Args:
+    by_task: fields of `SamplingConfig`.
+    names: of the run's tasks.
+
+  Raises:
+    ConfigError: one is for no task, or makes no sense.
+  """
+  known = (_ALL_OTHERS, *names, *(t.name for t in tasks_lib.TEMPLATES))
+  for task, fields in by_task.items():
+    if task not in known:
+      hint = errors.near_names(task, known)
+      raise errors.ConfigError(
+        f'prefix_lm.sampling names {task!r}, which is no task{hint}.'
+      )
+    try:
+      settings.changed(sampling_lib.DEFAULT, fields)
+    except errors.ConfigError as error:
+      raise errors.ConfigError(f'prefix_lm.sampling: {task}: {error}') from None
+  kept = (_ALL_OTHERS, *names)
+  return {task: dict(by_task[task]) for task in by_task if task in kept}
 
 
 def _validation(

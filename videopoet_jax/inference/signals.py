@@ -1,0 +1,179 @@
+"""Conditions from files, arrays or clips, as training read them."""
+
+from collections.abc import Mapping
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import masking
+from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.inference import conditions
+from videopoet_jax.media import fitting
+from videopoet_jax.media import pictures
+from videopoet_jax.media import sound
+from videopoet_jax.media import video
+
+_ARRAY = pathlib.Path('the array')
+_SILENT = 'the clip has no sound; give one that has, or a sound file.'
+
+
+def read(
+  layout: layout_lib.SequenceLayout,
+  space: tasks_lib.LayoutSpace,
+  given: Mapping[str, Any],
+) -> dict[str, Any]:
+  """Signals, as much of each as the layout takes: a row a text.
+
+  Args:
+    layout: to be conditioned.
+    space: grids of the tokenizers.
+    given: `text` as it is, or several in a list. `image`, `video`, `audio` and
+      `structure`, each for all rows: the path of a file; an array (uint8
+      (H, W, 3) or (T, H, W, 3) at the model's frame rate, int16 (T,) at its
+      sampling rate); or a `clips.Clip`.
+
+  Returns:
+    What `Generator.generate` takes, each with a leading axis of rows.
+
+  Raises:
+    DataError: a signal cannot be used, or a condition is missing.
+  """
+  frames, *size = tasks_lib.clip_of(layout.name)
+  rate = space.visual.frame_rate
+  found: dict[str, Any] = {}
+  names = conditions.prefix_features(layout)
+  conditions.check_given(layout, given)
+  if 'text' in given and 'text' in names:
+    found['text'] = texts(given)
+  visual = [n for n in names if n not in ('text', 'audio_tokens')]
+  video_features = [n for n in visual if n != 'structure_tokens']
+  if video_features and 'video' in given:
+    latents = max(
+      conditions.needed_frames(layout, n) or 0 for n in video_features
+    )
+    count = space.visual.frames(latents)
+    found['video'] = _video(given['video'], count, rate, *size)[None]
+  elif video_features and 'image' in given:
+    found['image'] = _image(given['image'], *size)[None]
+  if 'structure_tokens' in names:
+    found['structure'] = _structure(
+      given['structure'], frames, (size[0], size[1]), rate
+    )[None]
+  if 'audio_tokens' in names:
+    spec = space.audio
+    latents = conditions.needed_frames(layout, 'audio_tokens') or 0
+    found['audio'] = _audio(
+      given['audio'], spec.sampling_rate, latents * spec.hop, rate
+    )[None]
+  rows = len(found.get('text', ('',)))
+  return {
+    name: signal if name == 'text' else np.repeat(signal, rows, axis=0)
+    for name, signal in found.items()
+  }
+
+
+def texts(given: Mapping[str, Any]) -> list[str]:
+  """The prompts, of which there may be none."""
+  text = given.get('text', [])
+  return [text] if isinstance(text, str) else list(text)
+
+
+def _is_path(signal: Any) -> bool:
+  return isinstance(signal, (str, os.PathLike))
+
+
+def _pixels(array: Any, rank: int, what: str) -> np.ndarray:
+  """An array of RGB frames; DataError if it is none."""
+  array = np.asarray(array)
+  if array.ndim != rank or array.shape[-1] != 3 or array.dtype != np.uint8:
+    shape = '(H, W, 3)' if rank == 3 else '(T, H, W, 3)'
+    raise errors.DataError(
+      f'{what} is {array.dtype} {array.shape}; expected the path of a file, a '
+      f'clip, or an array uint8 {shape}.'
+    )
+  return array
+
+
+def _fitted(frames_THWC: np.ndarray, height: int, width: int) -> np.ndarray:
+  return np.stack(
+    [
+      fitting.fit(fitting.of_pixels(frame), height, width, _ARRAY)
+      for frame in frames_THWC
+    ]
+  )
+
+
+def _image(signal: Any, height: int, width: int) -> np.ndarray:
+  if _is_path(signal):
+    return pictures.read(signal, height, width)
+  frames = getattr(signal, 'video_THWC', None)
+  if frames is not None:
+    signal = frames[0]
+  return _fitted(_pixels(signal, 3, 'image')[None], height, width)[0]
+
+
+def _video(
+  signal: Any, count: int, rate: float, height: int, width: int
+) -> np.ndarray:
+  if _is_path(signal):
+    return video.first_frames(signal, count, rate, height, width)
+  frames = getattr(signal, 'video_THWC', signal)
+  own_rate = getattr(signal, 'frame_rate', rate)
+  frames = _pixels(frames, 4, 'video')
+  # What is on the screen when the model's frame begins.
+  shown = (np.arange(count) * own_rate / rate).astype(np.int64)
+  if shown[-1] >= len(frames):
+    raise errors.DataError(
+      f'video has {len(frames)} frames at {own_rate:g} frames a second; '
+      f'{count} at {rate:g} are needed.'
+    )
+  return _fitted(frames[shown], height, width)
+
+
+def _audio(
+  signal: Any, sampling_rate: int, samples: int, frame_rate: float
+) -> np.ndarray:
+  if _is_path(signal):
+    return sound.read_start(signal, sampling_rate, samples, frame_rate)
+  own_rate = getattr(signal, 'sampling_rate', sampling_rate)
+  if hasattr(signal, 'video_THWC'):
+    signal = signal.audio_T
+    if signal is None:
+      raise errors.DataError(f'audio: {_SILENT}')
+  signal = np.asarray(signal)
+  if signal.ndim != 1 or signal.dtype != np.int16 or own_rate != sampling_rate:
+    raise errors.DataError(
+      f'audio is {signal.dtype} {signal.shape} at {own_rate} samples a second; '
+      'expected the path of a file, or int16 (samples,) at '
+      f'{sampling_rate} samples a second.'
+    )
+  if len(signal) < samples:
+    raise errors.DataError(
+      f'audio holds {len(signal)} samples; {samples} are needed.'
+    )
+  return signal[:samples]
+
+
+def _structure(
+  signal: Any, count: int, size: tuple[int, int], frame_rate: float
+) -> np.ndarray:
+  """Flow and depth: `.npz` with both, or a video of the three channels."""
+  if not _is_path(signal) or pathlib.Path(signal).suffix != '.npz':
+    return _video(signal, count, frame_rate, *size)
+  try:
+    with np.load(signal) as arrays:
+      flow, depth = arrays['flow'], arrays['depth']
+  except (OSError, ValueError, KeyError) as error:
+    raise errors.DataError(
+      f'{signal} does not hold the arrays flow and depth ({error}).'
+    ) from error
+  wanted = (count, *size)
+  if flow.shape[:3] != wanted:
+    raise errors.DataError(
+      f'{signal}: flow has shape {flow.shape}; {wanted} + (2,) is needed.'
+    )
+  return masking.structure_from(flow, depth)
