@@ -36,6 +36,17 @@ def test_two_stages_of_images_and_video(layouts):
   np.testing.assert_allclose(mixture.shares(10_000).sum(), 1.0)
 
 
+def test_the_stage_changes_at_its_step(layouts):
+  schedule = agd.MixtureSchedule(
+    'two_stage', steps=1000, first_share=0.25, major_share=1.0
+  )
+  mixture = agd.Mixture(layouts, {}, schedule, seed=0)
+  drawn = mixture.draw(np.arange(1000))
+  np.testing.assert_array_equal(drawn == 0, np.arange(1000) < 250)
+  assert mixture.shares(249)[0] == 1.0 and mixture.shares(250)[0] == 0.0
+  np.testing.assert_allclose(mixture.average_shares()[0], 0.25)
+
+
 def test_weights_decide_the_shares(layouts):
   weights = {NAMES[1]: 6.0, NAMES[3]: 0.0}
   mixture = agd.Mixture(layouts, weights, agd.MixtureSchedule('constant'), 1)

@@ -162,3 +162,19 @@ def test_guidance_of_equal_halves_changes_nothing(built):
   np.testing.assert_array_equal(same_BL, plain_BL)
   without_BL = _run(built, layout, tokens_BL, config=guided)
   assert not np.array_equal(without_BL, plain_BL)
+
+
+def test_every_position_draws_by_itself():
+  """With equal logits everywhere, ids differ from place to place."""
+  layout = small.SPACE.layout(f'unconditional/{small.SIZE}')
+  model, params = small.build(small.config())
+  params = {**params, 'heads': jax.tree.map(jnp.zeros_like, params['heads'])}
+  filled = decode.generate(
+    model, params, layout, small.tokens(layout, 8),
+    np.ones((8, layout.length), bool),
+  )  # fmt: skip
+  (run,) = [r for r in layout.target_runs if r.range.size > 1]
+  drawn_BT = filled[:, run.start : run.stop]
+  assert all(len(set(row)) > 2 for row in drawn_BT.tolist())
+  # And all samples by themselves.
+  assert len({tuple(row) for row in drawn_BT.tolist()}) == 8

@@ -1,9 +1,12 @@
-"""Steps of a trainable: which figures they log."""
+"""Steps of a trainable: what they log, what they skip, what they average."""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 import pytest
 
+from videopoet_jax.training import state as state_lib
 from videopoet_jax.training import step as step_lib
 
 
@@ -43,3 +46,43 @@ def test_a_loss_of_its_own_is_logged(figures, logged):
       'loss': logged,
       **{k: v * 2 for k, v in figures.items()},
     }
+
+
+def _state(ema_decay=0.9):
+  optimizer = optax.sgd(0.5)
+  state = state_lib.create(
+    {'weight': jnp.float32(2.0)}, optimizer, keep_ema=True
+  )
+  return state, step_lib.make_update(optimizer, ema_decay=ema_decay)
+
+
+@pytest.mark.parametrize(
+  'gradient, loss', [(np.nan, 1.0), (np.inf, 1.0), (1.0, np.nan)]
+)
+def test_what_is_not_finite_changes_nothing(gradient, loss):
+  """Neither gradients nor a loss, each by itself."""
+  state, update = _state()
+  grads = {'weight': jnp.float32(gradient)}
+  after, metrics = update(state, grads, {'loss': jnp.float32(loss)})
+  assert float(after.params['weight']) == float(after.ema['weight']) == 2.0
+  assert int(after.step) == 1
+  assert int(after.skipped) == int(after.skipped_in_a_row) == 1
+  assert int(metrics['skipped_in_a_row']) == 1
+  good = {'weight': jnp.float32(1.0)}
+  after, _ = update(after, good, {'loss': jnp.float32(1.0)})
+  assert float(after.params['weight']) == 1.5
+  assert int(after.skipped) == 1 and int(after.skipped_in_a_row) == 0
+
+
+def test_the_average_is_approached_from_below():
+  """Its decay is (1 + step) / (10 + step) until that is the asked one."""
+  state, update = _state(ema_decay=0.3)
+  expected = 2.0
+  for step in range(8):
+    grads = {'weight': jnp.float32(1.0)}
+    state, _ = update(state, grads, {'loss': jnp.float32(1.0)})
+    decay = min(0.3, (1 + step) / (10 + step))
+    weight = 2.0 - 0.5 * (step + 1)
+    expected = decay * expected + (1 - decay) * weight
+    assert float(state.ema['weight']) == pytest.approx(expected, rel=1e-6)
+  assert (1 + 7) / (10 + 7) > 0.3 > (1 + 2) / (10 + 2)  # Both were met.
