@@ -98,6 +98,7 @@ def test_assets_travel_in_the_build(repository, tmp_path):
   assert shipped == paths.gin_files(repository)
   assert any(name.startswith('tasks/') for name in shipped)
   assert (package / 'rooms.toml').is_file()
+  assert (package / 'py.typed').is_file()
   assert not list((package / '_assets').rglob('*.py'))
 
 
