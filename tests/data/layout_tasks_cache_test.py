@@ -77,7 +77,9 @@ def _assert_cache_equals(name, split):
   cached = _examples(name, split, use_cached=True)
   fresh = _examples(name, split)
   assert _keys(cached) == _keys(fresh)
-  assert set(cached[0]) == set(fresh[0]) == {'inputs', 'targets', 'visible'}
+  mark = f'layout:{layout_tasks.layout_name(name)}'
+  features = {'inputs', 'targets', 'visible', mark}
+  assert set(cached[0]) == set(fresh[0]) == features
 
 
 @pytest.fixture

@@ -157,7 +157,8 @@ def test_ids_are_those_of_our_own_batches(register, token_set):
       np.testing.assert_array_equal([e['visible'] for e in examples], shown)
       assert batch['visible'][:, layout.prefix_length :].all()
       assert {k: v.dtype for k, v in examples[0].items()} == {
-        'inputs': np.int32, 'targets': np.int32, 'visible': bool
+        'inputs': np.int32, 'targets': np.int32, 'visible': bool,
+        f'layout:{layout.name}': np.int32,
       }  # fmt: skip
     dropped += sum(not e['visible'].all() for e in permuted)
   assert dropped > 50

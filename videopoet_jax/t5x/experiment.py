@@ -26,8 +26,8 @@ from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import watchdog as watchdog_lib
 
-# Settings of `LoopConfig` that T5X's loop has by other names; all others have to
-# keep their defaults.
+# Settings of `LoopConfig` that T5X's loop has by other names; all others have
+# to keep their defaults.
 _TAKEN = (
   'total_steps',
   'seed',
