@@ -31,5 +31,5 @@ shims.install()' 2>/dev/null || {
   exit 2
 }
 export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/.cache/jax}
-exec "$python" -m pytest -p no:cacheprovider tests/t5x \
+exec "$python" -m pytest tests/t5x \
   tests/parity/t5x_encoder_test.py "$@"
