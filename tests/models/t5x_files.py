@@ -36,7 +36,7 @@ def target(state: Mapping[str, np.ndarray], layers: int) -> dict[str, Any]:
 
   Args:
     state: as `tests.inference.t5_folder.write` returns.
-    layers: of the encoder.
+    layers: number of layers of the encoder.
 
   Returns:
     Arrays by dotted name.

@@ -1,4 +1,4 @@
-"""T5X's inference and evaluation use this project's sampler and figures."""
+"""T5X's inference and evaluation use this project's sampler and metrics."""
 
 import functools
 import json

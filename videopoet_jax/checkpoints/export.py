@@ -75,7 +75,7 @@ def saved_steps(directory: str | os.PathLike[str]) -> list[int]:
   """Numbers of the finished steps of a run, oldest first.
 
   Args:
-    directory: of a run of this project's loop, or of one of T5X.
+    directory: the folder of a run of this project's loop or of T5X.
   """
   own = manager.complete_steps(directory)
   return own or t5x_steps.complete_steps(directory)

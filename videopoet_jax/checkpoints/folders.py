@@ -4,10 +4,13 @@ Training copies there what the model was trained with, and generation opens it:
 a checkpoint needs nothing else.
 """
 
+from collections.abc import Mapping
 import os
 import pathlib
+from typing import Any
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
 VISUAL = 'visual_tokenizer'
@@ -35,3 +38,27 @@ def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
     if (folder / name / describe.FILE_NAME).is_file():
       return folder / name
   return folder
+
+
+def copy(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
+  """Puts tokenizers beside the checkpoints.
+
+  Args:
+    folders: by name, folders to copy or objects with `save(directory)`.
+    run_dir: where to.
+
+  Raises:
+    CheckpointError: it cannot be written.
+  """
+  try:
+    run_dir.mkdir(parents=True, exist_ok=True)
+    for name, origin in folders.items():
+      if hasattr(origin, 'save'):
+        origin.save(run_dir / name)
+      elif storage.path(origin).resolve() != (run_dir / name).resolve():
+        storage.copy_folder(origin, run_dir / name)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write the run folder {run_dir}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
+    ) from error

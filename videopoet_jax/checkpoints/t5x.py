@@ -56,7 +56,7 @@ class Target:
 
   Attributes:
     path: the checkpoint, as given.
-    names: of all parameters, 'encoder.encoder_norm.scale'.
+    names: names of all parameters, such as 'encoder.encoder_norm.scale'.
   """
 
   path: pathlib.Path
@@ -71,7 +71,7 @@ class Target:
     """Reads some of the parameters.
 
     Args:
-      names: of `Target.names`; one that is not there is a KeyError.
+      names: some of `Target.names`; another name is a KeyError.
 
     Returns:
       float32 arrays by name.

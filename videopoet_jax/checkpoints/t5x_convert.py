@@ -80,7 +80,7 @@ def check_other(directory: str | os.PathLike[str], *, is_t5x: bool) -> None:
   It would begin at step 0, and one of the two would be read from then on.
 
   Args:
-    directory: of the run.
+    directory: the run's folder.
     is_t5x: whether T5X is to train.
 
   Raises:

@@ -51,8 +51,8 @@ def read(folder: pathlib.Path, parts: Iterable[str]) -> dict[str, Any]:
   """Reads parts of a step as numpy arrays.
 
   Args:
-    folder: of the step.
-    parts: of `target` and `state`.
+    folder: the step's folder.
+    parts: `target`, `state` or both.
 
   Raises what Orbax and TensorStore raise of damaged files.
   """

@@ -115,7 +115,7 @@ def shared_vocabulary(
   """The vocabulary of all features of all tasks.
 
   Args:
-    unified: of the run.
+    unified: the run's vocabulary.
   """
   return seqio.PassThroughVocabulary(
     unified.size, eos_id=unified.special('<eos>')

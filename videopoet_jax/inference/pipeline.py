@@ -39,7 +39,7 @@ class Upscaling:
 
   Attributes:
     cascade: the models, opened.
-    configs: of each stage.
+    configs: settings of each stage.
     record: JSON values for the record, of whether there is a text.
     check: told the texts and the size (frames, height, width) before anything
       is sampled; raises where a setting cannot act.
@@ -130,7 +130,7 @@ class Model:
       structure: flow and depth.
       num_samples: how many of each text.
       batch_size: most of them that are sampled at one time.
-      seed: of the draws.
+      seed: seed of the draws.
       negative_text: with guidance, what to move away from.
       seconds: length of a long video; 0 keeps the layout's.
       preset: name of settings for the text, see `presets`.
@@ -279,12 +279,12 @@ class Prepared:
     texts: prompts, the preset's suffix included.
     config: how ids are drawn.
     negative_text: with guidance, what to move away from.
-    num_samples: of each text.
+    num_samples: number of samples of each text.
     batch_size: most that are sampled at one time.
-    seed: of the draws.
+    seed: seed of the draws.
     seconds: length of a long video, 0 for the layout's.
     continuation: what continues the clips, or None.
-    upscaling: of the samples, or None.
+    upscaling: what upscales the samples, or None.
     notes: lines for the user about what was asked for and is not done.
     record: JSON values.
   """

@@ -7,7 +7,7 @@ Started again with the same --run_dir it goes on after the newest checkpoint.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import dataclasses
 import os
@@ -20,6 +20,7 @@ import gin
 import jax
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.core import bindings as bindings_lib
@@ -99,7 +100,7 @@ def train(
     if (run_dir / describe.FILE_NAME).exists():
       # Before anything of it is written over.
       manager.check_description(run_dir, parts.trainable.describe())
-    copy_folders(parts.folders, run_dir)
+    folders_lib.copy(parts.folders, run_dir)
     if config_text:
       _write_config(run_dir, config_text)
   result = loop_lib.run(
@@ -126,30 +127,6 @@ def _write_config(run_dir: pathlib.Path, text: str) -> None:
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write {run_dir / CONFIG_FILE}: {storage.failure(error)}; make '
-      'room, or give a --run_dir that can be written'
-    ) from error
-
-
-def copy_folders(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
-  """Puts tokenizers beside the checkpoints.
-
-  Args:
-    folders: by name, folders to copy or objects with `save(directory)`.
-    run_dir: where to.
-
-  Raises:
-    CheckpointError: it cannot be written.
-  """
-  try:
-    run_dir.mkdir(parents=True, exist_ok=True)
-    for name, origin in folders.items():
-      if hasattr(origin, 'save'):
-        origin.save(run_dir / name)
-      elif storage.path(origin).resolve() != (run_dir / name).resolve():
-        storage.copy_folder(origin, run_dir / name)
-  except OSError as error:
-    raise errors.CheckpointError(
-      f'cannot write the run folder {run_dir}: {storage.failure(error)}; make '
       'room, or give a --run_dir that can be written'
     ) from error
 
@@ -282,7 +259,7 @@ def from_gin(
     _check_takes_tasks(task_files)
     with gin.unlock_config():
       gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
-  copy_folders({}, storage.path(run_dir))
+  folders_lib.copy({}, storage.path(run_dir))
   with _alone_in(run_dir, say):
     return config_lib.call(
       _train, run_dir=str(run_dir), init_from=init_from, say=say

@@ -14,10 +14,10 @@ import jax
 from t5x import gin_utils
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.core import storage
-from videopoet_jax.jobs import train as train_job
 from videopoet_jax.parallel import start
 from videopoet_jax.t5x import experiment
 
@@ -37,8 +37,8 @@ def describe_run(model_dir: str, summary_writer: Any, step: int) -> None:
   """T5X's `summarize_config_fn`: its own, and what this project reads.
 
   Args:
-    model_dir: of the run.
-    summary_writer: of TensorBoard.
+    model_dir: the run's folder.
+    summary_writer: TensorBoard's writer.
     step: that the run begins with.
 
   Raises:
@@ -54,7 +54,7 @@ def describe_run(model_dir: str, summary_writer: Any, step: int) -> None:
   start.barrier('the folder of the run is looked at')
   gin_utils.summarize_gin_config(model_dir, summary_writer, step)
   if jax.process_index() == 0:
-    train_job.copy_folders(made.parts.folders, folder)
+    folders_lib.copy(made.parts.folders, folder)
     describe.write_description(folder, description)
 
 
@@ -63,8 +63,8 @@ def checked(path: str | Sequence[str] = ()) -> str | Sequence[str]:
   """T5X's `RestoreCheckpointConfig.path`, compared with the run.
 
   Args:
-    path: of a step, `runs/lm/checkpoint_1000`; () for none. Where a description
-      stands beside it, it must be of the run's model and ids.
+    path: a step's folder, `runs/lm/checkpoint_1000`; () for none. Where a
+      description stands beside it, it must say the run's model and ids.
 
   Raises:
     CheckpointError: it is of another model.

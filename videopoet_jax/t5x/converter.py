@@ -29,7 +29,7 @@ def mark(batch: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
 
   Args:
     batch: arrays (B, ...).
-    name: of the layout.
+    name: the layout's name.
   """
   rows = next(iter(batch.values())).shape[0]
   return {**batch, layout_examples.LAYOUT + name: np.zeros((rows, 0), np.int32)}
@@ -77,8 +77,8 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
     """Converts a task's examples.
 
     Args:
-      ds: of a task. One of a mixture no longer says its layouts, and neither
-        do the results; a model refuses those.
+      ds: a task's examples. Those of a mixture no longer say their layouts, and
+        neither do the results; a model refuses those.
       task_feature_lengths: not needed.
 
     Raises:

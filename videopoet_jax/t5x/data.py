@@ -12,7 +12,6 @@ from typing import Any
 
 from clu.data import dataset_iterator
 import gin
-import jax
 import numpy as np
 
 from videopoet_jax.t5x import converter
@@ -27,7 +26,7 @@ class Steps(dataset_iterator.DatasetIterator):
     """Keeps the number of rows.
 
     Args:
-      rows: of this host; what T5X divides among the devices.
+      rows: number of this host's rows, which T5X divides among its devices.
     """
     self._rows = rows
 
@@ -59,13 +58,15 @@ def steps(
 ) -> Steps:
   """T5X's `get_dataset_fn`; see the module.
 
+  The data are those that `prefix_lm` binds, so `num_shards` alone is read.
+
   Args:
-    cfg: not looked at: the data are those that `prefix_lm` binds.
-    shard_id: likewise.
-    num_shards: of hosts that hold different rows.
-    feature_converter_cls: not looked at.
-    num_epochs: likewise.
-    continue_from_last_checkpoint: likewise.
+    cfg: not read.
+    shard_id: not read.
+    num_shards: number of hosts that hold different rows.
+    feature_converter_cls: not read.
+    num_epochs: not read.
+    continue_from_last_checkpoint: not read.
   """
   del cfg, shard_id, feature_converter_cls, num_epochs
   del continue_from_last_checkpoint
@@ -78,7 +79,7 @@ class ValidationSet:
   """The validation batches of one layout, as often as they are asked for.
 
   Attributes:
-    batches: of all layouts.
+    batches: the validation batches of all layouts.
     unit: a layout's name.
   """
 
@@ -109,11 +110,11 @@ def validation(
   """T5X's `train_eval_get_dataset_fn`: what `prefix_lm` validates with.
 
   Args:
-    cfg: not looked at, like all others.
-    shard_id: see `cfg`.
-    num_shards: see `cfg`.
-    eval_steps: see `cfg`.
-    feature_converter_cls: see `cfg`.
+    cfg: not read.
+    shard_id: not read.
+    num_shards: not read.
+    eval_steps: not read.
+    feature_converter_cls: not read.
 
   Returns:
     By a layout's name with underscores, its batches; none where the run does
@@ -127,14 +128,4 @@ def validation(
   return {
     unit.replace('/', '_'): ValidationSet(batches, unit)
     for unit in batches.units()
-  }
-
-
-def place(
-  batch: Mapping[str, np.ndarray], sharding: jax.sharding.Sharding
-) -> dict[str, jax.Array]:
-  """Puts this host's rows of a batch on its devices."""
-  return {
-    name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
-    for name, array in batch.items()
   }

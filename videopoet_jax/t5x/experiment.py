@@ -58,7 +58,7 @@ class Experiment:
     trainable: the model without what it was made from.
     loop: lengths of the run.
     optimizer: which, and its rates.
-    mesh: of all devices.
+    mesh: the mesh of all devices.
     rules: logical to mesh axes.
     low_rank: adapters, which T5X cannot train.
     watchdog: which T5X does not have.
@@ -120,7 +120,13 @@ def current() -> Experiment:
     found.get('low_rank'),
     found.get('watchdog'),
   )
-  _share_batches(made)
+  batches_lib.share(
+    parts.batches,
+    parts.validation,
+    made.mesh,
+    made.rules,
+    made.optimizer.accumulate,
+  )
   return made
 
 
@@ -145,15 +151,6 @@ def check_loop(loop: loop_lib.LoopConfig) -> None:
         f'(docs/t5x.md); set it to {field.default!r}: '
         f'--gin.LoopConfig.{field.name}={field.default!r}'
       )
-
-
-def _share_batches(made: Experiment) -> None:
-  """Lets this host read the part of every batch that its devices hold."""
-  part, number = rules_lib.part_of_batch(made.mesh, made.rules)
-  for data in (made.parts.batches, made.parts.validation):
-    if data is not None:
-      batches_lib.read_part(data, part, number)
-  batches_lib.divide(made.parts.batches, made.optimizer.accumulate)
 
 
 # What gin/t5x/*.gin bind to T5X's parameters.

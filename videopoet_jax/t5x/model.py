@@ -54,9 +54,9 @@ class LayoutModel(models.BaseTransformerModel):
 
     Args:
       trainable: the model, its layouts and its loss.
-      optimizer_def: of training.
-      seed: of the initial parameters, which are then those of this project's
-        own loop; None takes T5X's key.
+      optimizer_def: the optimizer of training.
+      seed: seed of the initial parameters, which are then those of this
+        project's own loop; None takes T5X's key.
       accumulate: microbatches, whose gradients T5X adds up.
       sampling_config: how `predict_batch` draws ids, guidance included.
     """
@@ -119,8 +119,8 @@ class LayoutModel(models.BaseTransformerModel):
 
     Args:
       params: unboxed.
-      batch: of one layout.
-      dropout_rng: of the noise on what is read.
+      batch: a batch of one layout.
+      dropout_rng: key of the noise on what is read.
 
     Returns:
       The scalar to minimise, a part of the mean where gradients of several
@@ -172,7 +172,7 @@ class LayoutModel(models.BaseTransformerModel):
 
     Args:
       params: unboxed.
-      batch: of one layout.
+      batch: a batch of one layout.
       return_intermediates: makes no difference.
 
     Returns:
@@ -205,8 +205,8 @@ class LayoutModel(models.BaseTransformerModel):
 
     Args:
       params: unboxed.
-      batch: of one layout; its targets are not looked at.
-      rng: of the draws; 0's key if there is none.
+      batch: a batch of one layout; its targets are not looked at.
+      rng: key of the draws; 0's key if there is none.
 
     Returns:
       int32 (B, T), unified ids of the positions after the prefix, and
@@ -280,8 +280,8 @@ def _averages(
   """The same averages for every layout, so that those of steps can be joined.
 
   Args:
-    found: of one batch.
-    modalities: of all layouts.
+    found: the metrics of one batch.
+    modalities: the modalities of all layouts.
   """
   names = ['loss', 'perplexity']
   for modality in modalities:

@@ -33,7 +33,7 @@ class MeshPartitioner(partitioning.BasePjitPartitioner):
     """Takes a mesh.
 
     Args:
-      mesh: of all devices (`parallel.mesh.create`).
+      mesh: the mesh of all devices (`parallel.mesh.create`).
       rules: logical to mesh axes.
     """
     super().__init__(num_partitions=1)
@@ -97,8 +97,8 @@ class MeshPartitioner(partitioning.BasePjitPartitioner):
       in_axis_resources: PartitionSpecs of the arguments, None for a copy on
         every device; a prefix of their trees.
       out_axis_resources: likewise of the results.
-      static_argnums: of `jax.jit`.
-      donate_argnums: of `jax.jit`.
+      static_argnums: see `jax.jit`.
+      donate_argnums: see `jax.jit`.
     """
     jitted = jax.jit(
       fn,

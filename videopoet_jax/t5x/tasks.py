@@ -54,7 +54,7 @@ def registered(name: str = '') -> str:
   """Registers the run's layouts and hands on the name of one.
 
   Args:
-    name: of a task or mixture, such as `videopoet:text_to_video:17x128x128`;
+    name: a task or mixture, such as `videopoet:text_to_video:17x128x128`;
       the mixture of all unless given.
 
   Raises:
@@ -76,7 +76,7 @@ def evaluator(*, log_dir: str | None = None, **options: Any) -> seqio.Evaluator:
   """SeqIO's Evaluator, whose loggers expect that their folder exists.
 
   Args:
-    log_dir: of the metric files.
+    log_dir: folder of the metric files.
     **options: of `seqio.Evaluator`.
   """
   if log_dir:

@@ -10,7 +10,6 @@ from t5x import trainer
 
 from videopoet_jax.core import errors
 from videopoet_jax.t5x import converter
-from videopoet_jax.t5x import data
 from videopoet_jax.t5x import experiment
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import optimizers
@@ -36,7 +35,7 @@ class LayoutTrainer(trainer.Trainer):
     Args:
       *args: of `t5x.trainer.Trainer`.
       batches: a data order that is a function of the step.
-      total_steps: of the run: how far batches are made ahead.
+      total_steps: steps of the run: how far batches are made ahead.
       **kwargs: of `t5x.trainer.Trainer`.
     """
     super().__init__(*args, **kwargs)
@@ -66,7 +65,7 @@ class LayoutTrainer(trainer.Trainer):
       batch = converter.mark(
         dict(self._feed.batch(step)), self._batches.unit_at(step)
       )
-      yield data.place(batch, self._sharding)
+      yield batches_lib.place(batch, self._sharding)
       step += 1
 
   def compile_train(self, batch: Mapping[str, Any]) -> None:

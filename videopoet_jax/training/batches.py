@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.parallel import rules as rules_lib
 
 
 class Batches(Protocol):
@@ -83,6 +84,51 @@ def divide(batches: Batches, parts: int) -> None:
   """
   if parts > 1 and hasattr(batches, 'divide'):
     batches.divide(parts)
+
+
+def share(
+  batches: Batches,
+  validation: ValidationBatches | None,
+  mesh: jax.sharding.Mesh,
+  rules: rules_lib.Rules,
+  accumulate: int,
+) -> int:
+  """Lets this host read the part of every batch that its devices hold.
+
+  Args:
+    batches: the training data.
+    validation: the data to score, or None.
+    mesh: the device mesh.
+    rules: logical to mesh axes.
+    accumulate: parts that gradients are accumulated over.
+
+  Returns:
+    How many parts of a batch there are.
+
+  Raises:
+    MeshError: the batches cannot be read in such parts.
+  """
+  part, parts = rules_lib.part_of_batch(mesh, rules)
+  for data in (batches, validation):
+    if data is not None:
+      read_part(data, part, parts)
+  divide(batches, accumulate)
+  return parts
+
+
+def place(
+  batch: Mapping[str, np.ndarray], sharding: jax.sharding.Sharding
+) -> dict[str, jax.Array]:
+  """Puts this host's rows of a batch on its devices.
+
+  Args:
+    batch: arrays (rows, ...).
+    sharding: where the rows of the global batch lie.
+  """
+  return {
+    name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
+    for name, array in batch.items()
+  }
 
 
 class First:

@@ -336,7 +336,13 @@ class _Story:
   def _restore_or_begin(
     self, init_from: str | os.PathLike[str] | None
   ) -> state_lib.TrainState:
-    self._share_batches()
+    self.parts = batches_lib.share(
+      self.batches,
+      self.validation,
+      self.mesh,
+      self.rules,
+      self.optimizer_config.accumulate,
+    )
     batch = self.batches.batch(0)
     self._check_size(self.batches.unit_at(0), batch)
     self.train_step = lowering.prepare(
@@ -407,14 +413,6 @@ class _Story:
   def _has_text_decoder(self, init_from: str | os.PathLike[str]) -> bool:
     return adaptation.is_text_decoder(init_from, self.trainable.describe())
 
-  def _share_batches(self) -> None:
-    """Lets this host read the part of every batch that its devices hold."""
-    part, self.parts = rules_lib.part_of_batch(self.mesh, self.rules)
-    for data in (self.batches, self.validation):
-      if data is not None:
-        batches_lib.read_part(data, part, self.parts)
-    batches_lib.divide(self.batches, self.optimizer_config.accumulate)
-
   def _check_size(self, unit: str, batch: Mapping[str, Any]) -> None:
     """Raises ConfigError or MeshError where a batch cannot be divided."""
     size = next(iter(batch.values())).shape[0] * self.parts
@@ -451,12 +449,7 @@ class _Story:
 
   def place(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
     """Puts this host's rows of a batch on its devices."""
-    return {
-      name: jax.make_array_from_process_local_data(
-        self.batch_sharding, np.asarray(array)
-      )
-      for name, array in batch.items()
-    }
+    return batches_lib.place(batch, self.batch_sharding)
 
   def _place_shape(self, array: Any) -> jax.ShapeDtypeStruct:
     """Shape of the global array that this host's part belongs to."""

@@ -55,7 +55,7 @@ def take(
   Args:
     path: folder of one step that T5X wrote, `checkpoint_1000000`.
     params: unboxed parameters of the model, or their shapes.
-    config: of the model.
+    config: the model's config.
     say: takes lines that name what was taken and what was not.
 
   Returns:
