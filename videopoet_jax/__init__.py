@@ -7,7 +7,8 @@
   clip.save('a.mp4')
 
 Importing it imports neither JAX nor TensorFlow: a name is imported when it is
-first asked for.
+first asked for. Nothing here prints, unless it is given `say` or `meter`, and
+nothing changes the caller's gin configuration.
 """
 
 import importlib
@@ -15,11 +16,24 @@ from typing import Any
 
 __version__ = '0.1.0'
 
-# Name -> where it is.
+# Name -> module and name there.
 _PUBLIC = {
   'Clip': ('videopoet_jax.inference.clips', 'Clip'),
+  'Experiment': ('videopoet_jax.experiments.experiment', 'Experiment'),
   'Model': ('videopoet_jax.inference.pipeline', 'Model'),
+  'draw_shapes': ('videopoet_jax.preparation.shapes', 'draw'),
+  'embed_text': ('videopoet_jax.preparation.text_embeddings', 'embed_text'),
+  'evaluate': ('videopoet_jax.experiments.evaluate', 'evaluate'),
+  'experiment': ('videopoet_jax.experiments.train', 'from_gin'),
   'load': ('videopoet_jax.inference.pipeline', 'load'),
+  'load_tokenizer': ('videopoet_jax.tokenizers.interface', 'load'),
+  'plan': ('videopoet_jax.experiments.plan', 'plan'),
+  'prepare': ('videopoet_jax.preparation.clips', 'prepare'),
+  'progress': ('videopoet_jax.core.progress', 'shown'),
+  'read_video': ('videopoet_jax.media.video', 'read'),
+  'tokenize': ('videopoet_jax.preparation.tokenizing', 'tokenize'),
+  'train': ('videopoet_jax.experiments.train', 'train'),
+  'write_video': ('videopoet_jax.media.files', 'write_mp4'),
 }
 
 __all__ = ['__version__', *_PUBLIC]

@@ -14,14 +14,13 @@ from videopoet_jax.core import bindings
 from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
-from videopoet_jax.jobs import demo_profile
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import evaluate
-from videopoet_jax.jobs import train
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
 # Imported for what they register with gin.
-del demo_profile, evaluate
+del evaluate
 _OVERLAYS = (
   'gin/local_tiny.gin',
   'gin/runs/smoke_steps.gin',
@@ -197,7 +196,7 @@ def test_every_binding_of_a_shipped_file_refuses_other_types(file):
 )
 def test_runs_and_overlays_pass_together(run, overlay):
   config.parse([run, overlay], _left_open(run, overlay))
-  bindings.build_configs(train._train)
+  bindings.build_configs(train_lib._bound)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +249,6 @@ def test_configs_of_a_call_are_built_before_it(binding):
   run = 'gin/runs/media_visual_tokenizer.gin'
   config.parse([run], ["MEDIA = 'nowhere'", binding])
   with pytest.raises(errors.ConfigError) as caught:
-    config.call(train._train, run_dir='', init_from=None, say=print)
+    config.call(train_lib._bound)
   name = binding.split(' ')[0]
   assert name in str(caught.value) and '\n' not in str(caught.value)

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import masking
-from videopoet_jax.core import resizing
 from videopoet_jax.data import media_batches
 from videopoet_jax.data import records
-from videopoet_jax.data.shapes import builder
-from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.media import masking
+from videopoet_jax.media import resizing
+from videopoet_jax.shapes import builder
+from videopoet_jax.shapes import config as shapes_config
 
 
 @pytest.fixture(scope='module')

@@ -14,18 +14,18 @@ from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import tasks as tasks_lib
-from videopoet_jax.data.shapes import builder
-from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import cut
+from videopoet_jax.evaluation import eval_datasets
+from videopoet_jax.evaluation import job as evaluate_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import real as real_lib
+from videopoet_jax.evaluation import reference_stats as real_lib
 from videopoet_jax.evaluation import runner
-from videopoet_jax.evaluation import sets
-from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.jobs import evaluate  # noqa: F401 (registers)
-from videopoet_jax.jobs import evaluate_run
 from videopoet_jax.jobs import prepare
+from videopoet_jax.shapes import builder
+from videopoet_jax.shapes import config as shapes_config
 
 _BITS = 12  # four of the video's number, eight of the frame's.
 _SIDE = 96
@@ -151,7 +151,7 @@ def test_real_sides_are_what_protocols_name(file, videos, made, tmp_path):
       assert set(task.metrics) <= {'right', 'clipsim', 'is'}
       continue
     folders = _folders(protocol, videos, made(task.cut.flags))
-    opened = evaluate_run.open_sets(protocol, folders)
+    opened = evaluate_lib.open_sets(protocol, folders)
     source = opened.get((task.real_name, task.real_part))
     hears = 'fad' in task.metrics
     eyes = _Eyes('audio' if hears else 'video')
@@ -162,7 +162,7 @@ def test_real_sides_are_what_protocols_name(file, videos, made, tmp_path):
       [metric],
       source or opened[task.data, task.split],
       tmp_path / task.name,
-      work.Journal(tmp_path),
+      sample_store.Journal(tmp_path),
       batch_size=2,
       say=lambda line: None,
     ).measure(runner.Hosts())
@@ -209,7 +209,7 @@ def test_sets_that_were_cut_otherwise_are_refused(file, videos, made):
       flags = f'{task.cut.flags} {changed}'  # The later flag wins.
       folders = _folders(protocol, videos, made(flags))
       with pytest.raises(errors.DataError) as caught:
-        evaluate_run.open_sets(protocol, folders)
+        evaluate_lib.open_sets(protocol, folders)
       message = str(caught.value)
       assert '\n' not in message and task.real_name in message
       assert (
@@ -232,10 +232,10 @@ def test_sets_that_do_not_say_and_drawn_ones_are_refused(videos, tmp_path):
   )  # fmt: skip
   protocol = _protocol('gin/protocols/msr_vtt.gin')
   with pytest.raises(errors.DataError, match='does not say how'):
-    evaluate_run.open_sets(protocol, _folders(protocol, videos, str(silent)))
+    evaluate_lib.open_sets(protocol, _folders(protocol, videos, str(silent)))
   (task,) = protocol.tasks
   with pytest.raises(errors.ConfigError, match='is not cut out of videos'):
-    cut.check(protocol, task, sets.ShapesSet('train'))
+    cut.check(protocol, task, eval_datasets.ShapesSet('train'))
 
 
 def test_conditions_of_another_rate_are_refused(made):
@@ -243,7 +243,7 @@ def test_conditions_of_another_rate_are_refused(made):
   folder = made(
     '--cut central --frames 16 --frame_rate native --height 256 --width 256'
   )
-  source = sets.open_set('mine', 'all', {'mine': folder})
+  source = eval_datasets.open_set('mine', 'all', {'mine': folder})
   task = protocol_lib.EvaluationTask(
     name='one', layout='a/1x1x1', metrics=('fvd',), data='mine', samples=1
   )

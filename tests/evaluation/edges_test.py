@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from videopoet_jax.core import resizing
 from videopoet_jax.evaluation import edges
+from videopoet_jax.media import resizing
 
 
 def test_gradient_of_a_ramp_is_its_slope():

@@ -9,10 +9,10 @@ from tests.evaluation import tiny_protocol
 from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
-from videopoet_jax.evaluation import measures
+from videopoet_jax.demo import profile as profile_lib
 from videopoet_jax.evaluation import protocol
-from videopoet_jax.jobs import demo_profile
 from videopoet_jax.jobs import evaluate  # noqa: F401 (registers)
+from videopoet_jax.shapes import judges
 
 _TASK_CHANGES = {
   'name': 'other',
@@ -100,10 +100,10 @@ def test_ids_of_shipped_protocols_are_golden(repository):
 
 @pytest.mark.usefixtures('clean_registries')
 def test_scoreboard_protocol_is_the_demos():
-  profile = demo_profile.load('demo')
+  profile = profile_lib.load('demo')
   config.parse(['gin/protocols/shapes_scoreboard.gin'])
   found = config.call(protocol.Protocol)
-  assert tuple(task.name for task in found.tasks) == measures.TASKS
+  assert tuple(task.name for task in found.tasks) == judges.TASKS
   for number, task in enumerate(found.tasks):
     assert task.samples == profile.count(task.name)
     assert task.layout == profile.layout_name(task.name, (17, 32, 32))

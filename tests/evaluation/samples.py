@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from videopoet_jax.evaluation import measures
-from videopoet_jax.evaluation import statistics
+import scipy.stats
+
+from videopoet_jax.shapes import judges
 
 
 def metrics() -> dict[str, Any]:
   rows = {}
-  for index, task in enumerate(measures.TASKS):
+  for index, task in enumerate(judges.TASKS):
     successes = 256 - 5 * index
-    low, high = statistics.wilson(successes, 256)
+    low, high = scipy.stats.binomtest(successes, 256).proportion_ci(
+      method='wilson'
+    )
     rows[task] = {
       'value': successes / 256,
       'chance': 0.02 * index,

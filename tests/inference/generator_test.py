@@ -9,12 +9,12 @@ from PIL import Image
 import pytest
 
 from tests.inference import folder
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import long_video
 from videopoet_jax.inference import sampling
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import generate
 from videopoet_jax.media import files as media
 from videopoet_jax.media import sound as sound_lib
@@ -85,7 +85,7 @@ def test_negative_text_changes_guided_samples(generator):
 
 
 def _run(*flags):
-  return cli.run(generate.main, [str(flag) for flag in flags])
+  return entry.run(generate.main, [str(flag) for flag in flags])
 
 
 def test_command_line_writes_every_kind_of_file(checkpoint, tmp_path):

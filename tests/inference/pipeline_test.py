@@ -12,11 +12,11 @@ import pytest
 from tests.inference import folder
 import videopoet_jax as vp
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.inference import clips
 from videopoet_jax.inference import pipeline
 from videopoet_jax.inference import sampling
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import generate
 from videopoet_jax.media import files
 
@@ -118,7 +118,7 @@ def test_the_checkpoint_says_how_to_draw(model, directory, tmp_path, capsys):
   # The command draws the same.
   flags = ['--checkpoint', directory, '--task', 'text_to_video', '--text', 'a']
   out = tmp_path / 'out'
-  assert cli.run(generate.main, [*map(str, flags), f'--out={out}']) == 0
+  assert entry.run(generate.main, [*map(str, flags), f'--out={out}']) == 0
   written = json.loads((out / 'generation.json').read_text())
   assert written['temperature'] == 0.0 and written['guidance'] == 2.0
   capsys.readouterr()

@@ -22,7 +22,7 @@ from tests.jobs import token_set
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
-from videopoet_jax.jobs import train
+from videopoet_jax.experiments import train
 from videopoet_jax.training import metrics
 
 local = pathlib.Path(sys.argv[1])
@@ -47,13 +47,12 @@ def run(folder, steps, name='lm'):
     'prefix_lm.tokens_per_batch': 256, 'LoopConfig.tensorboard': False,
     'LoopConfig.log_every': 1, 'LoopConfig.validate_every': 0,
   }
-  train.from_gin(
+  experiment = train.from_gin(
     ['gin/runs/shapes_prefix_lm.gin', 'gin/local_tiny.gin',
      str(folder / 'short.gin')],
-    str(folder / name),
-    bindings=[f'{k} = {v!r}' for k, v in values.items()],
-    say=lines.append,
+    [f'{k} = {v!r}' for k, v in values.items()],
   )
+  train.train(experiment, str(folder / name), say=lines.append)
   losses = {r['step']: r['loss'] for r in metrics.read(
     folder / name / 'metrics.jsonl') if 'loss' in r}
   return lines, losses

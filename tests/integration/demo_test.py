@@ -5,12 +5,12 @@ import json
 import pytest
 
 from tests.integration import job_process
-from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.evaluation import held_out
-from videopoet_jax.evaluation import measures
-from videopoet_jax.evaluation import scoreboard
+from videopoet_jax.demo import profile as profile_lib
 from videopoet_jax.inference import generator
-from videopoet_jax.jobs import demo_profile
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import held_out
+from videopoet_jax.shapes import judges
+from videopoet_jax.shapes import scoreboard
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_scoreboard_is_complete(finished):
   metrics = json.loads((out / 'metrics.json').read_text())
   scoreboard.check(metrics)
   assert metrics['profile'] == 'smoke' and metrics['seed'] == 0
-  for task in measures.TASKS:
+  for task in judges.TASKS:
     assert task in result.stdout
     assert metrics['tasks'][task]['samples'] == 16
   assert metrics['agd']['layout_padding'] == 0
@@ -46,16 +46,14 @@ def test_report_is_self_contained(finished):
   page = (out / 'report.html').read_text()
   assert len(page) < 8e6
   assert 'src="http' not in page and 'href="http' not in page
-  assert all(f'id="{task}"' in page for task in measures.TASKS)
+  assert all(f'id="{task}"' in page for task in judges.TASKS)
 
 
 def test_folder_is_a_checkpoint_for_generation(finished):
   out, _ = finished
   opened = generator.Generator.load(out)
-  profile = demo_profile.DemoProfile(
-    scored={'future_prediction': 'condition=3'}
-  )
-  for task in measures.TASKS:
+  profile = profile_lib.DemoProfile(scored={'future_prediction': 'condition=3'})
+  for task in judges.TASKS:
     opened.layout(profile.layout_name(task, (17, 32, 32)))
   clips = held_out.draw(shapes_config.ShapesConfig(), 2)
   made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
@@ -65,8 +63,8 @@ def test_folder_is_a_checkpoint_for_generation(finished):
 @pytest.mark.usefixtures('clean_registries')
 def test_evaluate_finds_the_same_rows(finished, tmp_path):
   out, _ = finished
-  tasks = measures.TASKS[:2]  # A task's place is part of its seed.
-  drawn = demo_profile.load('demo').sampling
+  tasks = judges.TASKS[:2]  # A task's place is part of its seed.
+  drawn = profile_lib.load('demo').sampling
   some = {name: drawn[name] for name in ('default', *tasks)}
   scoped = ', '.join(f'@{task}/EvaluationTask()' for task in tasks)
   result = job_process.run(

@@ -11,11 +11,11 @@ from tests.models import t5x_files
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
+from videopoet_jax.core import entry
 from videopoet_jax.data import registry
 from videopoet_jax.data import source
-from videopoet_jax.jobs import cli
+from videopoet_jax.experiments import prefix_lm
 from videopoet_jax.jobs import train
-from videopoet_jax.jobs.factories import language
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
@@ -70,14 +70,14 @@ def _pretrained(token_set, tmp_path_factory):
   flags = _flags(
     ('gin/runs/media_prefix_lm.gin', _TINY), bindings, '--run_dir', run_dir
   )
-  assert cli.run(train.main, flags) == 0
+  assert entry.run(train.main, flags) == 0
   return run_dir
 
 
 @pytest.mark.parametrize('name', _RUNS)
 def test_the_papers_three_tasks_and_no_others(token_set, name):
   config.parse([name, _TINY], _bindings(token_set, QUALITY={'quality': 0.5}))
-  parts = config.call(language.prefix_lm)
+  parts = config.call(prefix_lm.prefix_lm)
   tasks = _TASKS[:1] if name == _RUNS[2] else _TASKS
   assert {unit.split('/')[0] for unit in parts.batches.units()} == set(tasks)
   assert {unit.split('/')[0] for unit in parts.validation.units()} == set(tasks)
@@ -111,12 +111,12 @@ def test_adaptation_with_and_without_adapters(
   )
   begin = ('--init_from', pretrained)
   full = _flags(files, bindings, *begin, '--run_dir', tmp_path / 'full')
-  assert cli.run(train.main, full) == 0
+  assert entry.run(train.main, full) == 0
   low = _flags(
     (*files, _LOW_RANK), bindings, '--gin.LowRankConfig.rank=2', *begin,
     '--run_dir', tmp_path / 'low',
   )  # fmt: skip
-  assert cli.run(train.main, low) == 0
+  assert entry.run(train.main, low) == 0
   assert 'of adapters of' in capsys.readouterr().out
   folder = describe.read_description(tmp_path / 'low')
   assert folder['low_rank']['rank'] == 2
@@ -131,9 +131,13 @@ def test_adaptation_with_and_without_adapters(
   # Without --init_from it resumes, and with nothing to resume it is refused.
   longer = [*low[: low.index('--init_from')], '--gin.STEPS=3']
   capsys.readouterr()
-  assert cli.run(train.main, [*longer, '--run_dir', str(tmp_path / 'low')]) == 0
+  assert (
+    entry.run(train.main, [*longer, '--run_dir', str(tmp_path / 'low')]) == 0
+  )
   assert 'resuming' in capsys.readouterr().out
-  assert cli.run(train.main, [*longer, '--run_dir', str(tmp_path / 'new')]) == 2
+  assert (
+    entry.run(train.main, [*longer, '--run_dir', str(tmp_path / 'new')]) == 2
+  )
   assert 'there is no --init_from' in capsys.readouterr().err
 
 
@@ -144,7 +148,7 @@ def test_the_config_of_a_run_is_a_run_file(token_set, pretrained, tmp_path):
     files, ['STEPS = 1', "load_tasks.tasks = ['image_to_video']"],
     '--init_from', pretrained, '--run_dir', tmp_path / 'adapted',
   )  # fmt: skip
-  assert cli.run(train.main, flags) == 0
+  assert entry.run(train.main, flags) == 0
   layouts = describe.read_description(tmp_path / 'adapted')['layouts']
   assert {name.split('/')[0] for name in layouts} == {'image_to_video'}
 
@@ -171,7 +175,7 @@ def test_a_mistake_is_one_line_and_status_2(
     files, _bindings(token_set), flags,
     '--init_from', pretrained, '--run_dir', tmp_path / 'run',
   )  # fmt: skip
-  status = cli.run(train.main, arguments)
+  status = entry.run(train.main, arguments)
   printed = capsys.readouterr().err.strip()
   assert status == 2, printed
   lines = [line for line in printed.splitlines() if 'Error' in line]
@@ -194,7 +198,7 @@ def test_a_run_begins_with_a_text_decoder_of_t5x(token_set, tmp_path, capsys):
   flags = _flags(
     files, bindings, '--run_dir', tmp_path / 'run', '--init_from', decoder
   )
-  assert cli.run(train.main, flags) == 0
+  assert entry.run(train.main, flags) == 0
   printed = capsys.readouterr().out
   assert 'decoder.layers_*.mlp.wo.kernel' in printed
   assert 'not taken: decoder.logits_dense.kernel' in printed
@@ -214,5 +218,5 @@ def test_a_run_begins_with_a_text_decoder_of_t5x(token_set, tmp_path, capsys):
     [*bindings, 'prefix_lm_preset.width = 32'],
     '--run_dir', tmp_path / 'other', '--init_from', decoder,
   )  # fmt: skip
-  assert cli.run(train.main, other) == 2
+  assert entry.run(train.main, other) == 2
   assert 'fits this model' in capsys.readouterr().err

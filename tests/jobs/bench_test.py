@@ -4,15 +4,16 @@ import json
 
 import pytest
 
+from videopoet_jax.benchmarks import bench as bench_lib
+from videopoet_jax.benchmarks import cost
 from videopoet_jax.core import errors
 from videopoet_jax.jobs import bench
-from videopoet_jax.jobs import bench_cost
 from videopoet_jax.models.prefix_lm import presets
 
 
 def test_alternate_calls_each_in_turn():
   calls = []
-  times = bench_cost.alternate(
+  times = cost.alternate(
     {'a': lambda: calls.append('a'), 'b': lambda: calls.append('b')}, rounds=3
   )
   assert ''.join(calls) == 'aabb' + 'ab' * 3
@@ -20,14 +21,14 @@ def test_alternate_calls_each_in_turn():
 
 
 def test_floor_does_the_work_it_states():
-  run = bench_cost.matrix_floor(4, 8, 16)
+  run = cost.matrix_floor(4, 8, 16)
   assert run().shape == (4, 8)
-  assert bench_cost.floor_flops(4, 8, 16) == 2 * 2 * 4 * 8 * 16 * 8
+  assert cost.floor_flops(4, 8, 16) == 2 * 2 * 4 * 8 * 16 * 8
 
 
 def test_random_tokens_fit_the_layout():
-  layout = bench.size('tiny').layout('audio_video_continuation')
-  parsed = layout.parse(bench_cost.random_tokens(layout, 3))
+  layout = bench_lib.size('tiny').layout('audio_video_continuation')
+  parsed = layout.parse(cost.random_tokens(layout, 3))
   assert all(len(ids) == 3 for ids in parsed.values())
 
 

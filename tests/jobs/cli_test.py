@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from videopoet_jax import __version__
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.jobs import cli
 
@@ -61,7 +62,7 @@ def _raise(error):
 
 def test_user_error_is_one_line_and_status_2(capsys):
   error = errors.DataError('first\nsecond')
-  assert cli.run(_raise(error), []) == 2
+  assert entry.run(_raise(error), []) == 2
   assert capsys.readouterr().err == 'DataError: first second\n'
 
 
@@ -69,12 +70,12 @@ def test_gin_trace_is_left_out(capsys):
   error = errors.DataError(
     "bad\n  In call to configurable 'train' (<function train at 0x7f>)"
   )
-  cli.run(_raise(error), [])
+  entry.run(_raise(error), [])
   assert capsys.readouterr().err == 'DataError: bad\n'
 
 
 def test_interrupt_is_130():
-  assert cli.run(_raise(KeyboardInterrupt()), []) == 130
+  assert entry.run(_raise(KeyboardInterrupt()), []) == 130
 
 
 def test_the_first_process_of_a_container_ends_by_sigterm(monkeypatch):
@@ -82,10 +83,10 @@ def test_the_first_process_of_a_container_ends_by_sigterm(monkeypatch):
   seen, ended = [], []
   monkeypatch.setattr(os, '_exit', ended.append)
   try:
-    cli.run(lambda argv: seen.append(signal.getsignal(signal.SIGTERM)), [])
+    entry.run(lambda argv: seen.append(signal.getsignal(signal.SIGTERM)), [])
     assert seen == [before]
     monkeypatch.setattr(os, 'getpid', lambda: 1)
-    cli.run(lambda argv: signal.raise_signal(signal.SIGTERM), [])
+    entry.run(lambda argv: signal.raise_signal(signal.SIGTERM), [])
   finally:
     signal.signal(signal.SIGTERM, before)
   assert ended == [143]
@@ -93,12 +94,12 @@ def test_the_first_process_of_a_container_ends_by_sigterm(monkeypatch):
 
 def test_bugs_show_their_traceback():
   with pytest.raises(ZeroDivisionError):
-    cli.run(_raise(ZeroDivisionError()), [])
+    entry.run(_raise(ZeroDivisionError()), [])
 
 
 def test_status_of_the_job_is_kept():
-  assert cli.run(lambda argv: None, []) == 0
-  assert cli.run(lambda argv: len(argv), ['a', 'b', 'c']) == 3
+  assert entry.run(lambda argv: None, []) == 0
+  assert entry.run(lambda argv: len(argv), ['a', 'b', 'c']) == 3
 
 
 def test_help_is_quick_and_imports_no_heavy_library(repository):

@@ -8,8 +8,8 @@ import sys
 import time
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import pieces as pieces_lib
-from videopoet_jax.jobs import data_hosts
+from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.preparation import hosts as hosts_lib
 
 PIECES = tuple(f'piece-{index:02d}' for index in range(8))
 
@@ -18,7 +18,7 @@ def main() -> int:
   """Makes pieces slowly, and fails where it is told to."""
   output, options = sys.argv[1], json.loads(sys.argv[2])
 
-  def body(hosts: data_hosts.Hosts) -> int:
+  def body(hosts: hosts_lib.Hosts) -> int:
     if options.get('missing') == hosts.index:
       raise errors.DataError('a disk is missing')
     place = output
@@ -26,7 +26,7 @@ def main() -> int:
       place += '-elsewhere'
     settings = {'flag': options.get('flags', {}).get(str(hosts.index))}
     overwrite = options.get('overwrite', False)
-    with data_hosts.making(hosts, place, settings, overwrite) as pieces:
+    with hosts_lib.making(hosts, place, settings, overwrite) as pieces:
       left = [name for name in PIECES if name not in pieces.finished]
       for name in hosts.share(left):
         print(f'host {hosts.index} makes {name}', flush=True)
@@ -44,7 +44,7 @@ def main() -> int:
     hosts.say('all pieces are made')
     return 0
 
-  return data_hosts.run(body)
+  return hosts_lib.run(body)
 
 
 if __name__ == '__main__':

@@ -9,6 +9,7 @@ from tests.inference import t5_folder
 from tests.jobs import data_files
 from tests.training import processes
 from videopoet_jax.checkpoints import folders as folders_lib
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.data import agd
@@ -17,13 +18,13 @@ from videopoet_jax.data import records
 from videopoet_jax.data import registry
 from videopoet_jax.data import sets
 from videopoet_jax.data import tokens
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import text_encoder
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import embed_text
 from videopoet_jax.jobs import generate
-from videopoet_jax.jobs import train
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
@@ -124,7 +125,7 @@ def test_mistakes_end_in_one_line(folders, tmp_path, capsys, change, message):
     **change,
   }
   argv = [f'--{name}={value}' for name, value in flags.items()]
-  assert cli.run(embed_text.main, argv) == 2
+  assert entry.run(embed_text.main, argv) == 2
   error = capsys.readouterr().err.strip()
   assert message in error and '\n' not in error
   assert list(tmp_path.iterdir()) == []
@@ -186,10 +187,9 @@ def test_used_slots_are_visible_and_only_layouts_with_text_carry_them(
 
 
 def _train(directory, run_dir, files=CACHED, *bindings):
-  return train.from_gin(
+  experiment = train_lib.from_gin(
     files,
-    run_dir,
-    bindings=(
+    (
       f'TOKENS = "{directory}"',
       'VISUAL = ""',
       'AUDIO = ""',
@@ -205,8 +205,8 @@ def _train(directory, run_dir, files=CACHED, *bindings):
       'OptimizerConfig.name = "adamw"',
       *bindings,
     ),
-    say=lambda line: None,
   )
+  return train_lib.train(experiment, run_dir)
 
 
 def test_a_run_trains_on_embeddings_and_generates_from_text(
@@ -235,16 +235,16 @@ def test_a_run_trains_on_embeddings_and_generates_from_text(
     '--task=text_to_video', '--text=a red ball', '--guidance=2',
     '--negative_text=a blue ball', '--num_samples=2',
   ]  # fmt: skip
-  assert cli.run(generate.main, flags) == 0
+  assert entry.run(generate.main, flags) == 0
   assert (tmp_path / 'out' / 'generation.json').is_file()
   # Without the encoder, it says what to do.
   (run_dir / folders_lib.TEXT_ENCODER).rename(tmp_path / 'aside')
   capsys.readouterr()
-  assert cli.run(generate.main, flags) == 2
+  assert entry.run(generate.main, flags) == 2
   assert '--text_encoder' in capsys.readouterr().err
   other = tmp_path / 'other'
   text_encoder.open_encoder(folders / 't5').save(other)
-  assert cli.run(generate.main, [*flags, f'--text_encoder={other}']) == 0
+  assert entry.run(generate.main, [*flags, f'--text_encoder={other}']) == 0
 
 
 def test_runs_that_do_not_go_with_their_data(folders, embedded, tmp_path):

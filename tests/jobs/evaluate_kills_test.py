@@ -11,7 +11,7 @@ from tests.evaluation import tiny_protocol
 from tests.inference import folder as folder_lib
 from tests.training import processes
 from videopoet_jax.evaluation import results
-from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation import sample_store
 
 _SAMPLES = 96
 _MORE = f"""
@@ -52,7 +52,7 @@ def _pieces_of(out):
   """Samples that are done, as the files on disk tell."""
   done = set()
   for path in out.glob('checkpoints/*/*/pieces/*.npz'):
-    found = work.read_arrays(path)
+    found = sample_store.read_arrays(path)
     assert found is not None, path  # Whole, whenever the kill came.
     name = f'{path.parents[2].name}/{path.parents[1].name}'
     done |= {(name, int(index)) for index in found['indices']}
@@ -68,10 +68,10 @@ def _endure(tmp_path, given, kills, seed):
   while killed < kills:
     process = _start(flags, out, draw.choice((4, 6, 8)))
     # Once it is at work; the moment within a batch is left to chance.
-    before = len(work.read_journals(out)) if out.exists() else 0
+    before = len(sample_store.read_journals(out)) if out.exists() else 0
     target = before + draw.randint(1, 6)
     while process.poll() is None:
-      if out.exists() and len(work.read_journals(out)) >= target:
+      if out.exists() and len(sample_store.read_journals(out)) >= target:
         break
       time.sleep(0.005)
     time.sleep(draw.uniform(0.0, 0.05))
@@ -79,12 +79,14 @@ def _endure(tmp_path, given, kills, seed):
       process.send_signal(signal.SIGKILL)
       killed += 1
     process.communicate()
-    begun_at_kill.append((len(work.read_journals(out)), _pieces_of(out)))
+    begun_at_kill.append(
+      (len(sample_store.read_journals(out)), _pieces_of(out))
+    )
     if process.returncode == 0:
       break  # It was done before the kill came.
   processes.finish(_start(flags, out, 8))
   assert _alike(out) == whole
-  lines = work.read_journals(out)
+  lines = sample_store.read_journals(out)
   done = {}
   for line in lines:
     if line['event'] == 'done':

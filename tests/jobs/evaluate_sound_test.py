@@ -8,14 +8,14 @@ import pytest
 
 from tests.inference import folder as folder_lib
 from tests.media import media_files
+from videopoet_jax.core import entry
 from videopoet_jax.data import records
+from videopoet_jax.evaluation import devices
 from videopoet_jax.evaluation import results
 from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.evaluation.networks import catalogue
 from videopoet_jax.evaluation.networks import vggish
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
-from videopoet_jax.jobs import evaluate_devices
 from videopoet_jax.jobs import prepare
 from videopoet_jax.parallel import mesh as mesh_lib
 
@@ -65,7 +65,7 @@ def _evaluate(folders, data, out):
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(catalogue, 'load', lambda *_: _Bands())
     patch.setattr(
-      evaluate_devices.Devices,
+      devices.Devices,
       'create',
       classmethod(lambda cls, config=None: cls(one)),
     )
@@ -77,7 +77,7 @@ def _evaluate(folders, data, out):
       f'{task}.layout="video_to_audio/17x16x16"',
       f'{task}.samples={7 if data == "silent" else _VIDEOS}',
     ]
-    return cli.run(evaluate.main, flags)
+    return entry.run(evaluate.main, flags)
 
 
 @pytest.mark.usefixtures('clean_registries')

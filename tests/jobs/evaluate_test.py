@@ -10,23 +10,23 @@ import pytest
 
 from tests.evaluation import tiny_protocol
 from tests.inference import folder as folder_lib
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
-from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.evaluation import held_out
+from videopoet_jax.evaluation import devices
+from videopoet_jax.evaluation import eval_datasets
+from videopoet_jax.evaluation import job as evaluate_lib
 from videopoet_jax.evaluation import measured
-from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import results
-from videopoet_jax.evaluation import scoreboard
-from videopoet_jax.evaluation import sets
-from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.evaluation.networks import catalogue
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
-from videopoet_jax.jobs import evaluate_devices
-from videopoet_jax.jobs import evaluate_run
 from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import held_out
+from videopoet_jax.shapes import judges
+from videopoet_jax.shapes import scoreboard
 
 # Small enough that several fit a task, of no simple relation to a block of 4.
 _BATCH = 8
@@ -43,13 +43,13 @@ def _model(tmp_path_factory):
 
 def _use_one_device(patch):
   """One device unless a mesh is given; else all eight fake ones."""
-  whole = evaluate_devices.Devices.create
+  whole = devices.Devices.create
   one = mesh_lib.create(mesh_lib.MeshConfig(), jax.devices()[:1])
 
   def create(cls, config=None):
     return whole(config) if config else cls(one)
 
-  patch.setattr(evaluate_devices.Devices, 'create', classmethod(create))
+  patch.setattr(devices.Devices, 'create', classmethod(create))
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def _alike(folder):
 def _counts(folder):
   """How often each sample was done; none may begin once it is done."""
   done = {}
-  for line in work.read_journals(folder):
+  for line in sample_store.read_journals(folder):
     for index in line['indices']:
       sample = line['stream'], index
       if line['event'] == 'begin':
@@ -107,7 +107,7 @@ def test_what_is_written(whole):
   assert result.protocol == tiny_protocol.make().id
   assert set(_counts(out).values()) == {1} and len(_counts(out)) == 18
   (task,) = (out / 'checkpoints').glob('*/one')
-  assert not (task / work.PIECES).exists()
+  assert not (task / sample_store.PIECES).exists()
   with np.load(task / 'values.npz') as values:
     assert values['psnr/value'].mean() == pytest.approx(result.value)
   assert len(list((task / 'samples').glob('*.npz'))) == 8
@@ -119,10 +119,10 @@ def test_what_is_written(whole):
 def test_again_does_nothing(whole, model):
   out, _ = whole
   before = {p: p.stat().st_mtime_ns for p in out.rglob('done.json')}
-  lines = len(work.read_journals(out))
+  lines = len(sample_store.read_journals(out))
   assert _evaluate(model, out).results
   assert {p: p.stat().st_mtime_ns for p in before} == before
-  assert len(work.read_journals(out)) == lines
+  assert len(sample_store.read_journals(out)) == lines
 
 
 def test_batch_size_does_not_matter(whole, model, tmp_path):
@@ -136,7 +136,7 @@ def test_devices_do_not_matter(whole, model, tmp_path):
 
 
 def test_stopped_between_any_two_batches(whole, model, tmp_path, monkeypatch):
-  finish, calls = work.Stream.finish, []
+  finish, calls = sample_store.Stream.finish, []
 
   def stop(stream, *arguments):
     if len(calls) % 2:
@@ -145,7 +145,7 @@ def test_stopped_between_any_two_batches(whole, model, tmp_path, monkeypatch):
     calls.append('kept')
     finish(stream, *arguments)
 
-  monkeypatch.setattr(work.Stream, 'finish', stop)
+  monkeypatch.setattr(sample_store.Stream, 'finish', stop)
   stops = 0
   while True:
     try:
@@ -244,7 +244,7 @@ def test_settings_of_a_real_side_that_is_not_there(changes, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     _measure_by(Brightness(), patch)
     # Shapes are drawn: that they are not cut is not the point here.
-    patch.setattr(evaluate_run.cut, 'check', lambda *_: None)
+    patch.setattr(evaluate_lib.cut, 'check', lambda *_: None)
     with pytest.raises(errors.ConfigError, match=f'EvaluationTask.{field} is'):
       _evaluate('nowhere', tmp_path, task, protocol={'networks': networks})
 
@@ -265,7 +265,9 @@ def test_subsets_are_averaged(model, tmp_path, monkeypatch):
 
 def test_perplexity_needs_no_samples(model, tmp_path, monkeypatch):
   monkeypatch.setattr(
-    sets, 'open_set', lambda _, split, folders: sets.ShapesSet(split, _SMALL)
+    eval_datasets,
+    'open_set',
+    lambda _, split, folders: eval_datasets.ShapesSet(split, _SMALL),
   )
   task = tiny_protocol.task(
     layout='future_prediction/17x16x16/condition=3',
@@ -298,7 +300,9 @@ _SMALL = shapes_config.ShapesConfig(height=16, width=16)
 @pytest.mark.parametrize('name', ['inpainting', 'video_to_audio'])
 def test_right_is_the_scoreboards_row(name, model, tmp_path, monkeypatch):
   monkeypatch.setattr(
-    sets, 'open_set', lambda _, split, folders: sets.ShapesSet(split, _SMALL)
+    eval_datasets,
+    'open_set',
+    lambda _, split, folders: eval_datasets.ShapesSet(split, _SMALL),
   )
   task = tiny_protocol.task(
     name=name,
@@ -317,7 +321,7 @@ def test_right_is_the_scoreboards_row(name, model, tmp_path, monkeypatch):
     {'text': clips.captions, 'video': clips.video_BTHWC},
     batch_size=18,
   )
-  outputs = measures.Outputs(made.video_BTHWC, made.audio_BT)
+  outputs = judges.Outputs(made.video_BTHWC, made.audio_BT)
   row, _ = scoreboard.score(name, outputs, clips)
   detail = dict(outcome.results[0].detail)
   assert detail.pop('layout') == task.layout
@@ -326,7 +330,7 @@ def test_right_is_the_scoreboards_row(name, model, tmp_path, monkeypatch):
 
 
 def _main(*flags):
-  return cli.run(evaluate.main, [str(flag) for flag in flags])
+  return entry.run(evaluate.main, [str(flag) for flag in flags])
 
 
 @pytest.mark.usefixtures('clean_registries')

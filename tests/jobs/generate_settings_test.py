@@ -6,8 +6,8 @@ import pytest
 
 from tests.inference import folder
 from tests.inference import super_resolution_folder
+from videopoet_jax.core import entry
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import generate
 from videopoet_jax.media import files as media
 
@@ -178,7 +178,7 @@ def run(place, loaded, monkeypatch, tmp_path):
   monkeypatch.setattr(generator_lib.Generator, 'generate', sampled)
 
   def run(flags):
-    return cli.run(
+    return entry.run(
       generate.main,
       ['--checkpoint', 'language', '--out', str(tmp_path / 'out'), *flags],
     )

@@ -4,14 +4,15 @@ import json
 import subprocess
 import sys
 
-from videopoet_jax.jobs import cli
+from videopoet_jax.core import entry
+from videopoet_jax.core import layout_table
 from videopoet_jax.jobs import layouts
 from videopoet_jax.tokenizers.soundstream import config as audio_config
 
 
 def test_json_states_padding_and_group(capsys):
   name = 'text_to_video/17x128x128'
-  assert cli.run(layouts.main, ['--json', '--layout', name]) == 0
+  assert entry.run(layouts.main, ['--json', '--layout', name]) == 0
   (row,) = json.loads(capsys.readouterr().out)
   assert row['name'] == name and row['group'] == row['length']
   assert sum(s['size'] for s in row['segments']) == row['length']
@@ -19,14 +20,14 @@ def test_json_states_padding_and_group(capsys):
 
 
 def test_text_lists_every_layout_once(capsys):
-  assert cli.run(layouts.main, ['--space', 'tiny']) == 0
+  assert entry.run(layouts.main, ['--space', 'tiny']) == 0
   said = capsys.readouterr().out
-  names = layouts.spaces()['tiny'].standard_names(17, 32, 32)
+  names = layout_table.spaces()['tiny'].standard_names(17, 32, 32)
   assert all(said.count(f'  {name}: ') == 1 for name in names)
 
 
 def test_tiny_is_what_the_demo_trains_on():
-  space = layouts.spaces()['tiny']
+  space = layout_table.spaces()['tiny']
   assert space.audio == audio_config.tiny().spec
   vocabulary = space.vocabulary
   assert (vocabulary.audio_levels, vocabulary.audio_codes) == (
@@ -36,7 +37,7 @@ def test_tiny_is_what_the_demo_trains_on():
 
 
 def test_impossible_sizes_are_one_line(capsys):
-  assert cli.run(layouts.main, ['--frames', '18']) == 2
+  assert entry.run(layouts.main, ['--frames', '18']) == 2
   assert 'use 17 or 21' in capsys.readouterr().err
 
 

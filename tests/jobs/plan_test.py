@@ -5,17 +5,18 @@ import sys
 
 import pytest
 
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.core import tasks
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import plan
-from videopoet_jax.jobs import plan_generation
 from videopoet_jax.parallel import mesh
+from videopoet_jax.planning import generation_plan
+from videopoet_jax.planning import request
 from videopoet_jax.planning import topologies
 
 
 def test_flags_become_plans():
-  plans = plan.plan(
+  plans = request.specify(
     model='1b',
     topology='v5e:2x4',
     layouts=['text_to_video/17x128x128', 'unconditional/17x128x128'],
@@ -37,14 +38,16 @@ def test_flags_become_plans():
 def test_all_is_every_layout_of_a_clip_once():
   space = tasks.LayoutSpace()
   clips = ['17x128x128', '41x224x128']
-  names = plan.layout_names(space, ['all', 'text_to_video/17x128x128'], clips)
+  names = request.layout_names(
+    space, ['all', 'text_to_video/17x128x128'], clips
+  )
   assert len(names) == len(set(names))
   assert set(space.standard_names(41, 224, 128)) <= set(names)
 
 
 def test_longest_is_one_layout_of_each_clip():
   space = tasks.LayoutSpace()
-  names = plan.layout_names(space, ['longest'], ['17x128x128', '41x224x128'])
+  names = request.layout_names(space, ['longest'], ['17x128x128', '41x224x128'])
   assert len(names) == 2
   lengths = [space.layout(n).length for n in space.standard_names(41, 224, 128)]
   assert space.layout(names[1]).length == max(lengths)
@@ -70,20 +73,20 @@ def test_longest_is_one_layout_of_each_clip():
 )
 def test_what_does_not_go_together_is_one_error(changes, says):
   with pytest.raises(errors.UserError, match=says):
-    plan.plan(**changes)
+    request.specify(**changes)
 
 
 def test_a_search_tries_a_plane_of_a_torus_of_three_dimensions():
-  found = plan.search_meshes(topologies.parse('v5p:4x4x8', 2))
+  found = request.search_meshes(topologies.parse('v5p:4x4x8', 2))
   assert mesh.MeshConfig(data=8, fsdp=-1, slices=2) in found
-  flat = plan.search_meshes(topologies.parse('v5e:16x16'))
+  flat = request.search_meshes(topologies.parse('v5e:16x16'))
   assert {m.data for m in flat} == {1}
-  given = plan.search_meshes(topologies.parse('v5e:16x16'), ['tensor=8'])
+  given = request.search_meshes(topologies.parse('v5e:16x16'), ['tensor=8'])
   assert given == [mesh.MeshConfig(data=1, fsdp=-1, tensor=8)]
 
 
 def test_a_wrong_topology_ends_with_status_2(capsys):
-  assert cli.run(plan.main, ['--topology', 'v5p']) == 2
+  assert entry.run(plan.main, ['--topology', 'v5p']) == 2
   assert '--topology' in capsys.readouterr().err
 
 
@@ -97,7 +100,7 @@ def test_help_needs_neither_jax_nor_tensorflow():
 
 
 def test_stages_of_super_resolution_are_plans():
-  (stage,) = plan.plan(
+  (stage,) = request.specify(
     model='sr_stage1',
     topology='v5p:2x2x1',
     remat='minimal',
@@ -107,17 +110,17 @@ def test_stages_of_super_resolution_are_plans():
   assert (stage.config.remat, stage.config.num_blocks) == ('minimal', 2)
   assert stage.subject.positions == 5 * 56 * 32
   with pytest.raises(errors.ConfigError, match='give --layout'):
-    plan.plan(model='sr_1b')
+    request.specify(model='sr_1b')
   with pytest.raises(errors.ConfigError, match='is made by super_resolution'):
-    plan.plan(model='sr_1b', bindings=['prefix_lm_preset.width = 64'])
+    request.specify(model='sr_1b', bindings=['prefix_lm_preset.width = 64'])
   with pytest.raises(errors.LayoutError, match='does not divide'):
-    plan.plan(model='sr_1b', layouts=['super_resolution/17x384x256'])
+    request.specify(model='sr_1b', layouts=['super_resolution/17x384x256'])
 
 
 def test_programs_are_their_models():
-  (stage,) = plan.plan(model='sr_stage2', topology='v5p:2x2x1')
-  found = plan_generation.generation(stage, 'sample', model='sr_stage2')
+  (stage,) = request.specify(model='sr_stage2', topology='v5p:2x2x1')
+  found = generation_plan.generation(stage, 'sample', model='sr_stage2')
   assert 'in 24 steps of 3 passes' in found.name
   assert found.flops == 4 * 3 * 24 * found.plan.subject.work().forward
   with pytest.raises(errors.ConfigError, match='give --program sample'):
-    plan_generation.generation(stage, 'decode')
+    generation_plan.generation(stage, 'decode')

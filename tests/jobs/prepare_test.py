@@ -8,7 +8,8 @@ import tensorflow_datasets as tfds
 from tests.jobs import data_files
 from tests.media import media_files
 from tests.training import processes
-from videopoet_jax.data.media import clips
+from videopoet_jax.core import entry
+from videopoet_jax.data.ingest import clips
 from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import prepare
 
@@ -264,6 +265,6 @@ def test_impossible_rates_and_cuts_are_one_line(videos, tmp_path, capsys):
     (['--cut', 'centre'], "did you mean 'central'"),
   ]:
     given = [*_SIZE, '--input', videos, '--output', tmp_path / 'x', *flags]
-    assert cli.run(prepare.main, [str(flag) for flag in given]) == 2
+    assert entry.run(prepare.main, [str(flag) for flag in given]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count('\n') == 1

@@ -14,16 +14,17 @@ from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import registry
-from videopoet_jax.data.shapes import builder
-from videopoet_jax.data.shapes import config as shapes_config
+from videopoet_jax.evaluation import upscaling
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.inference import super_resolution as upscaler_lib
+from videopoet_jax.inference.super_resolution import upscaler as upscaler_lib
 from videopoet_jax.jobs import score_upscaling
 from videopoet_jax.models.prefix_lm import model as prefix_lm_lib
 from videopoet_jax.models.super_resolution import config as config_lib
 from videopoet_jax.models.super_resolution import description
 from videopoet_jax.models.super_resolution import model as model_lib
+from videopoet_jax.shapes import builder
+from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle
 from videopoet_jax.tokenizers.magvit2 import config as visual_config
@@ -102,7 +103,7 @@ def _stage(stages):
 
 def _score(media, stages, monkeypatch, out, **options):
   monkeypatch.setattr(upscaler_lib.Upscaler, 'load', _stage(stages))
-  return score_upscaling.score(
+  return upscaling.score(
     checkpoint=('one', 'two'),
     media=media,
     out=str(out),
@@ -121,19 +122,19 @@ def test_a_cascade_is_scored_beside_bicubic_and_the_truth(
   for name in ('tokenizer', '1 steps', '2 steps'):
     assert found[name]['edge_error'] > 0 and found[name]['psnr'] < 30
     assert found[name]['kept'] == 0  # Untrained.
-  report = json.loads((tmp_path / score_upscaling.REPORT).read_text())
+  report = json.loads((tmp_path / upscaling.REPORT).read_text())
   assert report['figures'] == found and report['clips'] == 3
   assert report['checkpoint'] == ['one', 'two'] and report['media'] == media
   assert report['config']['num_steps'] == [1, 2]
-  assert (tmp_path / score_upscaling.PICTURE).stat().st_size > 0
+  assert (tmp_path / upscaling.PICTURE).stat().st_size > 0
 
 
 def test_conditions_are_disturbed_as_asked(media, stages):
-  truth = score_upscaling.read_truth(media, 'validation', 2, 1)
+  truth = upscaling.read_truth(media, 'validation', 2, 1)
   assert truth.config.height == 64 and len(truth.captions[0]) > 5
 
   def make(**options):
-    return score_upscaling.make_condition(
+    return upscaling.make_condition(
       truth,
       stages['one'],
       4,
@@ -225,7 +226,7 @@ def test_a_model_that_writes_in_order_is_scored_too(
   flags = f'--checkpoint one two --media {media} --out {tmp_path} --steps 1'
   flags += ' --clips 2 --autoregressive lm --autoregressive_temperature 0.5'
   assert score_upscaling.main(flags.split()) == 0
-  report = json.loads((tmp_path / score_upscaling.REPORT).read_text())
+  report = json.loads((tmp_path / upscaling.REPORT).read_text())
   # A step an id of the grid of 2 x 8 x 8.
   assert list(report['figures'])[-2:] == ['1 steps', 'in order, 128']
   assert report['figures']['in order, 128']['edge_error'] > 0

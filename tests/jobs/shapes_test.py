@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.data.shapes import render
-from videopoet_jax.jobs import cli
+from videopoet_jax.core import entry
 from videopoet_jax.jobs import shapes
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import render
 
 tf = pytest.importorskip('tensorflow')
-builder = pytest.importorskip('videopoet_jax.data.shapes.builder')
+builder = pytest.importorskip('videopoet_jax.shapes.builder')
 records_lib = pytest.importorskip('videopoet_jax.data.records')
 
 _FLAGS = [
@@ -19,7 +19,7 @@ _FLAGS = [
 
 
 def _run(output, *flags):
-  return cli.run(shapes.main, ['--output', str(output), *_FLAGS, *flags])
+  return entry.run(shapes.main, ['--output', str(output), *_FLAGS, *flags])
 
 
 def test_folder_holds_the_clips_that_the_flags_ask_for(tmp_path, capsys):

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from tests.data import clip_sets
-from videopoet_jax.jobs import cli
+from videopoet_jax.core import entry
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import train
+from videopoet_jax.training import compiled_steps
 from videopoet_jax.training import prefix_lm
-from videopoet_jax.training import programs
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
@@ -65,19 +66,15 @@ def _values(sets, **more):
 
 
 def _train(sets, run_dir):
-  return train.from_gin(
-    FILES,
-    run_dir,
-    bindings=[f'{name} = {value!r}' for name, value in _values(sets).items()],
-    say=lambda line: None,
-  )
+  bindings = [f'{name} = {value!r}' for name, value in _values(sets).items()]
+  return train_lib.train(train_lib.from_gin(FILES, bindings), run_dir)
 
 
 def test_one_program_a_layout_and_a_run_that_resumes_bit_for_bit(
   sets, tmp_path, monkeypatch, compiles_fast
 ):
   compiled, traced = [], []
-  timed, loss = programs.Programs._timed, prefix_lm.PrefixLMTrainable.loss
+  timed, loss = compiled_steps.Programs._timed, prefix_lm.PrefixLMTrainable.loss
 
   def count(self, unit):
     compiled.append(unit)
@@ -87,7 +84,7 @@ def test_one_program_a_layout_and_a_run_that_resumes_bit_for_bit(
     traced.append((unit, batch['tokens'].shape))
     return loss(self, params, batch, rng, step, unit)
 
-  monkeypatch.setattr(programs.Programs, '_timed', count)
+  monkeypatch.setattr(compiled_steps.Programs, '_timed', count)
   monkeypatch.setattr(prefix_lm.PrefixLMTrainable, 'loss', trace)
   assert jax.device_count() == 8
   whole = _train(sets, tmp_path / 'whole')
@@ -116,7 +113,7 @@ def test_sets_that_do_not_go_together_end_before_anything_is_compiled(
 ):
   compiled = []
   monkeypatch.setattr(
-    programs.Programs, '_timed', lambda self, unit: compiled.append(unit)
+    compiled_steps.Programs, '_timed', lambda self, unit: compiled.append(unit)
   )
   other = clip_sets.write(
     tmp_path / 'other', (17, 32, 32), range(4), fingerprint='v2'
@@ -132,7 +129,7 @@ def test_sets_that_do_not_go_together_end_before_anything_is_compiled(
     flags = [flag for file in FILES for flag in ('--gin_file', file)]
     flags += [f'--gin.{name}={value!r}' for name, value in values.items()]
     flags += ['--run_dir', str(tmp_path / 'run')]
-    assert cli.run(train.main, flags) == 2
+    assert entry.run(train.main, flags) == 2
     said = capsys.readouterr().err
     assert message in said and said.count('\n') == 1
   assert not compiled

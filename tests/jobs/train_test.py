@@ -13,14 +13,15 @@ from tests.jobs import token_set as token_set_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
 from videopoet_jax.data import tokens
-from videopoet_jax.jobs import cli
+from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import prefix_lm
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import train
-from videopoet_jax.jobs.factories import language
-from videopoet_jax.jobs.factories import parts as parts_lib
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.training import loop
@@ -69,7 +70,7 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   run_dir = tmp_path / 'lm'
   recommended = {'default': {'temperature': 0.5}}
   recommends = f'--gin.prefix_lm.sampling={recommended!r}'
-  assert cli.run(train.main, _flags(token_set, run_dir, recommends)) == 0
+  assert entry.run(train.main, _flags(token_set, run_dir, recommends)) == 0
   printed = capsys.readouterr().out
   assert '2 unit(s) to compile, 3 steps' in printed
   assert 'step 3/3' in printed
@@ -87,12 +88,12 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
   assert any('validation/loss/unconditional' in record for record in records)
 
   # Adaptation: another mix of tasks, the same vocabulary, step 0.
-  adapted = train.from_gin(
-    FILES,
+  adapted = train_lib.train(
+    train_lib.from_gin(
+      FILES, _bindings(token_set, **{'load_tasks.tasks': ['unconditional']})
+    ),
     tmp_path / 'adapted',
-    bindings=_bindings(token_set, **{'load_tasks.tasks': ['unconditional']}),
     init_from=run_dir,
-    say=lambda line: None,
   )
   assert adapted.steps == 3
 
@@ -106,10 +107,10 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
     ('prefix_lm.text_slots', 5, 'space.text_slots'),
   ):
     flags = _flags(token_set, run_dir, f'--gin.{option}={value!r}')
-    assert cli.run(train.main, flags) == 2
+    assert entry.run(train.main, flags) == 2
     assert what in capsys.readouterr().err
   flags = _flags(token_set, tmp_path / 'new', f'--gin.TOKENS={str(other)!r}')
-  assert cli.run(train.main, [*flags, '--init_from', str(run_dir)]) == 2
+  assert entry.run(train.main, [*flags, '--init_from', str(run_dir)]) == 2
   assert 'fingerprints.visual' in capsys.readouterr().err
 
   # A start that is refused leaves the run as it was.
@@ -119,7 +120,7 @@ def test_a_run_leaves_a_checkpoint_that_needs_nothing_else(
     if path.is_file() and 'steps' not in path.parts
   }
   other = _flags(token_set, run_dir, '--gin.prefix_lm_preset.mlp_dim=40')
-  assert cli.run(train.main, other) == 2
+  assert entry.run(train.main, other) == 2
   assert 'is of another model' in capsys.readouterr().err
   assert kept == {path: path.read_bytes() for path in kept}
 
@@ -128,12 +129,8 @@ def test_a_resumed_language_model_is_equal_bit_for_bit(token_set, tmp_path):
   options = {'STEPS': 4, 'LoopConfig.save_every': 2, 'LoopConfig.keep': 2}
 
   def run(name):
-    return train.from_gin(
-      FILES,
-      tmp_path / name,
-      bindings=_bindings(token_set, **options),
-      say=lambda line: None,
-    )
+    experiment = train_lib.from_gin(FILES, _bindings(token_set, **options))
+    return train_lib.train(experiment, tmp_path / name)
 
   whole, second = run('whole'), run('second')
   shutil.rmtree(tmp_path / 'second/steps/4')
@@ -165,7 +162,7 @@ def test_a_task_file_of_ones_own_with_a_module_beside_it(
   monkeypatch.chdir(folder)
   flags = _flags(token_set, tmp_path / 'run', '--task_file', 'first.gin')
   flags += ['--gin.STEPS=1', "--gin.load_tasks.tasks=['unconditional']"]
-  assert cli.run(train.main, flags) == 0
+  assert entry.run(train.main, flags) == 0
   printed = capsys.readouterr().out
   assert '2 unit(s) to compile' in printed and 'my step' in printed
   described = describe.read_description(tmp_path / 'run', 'prefix_lm')
@@ -174,7 +171,7 @@ def test_a_task_file_of_ones_own_with_a_module_beside_it(
 
 def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
   config.parse(FILES, _bindings(token_set))
-  parts = language.prefix_lm()
+  parts = prefix_lm.prefix_lm()
   results = []
   for name, sizes, devices in (
     ('one', {}, jax.devices()[:1]),
@@ -223,7 +220,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
 def test_a_mistake_is_one_line_and_status_2(
   token_set, tmp_path, capsys, flags, message
 ):
-  status = cli.run(train.main, _flags(token_set, tmp_path / 'run', *flags))
+  status = entry.run(train.main, _flags(token_set, tmp_path / 'run', *flags))
   printed = capsys.readouterr().err.strip()
   assert status == 2, printed
   lines = [line for line in printed.splitlines() if 'Error' in line]
@@ -240,13 +237,13 @@ def test_a_run_that_stays_not_finite_is_not_started_again(
   monkeypatch.setattr(train, 'from_gin', diverge)
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   # Launchers repeat every status but this one.
-  assert cli.run(train.main, flags) == 2
+  assert entry.run(train.main, flags) == 2
   assert 'training stopped: 20 steps' in capsys.readouterr().err
 
 
 def test_required_things_are_asked_for(tmp_path, capsys):
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
-  assert cli.run(train.main, flags) == 2
+  assert entry.run(train.main, flags) == 2
   assert 'TOKENS' in capsys.readouterr().err
 
 
@@ -259,21 +256,21 @@ def test_a_folder_that_another_run_writes_to(
   naps = []
   with contextlib.ExitStack() as other:
     other.enter_context(storage.held(run))
-    monkeypatch.setattr(train.time, 'sleep', naps.append)
-    assert cli.run(train.main, flags) == 2
+    monkeypatch.setattr(train_lib.time, 'sleep', naps.append)
+    assert entry.run(train.main, flags) == 2
     printed = capsys.readouterr()
     assert 'another run is writing to' in printed.err
     assert printed.out.count('waiting for another run') == 1 and len(naps) > 9
     assert not list(run.iterdir())
     # One that ends meanwhile is waited for; then the next mistake shows.
-    monkeypatch.setattr(train.time, 'sleep', lambda _: other.close())
-    assert cli.run(train.main, flags) == 2
+    monkeypatch.setattr(train_lib.time, 'sleep', lambda _: other.close())
+    assert entry.run(train.main, flags) == 2
   assert 'nowhere is not a folder' in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written(token_set, tmp_path, capsys):
   (tmp_path / 'file').write_text('')
-  status = cli.run(train.main, _flags(token_set, tmp_path / 'file/run'))
+  status = entry.run(train.main, _flags(token_set, tmp_path / 'file/run'))
   assert status == 2
   assert 'cannot write the run folder' in capsys.readouterr().err
 
@@ -321,4 +318,4 @@ def test_recommended_sampling_is_checked(token_set, sampling, what):
   bindings = _bindings(token_set, **{'prefix_lm.sampling': sampling})
   config.parse(FILES, bindings)
   with pytest.raises(errors.ConfigError, match=what):
-    config.call(language.prefix_lm)
+    config.call(prefix_lm.prefix_lm)

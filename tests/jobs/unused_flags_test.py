@@ -2,8 +2,8 @@
 
 import pytest
 
+from videopoet_jax.core import entry
 from videopoet_jax.jobs import bench
-from videopoet_jax.jobs import cli
 from videopoet_jax.jobs import evaluate
 from videopoet_jax.jobs import layouts
 from videopoet_jax.jobs import plan
@@ -62,6 +62,6 @@ _CASES = [
 def test_a_flag_that_cannot_act_is_refused_in_one_line(
   job, name, flags, capsys
 ):
-  assert cli.run(job.main, list(flags)) == 2
+  assert entry.run(job.main, list(flags)) == 2
   said = capsys.readouterr().err
   assert said.count('\n') == 1 and name in said

@@ -8,13 +8,13 @@ import pytest
 
 from tests.inference import folder
 from tests.inference import super_resolution_folder
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
-from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import draws
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.inference import super_resolution_config as config_lib
-from videopoet_jax.jobs import cli
+from videopoet_jax.inference.super_resolution import cascade as cascade_lib
+from videopoet_jax.inference.super_resolution import config as config_lib
 from videopoet_jax.jobs import generate
 from videopoet_jax.jobs import upscale_flags
 
@@ -28,7 +28,7 @@ def folders(tmp_path_factory):
 
 
 def _run(folders, *flags):
-  return cli.run(
+  return entry.run(
     generate.main,
     ['--checkpoint', str(folders / 'language'), *map(str, flags)],
   )

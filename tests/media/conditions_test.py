@@ -14,7 +14,7 @@ from tests.media import media_files
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import records
 from videopoet_jax.inference import signals
-from videopoet_jax.jobs import prepare
+from videopoet_jax.preparation import clips
 
 _SIZE = (48, 32)  # portrait, so that turning a picture shows.
 _SIDES = 'x'.join(map(str, _SIZE))
@@ -34,7 +34,7 @@ def _read(path: pathlib.Path, flag: str) -> np.ndarray:
 def _stored(files: list[pathlib.Path], folder, **options) -> dict:
   """The first clip of each file, as `prepare` stores it."""
   height, width = _SIZE
-  summary = prepare.prepare(
+  summary = clips.prepare(
     inputs=files,
     output=folder,
     height=height,

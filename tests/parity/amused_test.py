@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from videopoet_jax.inference import mask_schedule
-from videopoet_jax.inference import super_resolution_loop as loop
+from videopoet_jax.inference.super_resolution import loop
+from videopoet_jax.inference.super_resolution import mask_schedule
 
 pytestmark = pytest.mark.parity
 

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from videopoet_jax.core import resizing
+from videopoet_jax.media import resizing
 
 pytestmark = pytest.mark.parity
 

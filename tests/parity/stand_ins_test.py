@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.evaluation import held_out
 from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.evaluation.networks import stand_ins
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import held_out
 
 pytestmark = pytest.mark.parity
 

@@ -12,11 +12,11 @@ from videopoet_jax.models.prefix_lm import presets
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.planning import cache
 from videopoet_jax.planning import compile as compile_lib
+from videopoet_jax.planning import flops
 from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import report
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import topologies
-from videopoet_jax.planning import work
 
 _LAYOUT = f'text_to_video/{small.SIZE}'
 _KEYS = {
@@ -85,7 +85,7 @@ def test_work_compiled_is_the_models_and_what_remat_repeats(compiled):
   # The reference attends to every pair, the mask only hides some.
   layout = plan.space.layout(plan.layout)
   length = layout.input_length
-  hidden = length**2 - work.visible_pairs(length, layout.prefix_length)
+  hidden = length**2 - flops.visible_pairs(length, layout.prefix_length)
   squares = 3 * 4.0 * hidden * 4 * 8 * 2 * plan.batch
   assert compiled == pytest.approx(estimate.model_flops + squares, rel=0.02)
 

@@ -18,10 +18,10 @@ from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.data import layout_tasks
+from videopoet_jax.evaluation import checkpoint_choice
 from videopoet_jax.inference import decode
 from videopoet_jax.inference import generator
 from videopoet_jax.inference import sampling
-from videopoet_jax.jobs import evaluate_checkpoints
 from videopoet_jax.t5x import experiment
 from videopoet_jax.t5x import model
 from videopoet_jax.t5x import partitioning
@@ -178,7 +178,7 @@ def test_a_run_of_t5x_generates(token_set, tmp_path):
   for row in found.tokens_BL:
     found.layout.parse(row)
   # The newest step, or any that is there.
-  assert evaluate_checkpoints.find(run_dir).step == 4
+  assert checkpoint_choice.find(run_dir).step == 4
   earlier = generator.Generator.load(run_dir, step=0)
   assert not np.array_equal(
     earlier.params['final_norm']['scale'], opened.params['final_norm']['scale']

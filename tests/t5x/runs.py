@@ -13,7 +13,7 @@ from t5x import utils
 import tensorflow as tf
 
 from videopoet_jax.core import config
-from videopoet_jax.jobs import train as train_job
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.t5x import checkpoints
 from videopoet_jax.t5x import data
@@ -102,12 +102,8 @@ def train_bound(model_dir: pathlib.Path, **options):
 
 def train_ours(token_set: str, run_dir: pathlib.Path, **more):
   """Trains by this project's own loop."""
-  return train_job.from_gin(
-    FILES,
-    run_dir,
-    bindings=bindings(token_set, **more),
-    say=lambda line: None,
-  )
+  found = train_lib.from_gin(FILES, bindings(token_set, **more))
+  return train_lib.train(found, run_dir)
 
 
 def logged(folder: pathlib.Path, name: str) -> dict[int, float]:

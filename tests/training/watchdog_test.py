@@ -8,7 +8,7 @@ import time
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.training import ledger as ledger_lib
+from videopoet_jax.training import goodput as ledger_lib
 from videopoet_jax.training import watchdog
 
 _QUICK = watchdog.WatchdogConfig(

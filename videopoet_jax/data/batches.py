@@ -11,11 +11,11 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import agd
+from videopoet_jax.data import batch_reader as stream_lib
 from videopoet_jax.data import layout_reader
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import registry
 from videopoet_jax.data import sets as sets_lib
-from videopoet_jax.data import stream as stream_lib
 
 TRAIN = 'train'
 VALIDATION = 'validation'

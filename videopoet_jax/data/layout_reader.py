@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.data import batch_reader as stream_lib
 from videopoet_jax.data import converter as converter_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
-from videopoet_jax.data import stream as stream_lib
 
 Batch = stream_lib.Batch
 

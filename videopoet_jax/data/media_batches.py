@@ -10,13 +10,13 @@ import seqio
 import tensorflow as tf
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import masking
 from videopoet_jax.core import permutation
-from videopoet_jax.core import resizing
+from videopoet_jax.data import batch_reader as stream_lib
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
-from videopoet_jax.data import stream as stream_lib
+from videopoet_jax.media import masking
+from videopoet_jax.media import resizing
 
 CLIP = 'clip'
 IMAGE = 'image'

@@ -18,10 +18,10 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.core import permutation
 from videopoet_jax.core import upscaling
+from videopoet_jax.data import batch_reader as stream_lib
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import preprocessors
 from videopoet_jax.data import source as source_lib
-from videopoet_jax.data import stream as stream_lib
 from videopoet_jax.data import tokens as tokens_lib
 
 Batch = stream_lib.Batch

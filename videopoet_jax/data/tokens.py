@@ -20,11 +20,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import masking
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import serialize
+from videopoet_jax.media import masking
 
 INFO_FILE = 'tokens.json'
 _FORMAT = 1

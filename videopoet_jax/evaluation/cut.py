@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.evaluation import eval_datasets as sets_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import sets as sets_lib
 from videopoet_jax.media import cuts
 
 

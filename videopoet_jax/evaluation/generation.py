@@ -9,11 +9,11 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
-from videopoet_jax.evaluation import measures
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import likelihood
 from videopoet_jax.inference import sampling
+from videopoet_jax.shapes import judges
 
 
 class Clips(Protocol):
@@ -91,7 +91,7 @@ def sample(
   batch_size: int,
   seed: int,
   negative_text: str = '',
-) -> measures.Outputs:
+) -> judges.Outputs:
   """One sample for each of the first conditions, in pixels and sound.
 
   Args:
@@ -120,7 +120,7 @@ def sample(
     batch_size=batch_size,
     sample_numbers=np.asarray(numbers),
   )
-  return measures.Outputs(made.video_BTHWC, made.audio_BT)
+  return judges.Outputs(made.video_BTHWC, made.audio_BT)
 
 
 def likelihoods(

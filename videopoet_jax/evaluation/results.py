@@ -13,7 +13,7 @@ from typing import Any
 from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation import sample_store
 
 FILE_NAME = 'results.jsonl'
 
@@ -124,7 +124,7 @@ def write(path: str | os.PathLike[str], results: Iterable[Result]) -> None:
   """Writes all results, whole or not at all."""
   lines = [json.dumps(result.to_json()) for result in results]
   text = '\n'.join(lines) + '\n' if lines else ''
-  work.write_whole(storage.path(path), text.encode())
+  sample_store.write_whole(storage.path(path), text.encode())
 
 
 @functools.cache

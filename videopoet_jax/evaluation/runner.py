@@ -17,18 +17,18 @@ import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
+from videopoet_jax.evaluation import eval_datasets as sets_lib
 from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
-from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import real as real_lib
+from videopoet_jax.evaluation import reference_stats as real_lib
+from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation import samples as samples_lib
-from videopoet_jax.evaluation import sets as sets_lib
-from videopoet_jax.evaluation import work
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.inference import conditions as conditions_lib
 from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.shapes import judges
 
 DONE = 'done.json'
 VALUES = 'values.npz'
@@ -101,7 +101,7 @@ class TaskRun:
   conditions: sets_lib.Set
   real: real_lib.RealSide
   folder: pathlib.Path
-  journal: work.Journal
+  journal: sample_store.Journal
   hosts: Hosts = Hosts()
   batch_size: int = 64
   keep: int = 8
@@ -144,7 +144,7 @@ class TaskRun:
       UserError: the checkpoint, a set or a metric does not fit.
     """
     self._places(np.array([self.task.samples - 1]))  # Is the set large enough?
-    stream = work.Stream(
+    stream = sample_store.Stream(
       self.folder,
       f'{self.folder.parent.name}/{self.task.name}',
       self.task.samples,
@@ -178,9 +178,9 @@ class TaskRun:
   def finish(self) -> None:
     """Removes what is needed no more, once the figures are written."""
     if self.hosts.index == 0:
-      storage.remove_folder(self.folder / work.PIECES)
+      storage.remove_folder(self.folder / sample_store.PIECES)
 
-  def _batch(self, stream: work.Stream, numbers: np.ndarray) -> None:
+  def _batch(self, stream: sample_store.Stream, numbers: np.ndarray) -> None:
     clock = _Clock()
     stream.begin(numbers)
     clips = self.clips_of(numbers)
@@ -220,10 +220,10 @@ class TaskRun:
 
   def _sample(
     self, given: generation.Conditions, numbers: np.ndarray
-  ) -> measures.Outputs:
+  ) -> judges.Outputs:
     """Generates, unless all that is asked is how likely true clips are."""
     if not self._needs('generated'):
-      return measures.Outputs()
+      return judges.Outputs()
     return generation.sample(
       self.generator,
       self.layout,
@@ -236,7 +236,7 @@ class TaskRun:
     )
 
   def _inputs(
-    self, outputs: measures.Outputs, clips: Any, numbers: np.ndarray
+    self, outputs: judges.Outputs, clips: Any, numbers: np.ndarray
   ) -> dict[str, np.ndarray]:
     """What metrics may need, of those that are asked for."""
     needed = {
@@ -258,7 +258,7 @@ class TaskRun:
     return found
 
   def _figure(
-    self, metric: interface.Metric, stream: work.Stream, clock: '_Clock'
+    self, metric: interface.Metric, stream: sample_store.Stream, clock: '_Clock'
   ) -> Figure:
     """Adds up one metric."""
     task, block = self.task, self.protocol.block
@@ -303,11 +303,11 @@ class TaskRun:
     if not kept[0]:
       return
     path = self.folder / VALUES
-    found = work.read_arrays(path) or {}
+    found = sample_store.read_arrays(path) or {}
     for key in kept[0]:
       joined = np.concatenate([values[key] for values in kept])
       found[f'{metric.name}/{key}'] = joined
-    work.write_arrays(path, found)
+    sample_store.write_arrays(path, found)
 
 
 class _Clock:

@@ -5,16 +5,16 @@ import pathlib
 import numpy as np
 
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import measures
-from videopoet_jax.evaluation import work
+from videopoet_jax.evaluation import sample_store
 from videopoet_jax.media import files as media
+from videopoet_jax.shapes import judges
 
 FOLDER = 'samples'
 
 
 def keep(
   folder: pathlib.Path,
-  outputs: measures.Outputs,
+  outputs: judges.Outputs,
   numbers: np.ndarray,
   most: int,
   *,
@@ -44,7 +44,7 @@ def keep(
     if audio is not None:
       arrays['audio'] = audio[row]
     path = folder / FOLDER / f'{int(number):06d}.npz'
-    work.write_arrays(path, arrays)
+    sample_store.write_arrays(path, arrays)
     if videos and not storage.is_remote(folder):
       _write_file(path, arrays, frame_rate, sampling_rate)
 
@@ -67,16 +67,16 @@ def _write_file(
   partial.replace(path.with_suffix(suffix))
 
 
-def read(folder: pathlib.Path, most: int) -> dict[int, measures.Outputs]:
+def read(folder: pathlib.Path, most: int) -> dict[int, judges.Outputs]:
   """The first samples kept of a task, by number, a batch of one each."""
   found = {}
   paths = sorted((folder / FOLDER).glob('*.npz'))
   for path in paths[:most]:
-    arrays = work.read_arrays(path)
+    arrays = sample_store.read_arrays(path)
     if arrays is None:
       continue
     video, audio = arrays.get('video'), arrays.get('audio')
-    found[int(path.stem)] = measures.Outputs(
+    found[int(path.stem)] = judges.Outputs(
       None if video is None else video[None],
       None if audio is None else audio[None],
     )

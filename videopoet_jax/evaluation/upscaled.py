@@ -7,9 +7,9 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from videopoet_jax.data.shapes import config as shapes_config
-from videopoet_jax.data.shapes import oracle
 from videopoet_jax.evaluation import edges
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import oracle
 
 ATTRIBUTES = ('kind', 'colour', 'direction', 'speed')
 _BORDER = 2

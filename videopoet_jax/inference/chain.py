@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from videopoet_jax.core import errors
-from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import draws
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
-from videopoet_jax.inference import super_resolution
-from videopoet_jax.inference import super_resolution_config
+from videopoet_jax.inference.super_resolution import cascade as cascade_lib
+from videopoet_jax.inference.super_resolution import config as config_lib
+from videopoet_jax.inference.super_resolution import upscaler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Upscale:
 
   cascade: cascade_lib.Cascade
   text: Sequence[str] | None = None
-  configs: Sequence[super_resolution_config.UpscaleConfig] = ()
+  configs: Sequence[config_lib.UpscaleConfig] = ()
 
 
-Made = generator_lib.Generated | super_resolution.Upscaled
+Made = generator_lib.Generated | upscaler.Upscaled
 
 
 def clips_of(

@@ -8,8 +8,8 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import masking
 from videopoet_jax.core import types
+from videopoet_jax.media import masking
 
 # Signal -> the flag of `videopoet generate` that gives it.
 FLAGS = {

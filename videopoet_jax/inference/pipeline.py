@@ -18,7 +18,6 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
-from videopoet_jax.inference import cascade as cascade_lib
 from videopoet_jax.inference import chain
 from videopoet_jax.inference import clips as clips_lib
 from videopoet_jax.inference import conditions
@@ -29,6 +28,7 @@ from videopoet_jax.inference import presets
 from videopoet_jax.inference import sampling
 from videopoet_jax.inference import settings
 from videopoet_jax.inference import signals
+from videopoet_jax.inference.super_resolution import cascade as cascade_lib
 
 Path = str | os.PathLike[str]
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import masking
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.inference import conditions
 from videopoet_jax.media import fitting
+from videopoet_jax.media import masking
 from videopoet_jax.media import pictures
 from videopoet_jax.media import sound
 from videopoet_jax.media import video

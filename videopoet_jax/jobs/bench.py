@@ -7,291 +7,20 @@ to read and reproduce the figures.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
-import dataclasses
-import functools
+from collections.abc import Sequence
 import json
-import os
 import pathlib
-import platform
 import sys
-from typing import Any
 
-import jax
-import numpy as np
-
+from videopoet_jax.benchmarks import bench
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
-from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import tasks
-from videopoet_jax.jobs import bench_cost
-from videopoet_jax.jobs import bench_data
-from videopoet_jax.jobs import bench_decoder
-from videopoet_jax.jobs import bench_super_resolution
-from videopoet_jax.jobs import bench_windows
-from videopoet_jax.jobs import layouts
 from videopoet_jax.jobs import unused_flags
 from videopoet_jax.models.prefix_lm import presets
-from videopoet_jax.planning import work
-
-_TINY_CLIP = (17, 32, 32)
-_LARGE_CLIP = (17, 128, 128)
-
-
-@dataclasses.dataclass(frozen=True)
-class Size:
-  """What a size name stands for.
-
-  Attributes:
-    name: of the model preset.
-    space: vocabulary and grids.
-    clip: frames, height and width.
-  """
-
-  name: str
-  space: tasks.LayoutSpace
-  clip: tuple[int, int, int]
-
-  def layout(self, task: str) -> layout_lib.SequenceLayout:
-    """The layout of a task at this size."""
-    return self.space.layout(f'{task}/{"x".join(map(str, self.clip))}')
-
-
-def size(name: str) -> Size:
-  """The demo's sizes for `tiny`, the paper's for every other preset."""
-  presets.preset(name)
-  if not name.startswith('tiny'):
-    return Size(name, tasks.LayoutSpace(), _LARGE_CLIP)
-  return Size(name, layouts.spaces()['tiny'], _TINY_CLIP)
-
-
-def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
-  """A whole step of text-to-video: forward, backward and optimizer."""
-  from videopoet_jax.parallel import rules
-  from videopoet_jax.training import optimizers
-  from videopoet_jax.training import prefix_lm
-  from videopoet_jax.training import state as state_lib
-  from videopoet_jax.training import step as step_lib
-
-  layout = chosen.layout('text_to_video')
-  config = presets.preset(chosen.name)
-  trainable = prefix_lm.PrefixLMTrainable(config, chosen.space, (layout.name,))
-  examples = layout_lib.examples_per_batch(layout, tokens_per_batch)
-  batch: dict[str, Any] = {
-    'tokens': bench_cost.random_tokens(layout, examples),
-    'visible': np.ones((examples, layout.length), bool),
-  }
-  if config.text == 'embeddings':
-    batch['text_embeddings'] = np.zeros(
-      (examples, chosen.space.text_slots, config.text_embedding_dim),
-      np.float32,
-    )
-  boxed = trainable.init(jax.random.key(0), batch)
-  tiny = chosen.name.startswith('tiny')
-  optimizer = optimizers.create(
-    optimizers.OptimizerConfig(name='muon' if tiny else 'adafactor'),
-    1000,
-    rules.logical_axes(boxed),
-  )
-  state = state_lib.create(rules.unbox(boxed), optimizer, keep_ema=False)
-  gradients = jax.jit(step_lib.make_gradients(trainable, layout.name, seed=0))
-  update = jax.jit(step_lib.make_update(optimizer), donate_argnums=0)
-  batch = jax.device_put(batch)
-
-  def run() -> Any:
-    nonlocal state
-    found, metrics = gradients(state.params, batch, state.step)
-    state, figures = update(state, found, {'loss': metrics['loss']})
-    return figures['gradient_norm']
-
-  tokens = examples * layout.length
-  flops = examples * work.of_layout(config, layout).train
-  times = _with_floor(run, config, tokens, rounds)
-  return _rates(times, tokens, examples, flops) | {'layout': layout.name}
-
-
-def decode(chosen: Size, rounds: int, batch: int) -> Any:
-  """Sampling of whole text-to-video clips, without detokenization."""
-  from videopoet_jax.inference import decode as decode_lib
-  from videopoet_jax.models.prefix_lm import model as model_lib
-  from videopoet_jax.parallel import rules
-
-  layout = chosen.layout('text_to_video')
-  config = presets.preset(chosen.name)
-  network = model_lib.PrefixLM(config, chosen.space.vocabulary)
-  params = jax.jit(
-    lambda key: rules.unbox(network.init(key, method='declare')['params'])
-  )(jax.random.key(0))
-  tokens_BL = bench_cost.random_tokens(layout, batch)
-  visible_BL = np.ones(tokens_BL.shape, bool)
-  text = None
-  if config.text == 'embeddings':
-    text = np.zeros(
-      (batch, chosen.space.text_slots, config.text_embedding_dim), np.float32
-    )
-
-  def run() -> Any:
-    return decode_lib.generate(
-      network, params, layout, tokens_BL, visible_BL, text_embeddings_BSE=text
-    )
-
-  tokens = batch * layout.target_length
-  flops = batch * work.of_layout(config, layout).forward
-  times = _with_floor(run, config, tokens, rounds)
-  return _rates(times, tokens, batch, flops) | {'layout': layout.name}
-
-
-def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
-  """Encoding and decoding of clips and sounds with untrained weights."""
-  from videopoet_jax.parallel import rules
-  from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
-  from videopoet_jax.tokenizers.magvit2 import config as visual_config
-  from videopoet_jax.tokenizers.soundstream import bundle as audio_bundle
-  from videopoet_jax.tokenizers.soundstream import config as audio_config
-  from videopoet_jax.tokenizers.soundstream import model as audio_model
-
-  tiny = chosen.name.startswith('tiny')
-  visual = visual_config.VisualTokenizerConfig()
-  if tiny:  # That of gin/tokenizers/visual_tiny.gin.
-    visual = visual_config.VisualTokenizerConfig(
-      architecture='patch', num_bits=12, latent_dim=128, normalize_latents=True
-    )
-  audio = audio_config.tiny() if tiny else audio_config.paper()
-  frames, height, width = chosen.clip
-  seconds = frames / visual.frame_rate
-  samples = round(seconds * audio.sampling_rate)
-  generator = np.random.default_rng(0)
-  video_BTHWC = generator.integers(
-    0, 256, (batch, frames, height, width, 3), np.uint8
-  )
-  audio_BT = generator.uniform(-1, 1, (batch, samples)).astype(np.float32)
-  visual_params = rules.unbox(
-    visual_bundle.init_params(visual, jax.random.key(0))
-  )
-  sound_params = rules.unbox(
-    audio_model.SoundStream(audio).init(jax.random.key(0), audio_BT[:1])[
-      'params'
-    ]
-  )
-  pictures = visual_bundle.VisualTokenizer(visual, visual_params)
-  sounds = audio_bundle.AudioTokenizer(audio, sound_params)
-  pictures.batch_size = sounds.batch_size = batch
-  video_ids, audio_ids = pictures.encode(video_BTHWC), sounds.encode(audio_BT)
-  times = bench_cost.alternate(
-    {
-      'visual_encode': lambda: pictures.encode(video_BTHWC),
-      'visual_decode': lambda: pictures.decode(video_ids),
-      'audio_encode': lambda: sounds.encode(audio_BT),
-      'audio_decode': lambda: sounds.decode(audio_ids),
-    },
-    rounds,
-  )
-  return {
-    name: time
-    | {
-      'clips_per_second': batch / time['seconds'],
-      'of_real_time': batch * seconds / time['seconds'],
-    }
-    for name, time in times.items()
-  }
-
-
-def _with_floor(
-  run: Callable[[], Any], config: Any, tokens: int, rounds: int
-) -> dict[str, Any]:
-  rows = min(tokens, 4096)
-  shape = (rows, config.width, config.mlp_dim)
-  times = bench_cost.alternate(
-    {'model': run, 'floor': bench_cost.matrix_floor(*shape)}, rounds
-  )
-  rate = bench_cost.floor_flops(*shape) / times['floor']['seconds']
-  return times['model'] | {'floor_flops_per_second': rate}
-
-
-def _rates(
-  times: dict[str, Any], tokens: int, examples: int, flops: float
-) -> dict[str, Any]:
-  rate = flops / times['seconds']
-  return times | {
-    'tokens_per_second': tokens / times['seconds'],
-    'examples_per_second': examples / times['seconds'],
-    'batch': examples,
-    'model_flops': flops,
-    'model_flops_per_second': rate,
-    'of_floor': rate / times['floor_flops_per_second'],
-  }
-
-
-def bench(
-  *,
-  what: str = 'all',
-  size_name: str = 'tiny',
-  rounds: int = 7,
-  tokens_per_batch: int = 4096,
-  batch: int = 32,
-) -> dict[str, Any]:
-  """Measures.
-
-  Args:
-    what: one of `WHATS`, or `all` but those of `_OF_NO_SIZE`.
-    size_name: one of the model presets.
-    rounds: how often each thing is timed.
-    tokens_per_batch: positions of a training batch.
-    batch: clips generated, encoded or decoded at once.
-
-  Returns:
-    JSON values: the machine, and for each thing its median time and rates.
-
-  Raises:
-    ConfigError: there is no such size.
-  """
-  chosen = size(size_name)
-  parts: dict[str, Callable[[], Any]] = {
-    'train_step': functools.partial(
-      train_step, chosen, rounds, tokens_per_batch
-    ),
-    'decode': functools.partial(decode, chosen, rounds, batch),
-    'tokenizers': functools.partial(tokenizers, chosen, rounds, batch),
-    'data': functools.partial(
-      bench_data.data, chosen.space, chosen.clip, rounds, tokens_per_batch
-    ),
-    'super_resolution': functools.partial(
-      bench_super_resolution.super_resolution, chosen.name, rounds, batch
-    ),
-    'decoder_step': functools.partial(bench_decoder.decoder_step, rounds),
-    'windows': functools.partial(bench_windows.windows, rounds),
-  }
-  result: dict[str, Any] = {
-    'size': size_name,
-    'rounds': rounds,
-    'machine': {
-      'device': jax.devices()[0].device_kind,
-      'devices': jax.device_count(),
-      'cores': os.cpu_count(),
-      'python': platform.python_version(),
-      'jax': jax.__version__,
-    },
-  }
-  sized = tuple(name for name in WHATS if name not in _OF_NO_SIZE)
-  for name in sized if what == 'all' else (what,):
-    result[name] = parts[name]()
-  return result
-
-
-WHATS = (
-  'train_step',
-  'decode',
-  'tokenizers',
-  'data',
-  'super_resolution',
-  'decoder_step',
-  'windows',
-)
-# They measure models of their own, whatever --size says.
-_OF_NO_SIZE = ('decoder_step', 'windows')
 
 # What each flag changes.
 _ACTS_ON = {
-  'size': tuple(name for name in WHATS if name not in _OF_NO_SIZE),
+  'size': tuple(name for name in bench.WHATS if name not in bench.OF_NO_SIZE),
   'tokens_per_batch': ('train_step', 'data'),
   'batch': ('decode', 'tokenizers', 'super_resolution'),
 }
@@ -301,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   """Entry point of `videopoet bench`."""
   parser = argparse.ArgumentParser(prog='videopoet bench', description=__doc__)
   parser.add_argument(
-    'part', nargs='?', choices=(*WHATS, 'all'), help='the same as --what'
+    'part', nargs='?', choices=(*bench.WHATS, 'all'), help='the same as --what'
   )
-  parser.add_argument('--what', choices=(*WHATS, 'all'), default='all')
+  parser.add_argument('--what', choices=(*bench.WHATS, 'all'), default='all')
   parser.add_argument(
     '--size', default='tiny', help=f'one of {", ".join(presets.NAMES)}'
   )
@@ -324,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   for name, acts_on in _ACTS_ON.items():
     if chosen != 'all' and chosen not in acts_on:
       unused_flags.refuse(parser, flags, [name], f'on {chosen}')
-  result = bench(
+  result = bench.bench(
     what=flags.part or flags.what,
     size_name=flags.size,
     rounds=flags.rounds,
@@ -344,6 +73,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-  from videopoet_jax.jobs import cli
-
-  sys.exit(cli.run(main, sys.argv[1:]))
+  sys.exit(entry.run(main, sys.argv[1:]))

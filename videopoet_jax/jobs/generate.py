@@ -13,13 +13,15 @@ and the same four times as high and wide, by two super-resolution models:
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 import os
+import sys
 from typing import Any
 
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.inference import conditions
 from videopoet_jax.inference import pipeline
 from videopoet_jax.inference import presets
-from videopoet_jax.jobs import cli
+from videopoet_jax.inference.super_resolution import request as request_lib
 from videopoet_jax.jobs import upscale_flags
 from videopoet_jax.media import files as media
 
@@ -42,7 +44,7 @@ def generate(
   out: Path,
   task: str = '',
   text_encoder: Path = '',
-  upscale: upscale_flags.Request | None = None,
+  upscale: request_lib.Request | None = None,
   say: Callable[[str], None] = print,
   **options: Any,
 ) -> list[str]:
@@ -77,12 +79,12 @@ def generate(
 
 
 def _upscaling(
-  upscale: upscale_flags.Request, text_encoder: Path
+  upscale: request_lib.Request, text_encoder: Path
 ) -> pipeline.Upscaling:
   cascade = upscale.open(text_encoder)
 
   def check(texts: list[str], size: tuple[int, int, int]) -> None:
-    upscale_flags.check_acting(upscale, cascade, texts, size)
+    request_lib.check_acting(upscale, cascade, texts, size)
 
   return pipeline.Upscaling(
     cascade, tuple(upscale.configs()), upscale.record, check
@@ -194,6 +196,4 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-  import sys
-
-  sys.exit(cli.run(main, sys.argv[1:]))
+  sys.exit(entry.run(main, sys.argv[1:]))

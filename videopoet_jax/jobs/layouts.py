@@ -10,64 +10,13 @@ import argparse
 from collections.abc import Sequence
 import dataclasses
 import json
-from typing import Any
+import sys
 
+from videopoet_jax.core import entry
 from videopoet_jax.core import errors
-from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.core import specs
-from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.core import layout_table
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import unused_flags
-
-
-def spaces() -> dict[str, tasks_lib.LayoutSpace]:
-  """The paper's sizes, and those that the demo trains on a CPU."""
-  return {
-    'paper': tasks_lib.LayoutSpace(),
-    'tiny': tasks_lib.LayoutSpace(
-      vocabulary_lib.Vocabulary(
-        visual_size=4096, audio_levels=2, audio_codes=256, text_size=128
-      ),
-      specs.VisualSpec(codebook_size=4096),
-      specs.AudioSpec(levels=2, codes=256, sampling_rate=16_000, hop=2000),
-      text_slots=12,
-    ),
-  }
-
-
-def table(
-  layouts: Sequence[layout_lib.SequenceLayout],
-) -> list[dict[str, Any]]:
-  """JSON values of each layout, padding to kernel blocks included."""
-  return [
-    {**layout.to_json(), 'kernel_padding': layout.kernel_padding}
-    for layout in layouts
-  ]
-
-
-def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
-  """The same for people, layouts of one AGD group together."""
-  rows = {row['name']: row for row in table(layouts)}
-  lines = []
-  for length, group in layout_lib.groups(layouts).items():
-    names = 'layout' if len(group) == 1 else 'layouts'
-    lines.append(f'AGD group of length {length}: {len(group)} {names}')
-    for layout in group:
-      row = rows[layout.name]
-      lines.append(
-        f'  {layout.name}: {row["prefix_length"]} prefix + '
-        f'{row["target_length"]} target = {length}, '
-        f'{row["kernel_padding"]} padded by the attention kernel of a TPU'
-      )
-      for role in ('prefix', 'target'):
-        parts = [
-          segment.get('token')
-          or f'{segment["name"]} {"x".join(map(str, segment["shape"]))}'
-          for segment in row['segments']
-          if segment['role'] == role
-        ]
-        lines.append(f'    {role}: {" ".join(parts)}')
-  return '\n'.join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +28,12 @@ def _parser() -> argparse.ArgumentParser:
   add('--frames', type=int, help='of a clip (17, or 41 in long video)')
   add('--height', type=int, help='of a clip, in pixels')
   add('--width', type=int, help='of a clip, in pixels')
-  add('--space', choices=tuple(spaces()), default='paper', help='sizes')
+  add(
+    '--space',
+    choices=tuple(layout_table.spaces()),
+    default='paper',
+    help='sizes',
+  )
   add(
     '--task_file',
     action='append',
@@ -102,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.layout:
     reason = 'with --layout, whose name holds the size'
     unused_flags.refuse(parser, flags, sizes, reason)
-  space = spaces()[flags.space]
+  space = layout_table.spaces()[flags.space]
   side = 32 if flags.space == 'tiny' else 128
   size = (flags.frames or 17, flags.height or side, flags.width or side)
   names: list[str] = []
@@ -125,15 +79,11 @@ def main(argv: Sequence[str]) -> int:
   names = flags.layout or names or space.standard_names(*size)
   layouts = space.layouts(names)
   if flags.json:
-    print(json.dumps(table(layouts), indent=2))
+    print(json.dumps(layout_table.table(layouts), indent=2))
   else:
-    print(text(layouts))
+    print(layout_table.text(layouts))
   return 0
 
 
 if __name__ == '__main__':
-  import sys
-
-  from videopoet_jax.jobs import cli
-
-  sys.exit(cli.run(main, sys.argv[1:]))
+  sys.exit(entry.run(main, sys.argv[1:]))

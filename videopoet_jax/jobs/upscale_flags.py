@@ -1,165 +1,10 @@
 """Flags of a job that makes its samples larger by super-resolution."""
 
 import argparse
-from collections.abc import Mapping, Sequence
-import dataclasses
-import os
 import re
-from typing import Any
 
 from videopoet_jax.core import errors
-from videopoet_jax.inference import cascade as cascade_lib
-from videopoet_jax.inference import mask_schedule
-from videopoet_jax.inference import super_resolution_config as config_lib
-from videopoet_jax.inference import super_resolution_long
-
-Path = str | os.PathLike[str]
-
-# Flag behind `--upscale_` -> field of `UpscaleConfig`, kind of value, help.
-_SETTINGS: Mapping[str, tuple[str, Any, str]] = {
-  'steps': ('num_steps', int, 'steps of the masked decoding'),
-  'schedule': (
-    'schedule',
-    str,
-    f'how much is kept when: {", ".join(mask_schedule.SCHEDULES)}',
-  ),
-  'temperature': ('temperature', float, '0 takes the likeliest'),
-  'confidence_temperature': (
-    'confidence_temperature',
-    float,
-    'noise on what is kept first',
-  ),
-  'text_guidance': ('text_guidance', float, 'weight of the text; 1 is none'),
-  'low_guidance': (
-    'low_guidance',
-    float,
-    'weight of the smaller clip; 1 is none',
-  ),
-  'overlap': ('overlap', float, 'share of a tile over its neighbour'),
-  'decode_from': (
-    'decode_from',
-    str,
-    'what becomes pixels or goes to the next stage: '
-    + ', '.join(config_lib.DECODE_FROM),
-  ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-  """What was asked for.
-
-  Attributes:
-    folders: checkpoints, one a stage, in the order they run.
-    scale: that all of them together must have; 0 for any.
-    settings: fields of `UpscaleConfig`; a value for all stages or one a stage.
-    decoder: of the last stage, see `Upscaler.with_decoder`; '' for its own.
-  """
-
-  folders: tuple[Path, ...]
-  scale: int = 0
-  settings: Mapping[str, tuple[Any, ...]] = dataclasses.field(
-    default_factory=dict
-  )
-  decoder: Path = ''
-
-  def configs(self) -> tuple[config_lib.UpscaleConfig, ...]:
-    """One a stage: the paper's, single settings changed.
-
-    Raises:
-      ConfigError: a setting has neither one value nor one a stage, or an
-        impossible one.
-    """
-    number = len(self.folders)
-    changes: list[dict[str, Any]] = [{} for _ in range(number)]
-    for field, values in self.settings.items():
-      if len(values) not in (1, number):
-        flag = next(f for f, (name, *_) in _SETTINGS.items() if name == field)
-        raise errors.ConfigError(
-          f'--upscale_{flag} has {len(values)} values for {number} stages; '
-          f'give 1 for all, or {number}.'
-        )
-      for index in range(number):
-        changes[index][field] = values[index % len(values)]
-    return tuple(
-      dataclasses.replace(config_lib.stage(index), **change)
-      for index, change in enumerate(changes)
-    )
-
-  def open(self, text_encoder: Path = '') -> cascade_lib.Cascade:
-    """Opens the models.
-
-    Args:
-      text_encoder: see `Upscaler.load`.
-
-    Raises:
-      UserError: one cannot be used, or they do not make up the scale.
-    """
-    self.configs()
-    cascade = cascade_lib.Cascade.load(self.folders, text_encoder)
-    if self.decoder:
-      cascade = cascade.with_decoder(self.decoder)
-    if self.scale:
-      cascade.check_scale(self.scale)
-    return cascade
-
-  def record(self, has_text: bool) -> dict[str, Any]:
-    """JSON values to keep beside the samples.
-
-    Args:
-      has_text: whether the stages were given a text; without one there was no
-        guidance on it, and null stands there.
-    """
-    stages = [dataclasses.asdict(config) for config in self.configs()]
-    if not has_text:
-      for stage in stages:
-        stage['text_guidance'] = None
-    return {
-      'super_resolution': [str(folder) for folder in self.folders],
-      'upscale_decoder': str(self.decoder),
-      'upscale': stages,
-    }
-
-
-def check_acting(
-  request: Request,
-  cascade: cascade_lib.Cascade,
-  texts: Sequence[str],
-  size: tuple[int, int, int],
-) -> None:
-  """Checks that every setting that was given changes something.
-
-  Args:
-    request: what was asked for.
-    cascade: its models, opened.
-    texts: given to them.
-    size: frames, height and width of what is upscaled, in pixels.
-
-  Raises:
-    ConfigError: a setting cannot act in any stage.
-  """
-  configs = request.configs()
-  if 'text_guidance' in request.settings and not texts:
-    _refuse('text_guidance', 'there is no text')
-  for flag in ('schedule', 'confidence_temperature'):
-    if flag in request.settings and all(c.num_steps == 1 for c in configs):
-      _refuse(flag, 'a single step decides all ids at once')
-  if 'overlap' in request.settings:
-    frames, height, width = size
-    tiled = []
-    for stage, config in zip(cascade.stages, configs, strict=True):
-      length = super_resolution_long.piece_of(stage, frames)
-      grid = stage.grid(length, height, width)
-      tiled.append(len(stage.tiles(grid, config.overlap)) > 1)
-      height, width = height * stage.scale, width * stage.scale
-    if not any(tiled):
-      _refuse('overlap', 'no clip is larger than a stage was trained on')
-
-
-def _refuse(flag: str, reason: str) -> None:
-  raise errors.ConfigError(
-    f'--upscale_{flag} cannot act: {reason}; leave it out.'
-  )
+from videopoet_jax.inference.super_resolution import request as request_lib
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +26,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     metavar='FOLDER',
     help="tokenizer of the last stage's encoder with a better decoder",
   )
-  for flag, (_, kind, text) in _SETTINGS.items():
+  for flag, (_, kind, text) in request_lib.SETTINGS.items():
     group.add_argument(
       f'--upscale_{flag}',
       nargs='+',
@@ -192,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read(flags: argparse.Namespace) -> Request | None:
+def read(flags: argparse.Namespace) -> request_lib.Request | None:
   """What the flags ask for, None for nothing.
 
   Raises:
@@ -200,7 +45,7 @@ def read(flags: argparse.Namespace) -> Request | None:
   """
   settings = {
     field: tuple(getattr(flags, f'upscale_{flag}'))
-    for flag, (field, *_) in _SETTINGS.items()
+    for flag, (field, *_) in request_lib.SETTINGS.items()
     if getattr(flags, f'upscale_{flag}')
   }
   if not flags.super_resolution:
@@ -217,6 +62,6 @@ def read(flags: argparse.Namespace) -> Request | None:
         f'--upscale is {flags.upscale!r}; give a whole number such as 4x.'
       )
     scale = int(match.group(1))
-  return Request(
+  return request_lib.Request(
     tuple(flags.super_resolution), scale, settings, flags.upscale_decoder
   )

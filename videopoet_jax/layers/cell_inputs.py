@@ -10,9 +10,9 @@ import numpy as np
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
-from videopoet_jax.layers import cells
 from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import linear
+from videopoet_jax.layers import neighborhood
 from videopoet_jax.layers import partitioning
 
 Modality = types.Modality
@@ -54,7 +54,7 @@ class CellInputs(nn.Module):
     return _TABLE_WIDTH
 
   def setup(self) -> None:
-    used = {cells.SOURCES[name].modality for name in self.names}
+    used = {neighborhood.SOURCES[name].modality for name in self.names}
     self.tables = {
       modality.value: partitioning.param(
         self,
@@ -69,7 +69,7 @@ class CellInputs(nn.Module):
     }
     kernels = {}
     for name in self.names:
-      source = cells.SOURCES[name]
+      source = neighborhood.SOURCES[name]
       features = self._features(source.modality)
       slots = source.slots(self.vocabulary.audio_levels)
       kernels[name] = partitioning.param(
@@ -92,7 +92,7 @@ class CellInputs(nn.Module):
 
   def sources(self, layout: layout_lib.SequenceLayout) -> dict[str, np.ndarray]:
     """int32 (L, slots) by name, those that the layout has any of."""
-    found = {n: cells.SOURCES[n].find(layout) for n in self.names}
+    found = {n: neighborhood.SOURCES[n].find(layout) for n in self.names}
     return {
       n: source_LK for n, source_LK in found.items() if source_LK.max() >= 0
     }
@@ -133,7 +133,9 @@ class CellInputs(nn.Module):
       at_PK = jnp.maximum(source_PK, 0)
       taken_BPK = jnp.take(tokens_BL, at_PK, axis=1)
       seen_BPK = jnp.take(visible_BL, at_PK, axis=1) & (source_PK >= 0)[None]
-      read_BPF = self._read(taken_BPK, seen_BPK, cells.SOURCES[name].modality)
+      read_BPF = self._read(
+        taken_BPK, seen_BPK, neighborhood.SOURCES[name].modality
+      )
       kernel = self.kernels[name].astype(self.dtype)
       hidden_BPH = hidden_BPH + linear.project(read_BPF, kernel)
     return linear.project(nn.silu(hidden_BPH), self.out.astype(self.dtype))

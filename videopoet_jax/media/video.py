@@ -201,6 +201,33 @@ def first_frames(
   return np.stack(found)
 
 
+def read(
+  path: str | pathlib.Path,
+  *,
+  height: int,
+  width: int,
+  frame_rate: float | None = 8.0,
+  most: int | None = None,
+) -> np.ndarray:
+  """The frames of a file, read as data preparation reads them.
+
+  Args:
+    path: a media file, or one of pictures.
+    height: of the result, in pixels.
+    width: of the result, in pixels.
+    frame_rate: frames a second; None takes the frames of the file.
+    most: frames at most; None takes all.
+
+  Returns:
+    uint8 (frames, height, width, 3), cropped to the centre and resized.
+
+  Raises:
+    UnusableFileError: the file cannot be read, or is damaged on the way.
+  """
+  source = frames(pathlib.Path(path), frame_rate, height, width)
+  return np.stack(list(itertools.islice(source, most)))
+
+
 _Draw = Callable[[], np.ndarray]
 
 

@@ -13,8 +13,8 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import upscaling
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.super_resolution import config as sr_config
+from videopoet_jax.planning import flops as work_lib
 from videopoet_jax.planning import super_resolution_work
-from videopoet_jax.planning import work as work_lib
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import super_resolution
 

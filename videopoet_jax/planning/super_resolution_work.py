@@ -1,6 +1,6 @@
 """The work that a size asks of a super-resolution model.
 
-Counted as in `planning.work`: matrices by the tokens that meet them, attention
+Counted as in `planning.flops`: matrices by the tokens that meet them, attention
 by its pairs of query and key. Every place of the result has its logits, masked
 or not.
 """
@@ -10,7 +10,7 @@ import math
 from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import windows
 from videopoet_jax.models.super_resolution import config as config_lib
-from videopoet_jax.planning import work as work_lib
+from videopoet_jax.planning import flops as work_lib
 
 
 def of_grid(

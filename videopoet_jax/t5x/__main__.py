@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
   from videopoet_jax.core import config
   from videopoet_jax.core import paths
-  from videopoet_jax.jobs import train as train_job
+  from videopoet_jax.experiments import train as train_lib
   from videopoet_jax.parallel import start
   from videopoet_jax.t5x import experiment
 
@@ -83,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
   ours = [str(file) for file in found if file not in theirs]
   config.parse(ours, finalize=False)
   theirs = theirs or [paths.resolve(f'gin/t5x/{name}.gin')]
-  del train_job  # Imported for what it registers with gin.
+  del train_lib  # Imported for what it registers with gin.
   experiment.give(
     flag.removeprefix('--gin.') for flag in rest if flag.startswith('--gin.')
   )
@@ -112,6 +112,6 @@ def _convert(argv: Sequence[str]) -> int:
 
 
 if __name__ == '__main__':
-  from videopoet_jax.jobs import cli
+  from videopoet_jax.core import entry
 
-  sys.exit(cli.run(main, sys.argv[1:]))
+  sys.exit(entry.run(main, sys.argv[1:]))

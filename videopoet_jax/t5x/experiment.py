@@ -15,9 +15,9 @@ import jax
 
 from videopoet_jax.core import bindings
 from videopoet_jax.core import errors
-from videopoet_jax.jobs import train as train_job
-from videopoet_jax.jobs.factories import language
-from videopoet_jax.jobs.factories import parts as parts_lib
+from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import prefix_lm as prefix_lm_lib
+from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import batches as batches_lib
@@ -103,9 +103,9 @@ def current() -> Experiment:
   with gin.config_scope(None):
     bindings.check_types()
     bindings.check_used(_given)
-    found = train_job.bound()
+    found = train_lib.bound()
   parts, loop = found['parts'], found['loop']
-  if not isinstance(parts.trainable, language.LanguageTrainable):
+  if not isinstance(parts.trainable, prefix_lm_lib.LanguageTrainable):
     raise errors.ConfigError(
       f'train.parts is a {parts.trainable.name}; T5X trains the language model '
       'alone (@prefix_lm()). Train others with `videopoet train`.'

@@ -10,7 +10,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.data import layout_tasks
 from videopoet_jax.data import registry
-from videopoet_jax.jobs.factories import language
+from videopoet_jax.experiments import prefix_lm
 from videopoet_jax.t5x import experiment
 from videopoet_jax.tokenizers import text as text_lib
 
@@ -23,7 +23,7 @@ def register() -> layout_tasks.Registered:
   """
   # A macro that holds a configurable is called in a scope of its own name.
   with gin.config_scope(None):
-    bound = gin.get_bindings(language.prefix_lm)
+    bound = gin.get_bindings(prefix_lm.prefix_lm)
     tasks = registry.load_tasks(bound.pop('task_files', ()))
   if 'tokens' not in bound:
     raise errors.ConfigError(

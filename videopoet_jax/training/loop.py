@@ -24,21 +24,21 @@ from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import compiled_steps
+from videopoet_jax.training import goodput as ledger_lib
 from videopoet_jax.training import hosts as hosts_lib
-from videopoet_jax.training import ledger as ledger_lib
 from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
 from videopoet_jax.training import metrics as metrics_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefetch
-from videopoet_jax.training import programs
 from videopoet_jax.training import signals
 from videopoet_jax.training import skipped as skipped_lib
 from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import throughput as window_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 from videopoet_jax.training import watchdog as watchdog_lib
-from videopoet_jax.training import window as window_lib
 
 # Name, among the units' programs, of the one that all units share.
 _UPDATE = '<update>'
@@ -179,7 +179,7 @@ def run(
   low_rank.check_start(trainable, run_dir, init_from)
   shout = say
   say = say if jax.process_index() == 0 else lambda line: None
-  programs.keep_on_disk(say=say)
+  compiled_steps.keep_on_disk(say=say)
   device_mesh = mesh_lib.create(mesh, devices)
   # From here on a signal ends the run only when what it did is on disk.
   with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
@@ -461,8 +461,8 @@ class _Story:
 
   # Compile.
 
-  def _compile(self, first: int) -> programs.Programs:
-    steps = programs.first_steps(
+  def _compile(self, first: int) -> compiled_steps.Programs:
+    steps = compiled_steps.first_steps(
       self.batches.unit_at, range(first, self.config.total_steps)
     )
 
@@ -478,7 +478,7 @@ class _Story:
         batch = jax.tree.map(self._place_shape, dict(example))
         return self.train_step.lower_gradients(unit, batch).compile(options)
 
-    return programs.Programs(
+    return compiled_steps.Programs(
       (_UPDATE, *steps), compile_unit, in_background=self.config.compile_ahead
     )
 

@@ -10,13 +10,11 @@ Metrics = dict[str, jax.Array]
 
 
 class Trainable(Protocol):
-  """A model with its loss; both tokenizers and the language model are one.
+  """A model with its loss; both tokenizers and the language model are one."""
 
-  Attributes:
-    name: what runs and checkpoints call it: 'visual_tokenizer', 'prefix_lm'.
-  """
-
-  name: str
+  @property
+  def name(self) -> str:
+    """What runs and checkpoints call it: 'visual_tokenizer', 'prefix_lm'."""
 
   def describe(self) -> dict[str, Any]:
     """JSON values for `checkpoint.json`.

@@ -19,7 +19,7 @@ import time
 import jax
 
 from videopoet_jax.core import errors
-from videopoet_jax.training import ledger as ledger_lib
+from videopoet_jax.training import goodput as ledger_lib
 
 # sysexits.h: a temporary failure, try again. Whoever started the run does.
 EXIT_STATUS = 75

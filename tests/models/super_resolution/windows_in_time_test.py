@@ -12,8 +12,8 @@ from tests.inference import super_resolution_folder
 from tests.models.super_resolution import small
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
-from videopoet_jax.inference import super_resolution
-from videopoet_jax.inference import super_resolution_config as config_lib
+from videopoet_jax.inference.super_resolution import config as config_lib
+from videopoet_jax.inference.super_resolution import upscaler
 from videopoet_jax.models.super_resolution import model as model_lib
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.parallel import rules
@@ -94,7 +94,7 @@ def test_clips_of_41_frames_are_sampled():
   shapes = jax.eval_shape(
     lambda key: model.init(key, method='declare'), jax.random.key(0)
   )
-  stage = super_resolution.Upscaler(
+  stage = upscaler.Upscaler(
     'long', model, folder.drawn(shapes['params']), described
   )
   low = np.random.default_rng(0).integers(0, codes, (2, 11, 2, 2), np.int32)

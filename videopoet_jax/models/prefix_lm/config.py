@@ -10,8 +10,8 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.layers import attention
-from videopoet_jax.layers import cells
 from videopoet_jax.layers import embeddings
+from videopoet_jax.layers import neighborhood
 from videopoet_jax.layers import transformer
 
 # 'float64' (with JAX_ENABLE_X64) is for comparing runs to the last digit.
@@ -52,8 +52,9 @@ class PrefixLMConfig:
     place_limits: rows of the learned tables, identities of features among them.
     lookahead: with 'learned_3d', whether a position also learns the place of
       the token that it is to predict.
-    cell_inputs: extra inputs, keys of `layers.cells.SOURCES`: tokens about the
-      place to be predicted. Not in the paper; they help small models.
+    cell_inputs: extra inputs, keys of `layers.neighborhood.SOURCES`: tokens
+      about the place to be predicted. Not in the paper; they help small
+      models.
     cell_hidden: width of the layer that reads them.
     visual_input: visual ids enter by a 'table' or by their 'bits'.
     visual_output: they leave by one 'softmax' (the paper's) or by two
@@ -118,7 +119,7 @@ class PrefixLMConfig:
     for name, known in _CHOICES.items():
       self._choose(name, getattr(self, name), known)
     for name in self.cell_inputs:
-      self._choose('cell_inputs', name, tuple(cells.SOURCES))
+      self._choose('cell_inputs', name, tuple(neighborhood.SOURCES))
     for name in (
       'num_layers',
       'width',

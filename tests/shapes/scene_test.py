@@ -1,0 +1,143 @@
+"""Scenes, splits and motion of shapes in motion."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from videopoet_jax.core import errors
+from videopoet_jax.shapes import attributes
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import motion
+from videopoet_jax.shapes import oracle
+from videopoet_jax.shapes import scene as shapes_scene
+from videopoet_jax.shapes import splits
+
+_CONFIG = shapes_config.ShapesConfig()
+
+
+def test_scene_is_a_function_of_seed_split_and_index():
+  again = [shapes_scene.sample(_CONFIG, 'train', 7) for _ in range(2)]
+  assert again[0] == again[1]
+  others = [
+    shapes_scene.sample(_CONFIG, 'train', 8),
+    shapes_scene.sample(_CONFIG, 'validation', 7),
+    shapes_scene.sample(dataclasses.replace(_CONFIG, seed=1), 'train', 7),
+  ]
+  assert all(other != again[0] for other in others)
+
+
+def test_held_out_triples_are_new_but_their_pairs_are_not():
+  held_out = set(splits.triples(splits.TEST_HELD_OUT))
+  seen = set(splits.triples(splits.TRAIN))
+  assert len(held_out) == 18 and len(seen) == 126 and not held_out & seen
+  for first, second in ((0, 1), (0, 2), (1, 2)):
+    pairs = {(triple[first], triple[second]) for triple in held_out}
+    assert pairs <= {(triple[first], triple[second]) for triple in seen}
+
+
+@pytest.mark.parametrize('split', splits.SPLITS)
+def test_scenes_keep_to_their_split(split):
+  drawn = {
+    (shape.kind, shape.colour, shape.direction)
+    for index in range(300)
+    for shape in shapes_scene.sample(_CONFIG, split, index).shapes
+  }
+  assert drawn <= set(splits.triples(split))
+
+
+def test_a_sizable_minority_bounces_once_within_the_stated_time():
+  bounces = [
+    shapes_scene.sample(_CONFIG, 'train', index).bounces(_CONFIG)
+    for index in range(600)
+  ]
+  assert 0.3 < np.mean([bool(times) for times in bounces]) < 0.4
+  assert max(map(len, bounces)) == 1
+  times = [times[0] * _CONFIG.frame_rate for times in bounces if times]
+  assert min(times) >= _CONFIG.min_bounce_frame
+  assert max(times) <= _CONFIG.frames - _CONFIG.min_frames_after
+
+
+@pytest.mark.parametrize('frames', [17, 41])
+def test_bouncing_shapes_stay_inside(frames):
+  config = dataclasses.replace(_CONFIG, frames=frames)
+  for index in range(50):
+    (shape,) = shapes_scene.sample(config, 'train', index).shapes
+    positions_T2 = shape.positions(np.arange(frames))
+    assert oracle.inside(positions_T2, shape.kind, shape.radius, config).all()
+
+
+def test_legs_agree_with_positions():
+  config = dataclasses.replace(_CONFIG, frames=41)
+  compared = 0
+  for index in range(40):
+    (shape,) = shapes_scene.sample(config, 'train', index).shapes
+    legs = shape.legs(config.frames)
+    ends = [time for time, _ in legs[1:]] + [config.frames]
+    for (begin, direction), end in zip(legs, ends):
+      if end - begin < 0.1:
+        continue
+      times = np.array([begin + 0.01, end - 0.01])
+      step_2 = np.diff(shape.positions(times), axis=0)[0]
+      assert attributes.direction_of(*step_2) == direction
+      compared += 1
+  assert compared > 60
+
+
+def test_reflection_matches_a_simulation():
+  value, velocity, low, high = 5.0, 0.75, 1.0, 9.0
+  expected, now, heading = [], value, velocity
+  for _ in range(200):
+    expected.append(now)
+    now += heading
+    if now > high:
+      now, heading = 2 * high - now, -heading
+    elif now < low:
+      now, heading = 2 * low - now, -heading
+  free = value + velocity * np.arange(200)
+  np.testing.assert_allclose(motion.reflect(free, low, high), expected)
+  assert motion.bounce_times(value, velocity, low, high, 20.0) == (
+    pytest.approx([16 / 3, 16])
+  )
+
+
+def test_leaving_shapes_leave_and_do_not_bounce():
+  config = dataclasses.replace(_CONFIG, edges='leave')
+  gone = 0
+  for index in range(60):
+    scene = shapes_scene.sample(config, 'train', index)
+    (shape,) = scene.shapes
+    assert not scene.bounces(config)
+    positions_T2 = shape.positions(np.arange(config.frames))
+    whole = oracle.inside(positions_T2, shape.kind, shape.radius, config)
+    assert whole[:5].all()
+    gone += not whole[-1]
+  assert gone > 10
+
+
+def test_two_shapes_differ_in_colour():
+  config = dataclasses.replace(_CONFIG, min_shapes=2, max_shapes=2)
+  for index in range(30):
+    first, second = shapes_scene.sample(config, 'train', index).shapes
+    assert first.colour != second.colour
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    {'edges': 'wrap'},
+    {'ground': 'grass'},
+    {'min_shapes': 2},
+    {'max_shapes': 3},
+    {'frames': 0},
+    {'max_radius': 12.0},
+  ],
+)
+def test_impossible_configs_are_refused(change):
+  with pytest.raises(errors.ConfigError, match='ShapesConfig'):
+    shapes_config.ShapesConfig(**change)
+
+
+def test_unknown_split_is_named():
+  with pytest.raises(errors.DataError, match="'test'.*test_held_out"):
+    shapes_scene.sample(_CONFIG, 'test', 0)

@@ -1,0 +1,1 @@
+"""What `videopoet bench` measures, each beside a peer or a floor."""

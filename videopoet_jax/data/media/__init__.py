@@ -1,1 +1,0 @@
-"""From media files to a data set of clips."""

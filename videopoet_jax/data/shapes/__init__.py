@@ -1,1 +1,0 @@
-"""Shapes in motion: the embedded data set and the oracle that reads it."""

@@ -1,0 +1,1 @@
+"""The whole chain on shapes in motion, written on the public API."""

@@ -1,0 +1,290 @@
+"""Evaluates checkpoints by one protocol, into one folder.
+
+OUT/protocol.json                the protocol, every field
+OUT/results.jsonl                all figures of all checkpoints
+OUT/report.html, rating.html     see `evaluate_pages`
+OUT/checkpoints/<name>_<step>_<fingerprint>/<task>/
+pieces/ ...                  what is measured so far; gone when done
+samples/000000.npz ...       samples that are kept
+values.npz                   each sample's value
+done.json                    the task's figures and times
+OUT/real/ ...                    real sides, shared by all checkpoints
+"""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+import os
+import pathlib
+
+import jax
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import checkpoint_choice
+from videopoet_jax.evaluation import cut
+from videopoet_jax.evaluation import devices as devices_lib
+from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import reference_stats as real_lib
+from videopoet_jax.evaluation import results as results_lib
+from videopoet_jax.evaluation import runner
+from videopoet_jax.evaluation import sample_store
+from videopoet_jax.evaluation.metrics import catalogue
+from videopoet_jax.evaluation.networks import paths as paths_lib
+from videopoet_jax.inference import generator as generator_lib
+from videopoet_jax.parallel import start
+
+PROTOCOL = 'protocol.json'
+CHECKPOINTS = 'checkpoints'
+REAL = 'real'
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """What is evaluated, how, and where to.
+
+  Attributes:
+    protocol: the figures.
+    out: folder of all results.
+    data: folders of the protocol's sets, by name.
+    networks: where the weights of feature networks are.
+    devices: that generate.
+    batch_size: samples generated at once on this host.
+    keep: samples of a task that are kept; -1 all.
+    videos: whether they are kept as mp4, too.
+    cache: folder of real sides; the job's own unless given.
+    say: takes lines for the screen.
+  """
+
+  protocol: protocol_lib.Protocol
+  out: pathlib.Path
+  data: Mapping[str, str]
+  networks: paths_lib.NetworkPaths
+  devices: devices_lib.Devices
+  batch_size: int = 64
+  keep: int = 8
+  videos: bool = False
+  cache: str | os.PathLike[str] = ''
+  say: Callable[[str], None] = print
+
+  @property
+  def hosts(self) -> runner.Hosts:
+    return runner.Hosts(jax.process_index(), jax.process_count(), start.barrier)
+
+  @property
+  def is_first(self) -> bool:
+    """Whether this process is the one that writes results."""
+    return jax.process_index() == 0
+
+  def folder(self, checkpoint: checkpoint_choice.Checkpoint) -> pathlib.Path:
+    """Of one checkpoint's evaluation."""
+    return self.out / CHECKPOINTS / checkpoint.key
+
+  def prepare(self) -> None:
+    """Makes the folder, or checks that it is of this protocol.
+
+    Raises:
+      ConfigError: it holds results of another protocol.
+      DataError: it cannot be written.
+    """
+    found = sample_store.read_json(self.out / PROTOCOL)
+    if found is not None and found.get('id') != self.protocol.id:
+      raise errors.ConfigError(
+        f'{self.out} holds results of protocol {found.get("id")}; this one is '
+        f'{self.protocol.id}. Give another --out.'
+      )
+    start.barrier('evaluation folder')
+    if found is None and self.is_first:
+      sample_store.write_json(self.out / PROTOCOL, self.protocol.describe())
+
+  def is_done(self, checkpoint: checkpoint_choice.Checkpoint) -> bool:
+    """Whether all tasks of a checkpoint are."""
+    folder = self.folder(checkpoint)
+    return all(
+      (folder / task.name / runner.DONE).is_file()
+      for task in self.protocol.tasks
+    )
+
+  def evaluate(
+    self, checkpoint: checkpoint_choice.Checkpoint
+  ) -> list[results_lib.Result]:
+    """Evaluates a checkpoint, as far as that is not done.
+
+    Returns:
+      Its figures, on every process.
+
+    Raises:
+      UserError: the checkpoint, a set or a network does not fit.
+    """
+    folder = self.folder(checkpoint)
+    left = [
+      task
+      for task in self.protocol.tasks
+      if not (folder / task.name / runner.DONE).is_file()
+    ]
+    start.barrier('evaluation tasks')
+    if left:
+      self._evaluate(checkpoint, folder, left)
+    start.barrier('evaluation done')
+    return self.read(folder)
+
+  def _evaluate(
+    self,
+    checkpoint: checkpoint_choice.Checkpoint,
+    folder: pathlib.Path,
+    left: list[protocol_lib.EvaluationTask],
+  ) -> None:
+    sets = open_sets(self.protocol, self.data)
+    generator = generator_lib.Generator.load(
+      checkpoint.folder, step=checkpoint.step
+    )
+    runs = [
+      self._task_run(task, generator, sets, folder) for task in left
+    ]  # All of them before the first: what is missing is said at once.
+    generator = self.devices.spread(generator)
+    with self.devices.use():
+      for run in runs:
+        run = dataclasses.replace(run, generator=generator)
+        figures, seconds = run.run()
+        if self.is_first:
+          rows = self._rows(checkpoint, run, figures, seconds)
+          sample_store.write_json(
+            run.folder / runner.DONE,
+            {
+              'results': [row.to_json() for row in rows],
+              'seconds': {k: round(v, 4) for k, v in seconds.items()},
+              'given': list(run.layout_features),
+              'condition_frames': run.condition_frames,
+            },
+          )
+          run.finish()
+          for row in rows:
+            self.say(f'  {results_lib.line(row)}')
+        start.barrier('evaluation task written')
+
+  def _task_run(
+    self,
+    task: protocol_lib.EvaluationTask,
+    generator: generator_lib.Generator,
+    sets: Mapping[tuple[str, str], sets_lib.Set],
+    folder: pathlib.Path,
+  ) -> runner.TaskRun:
+    conditions = sets[task.data, task.split]
+    generator.layout(task.layout)  # LayoutError if it is not known.
+    journal = sample_store.Journal(self.out, jax.process_index())
+    real_folder = storage.path(self.cache) if self.cache else self.out / REAL
+    run = runner.TaskRun(
+      protocol=self.protocol,
+      task=task,
+      generator=generator,
+      metrics=(),
+      conditions=conditions,
+      real=None,
+      folder=folder / task.name,
+      journal=journal,
+      hosts=self.hosts,
+      batch_size=self.devices.batch_size(self.batch_size),
+      keep=self.keep,
+      videos=self.videos,
+      say=self.say if self.is_first else lambda line: None,
+    )
+    cut.check_rate(task, run.layout_features, conditions, generator.space)
+    metrics = catalogue.build(self.protocol, run, self.networks)
+    real = real_lib.RealSide(
+      self.protocol,
+      task,
+      metrics,
+      sets.get((task.real_name, task.real_part), conditions),
+      real_folder,
+      journal,
+      self.batch_size,
+      run.say,
+    )
+    return dataclasses.replace(run, metrics=metrics, real=real)
+
+  def _rows(
+    self,
+    checkpoint: checkpoint_choice.Checkpoint,
+    run: runner.TaskRun,
+    figures: list[runner.Figure],
+    seconds: Mapping[str, float],
+  ) -> list[results_lib.Result]:
+    data = {run.conditions.name: run.conditions.fingerprint}
+    data.setdefault(run.real.source.name, run.real.source.fingerprint)
+    return [
+      results_lib.Result(
+        metric=figure.metric,
+        task=run.task.name,
+        value=figure.estimate.value,
+        low=results_lib.finite(figure.estimate.low),
+        high=results_lib.finite(figure.estimate.high),
+        samples=figure.samples,
+        protocol=self.protocol.id,
+        higher_is_better=figure.higher_is_better,
+        checkpoint=str(checkpoint.folder),
+        step=checkpoint.step,
+        model=checkpoint.fingerprint,
+        fingerprint=figure.fingerprint,
+        data=data,
+        revision=results_lib.revision(),
+        seconds=round(sum(seconds.values()), 3),
+        detail=figure.detail,
+      )
+      for figure in figures
+    ]
+
+  def read(self, folder: pathlib.Path) -> list[results_lib.Result]:
+    """The figures of one checkpoint's folder, in order of the protocol."""
+    found = []
+    for task in self.protocol.tasks:
+      path = folder / task.name / runner.DONE
+      done = sample_store.read_json(path)
+      for fields in (done or {}).get('results', ()):
+        found.append(results_lib.from_json(fields, str(path)))
+    return found
+
+  def collect(self) -> list[results_lib.Result]:
+    """All figures in the folder, checkpoint by checkpoint; writes them, too."""
+    folder = self.out / CHECKPOINTS
+    found = []
+    for one in sorted(folder.iterdir()) if folder.is_dir() else ():
+      found += self.read(one)
+    if self.is_first:
+      results_lib.write(self.out / results_lib.FILE_NAME, found)
+    return found
+
+  def seconds(self) -> dict[str, float]:
+    """What each kind of work took, over all that the folder holds."""
+    total: dict[str, float] = {}
+    for path in sorted((self.out / CHECKPOINTS).glob(f'*/*/{runner.DONE}')):
+      for name, value in (sample_store.read_json(path) or {})[
+        'seconds'
+      ].items():
+        total[name] = total.get(name, 0.0) + float(value)
+    return total
+
+
+def open_sets(
+  protocol: protocol_lib.Protocol, folders: Mapping[str, str]
+) -> dict[tuple[str, str], sets_lib.Set]:
+  """Every set of a protocol, by name and split.
+
+  Args:
+    protocol: that names them.
+    folders: where they are, by name.
+
+  Raises:
+    DataError: one is not there, or was cut otherwise than a task says.
+  """
+  wanted = {(task.data, task.split) for task in protocol.tasks}
+  wanted |= {
+    (task.real_name, task.real_part) for task in protocol.tasks if task.real
+  }
+  found = {
+    (name, split): sets_lib.open_set(name, split, folders)
+    for name, split in sorted(wanted)
+  }
+  for task in protocol.tasks:
+    source = found.get((task.real_name, task.real_part))
+    cut.check(protocol, task, source or found[task.data, task.split])
+  return found

@@ -1,0 +1,216 @@
+"""From the names of metrics in a protocol to metrics."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import importlib
+from typing import Any
+
+from videopoet_jax.core import errors
+from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import reference_stats as real_lib
+from videopoet_jax.evaluation import runner
+from videopoet_jax.evaluation.metrics import interface
+from videopoet_jax.evaluation.metrics import oracle_accuracy
+from videopoet_jax.evaluation.networks import catalogue
+from videopoet_jax.evaluation.networks import paths as paths_lib
+from videopoet_jax.shapes import judges
+
+_METRICS = 'videopoet_jax.evaluation.metrics'
+_RATE = 16_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+  """How a metric is made; modules are imported only for what is asked for.
+
+  Attributes:
+    module: below `evaluation.metrics`.
+    name: of the class.
+    network: whether it takes one, stated in `Protocol.networks`.
+    hears: whether it has to know how many samples of sound a second has.
+    settings: of the class.
+  """
+
+  module: str
+  name: str
+  network: bool = False
+  hears: bool = False
+  settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def make(self, **given: Any) -> interface.Metric:
+    """The metric, with further settings."""
+    module = importlib.import_module(f'{_METRICS}.{self.module}')
+    return getattr(module, self.name)(**self.settings, **given)
+
+
+def _distance(name: str, kind: str = 'Frechet') -> Kind:
+  return Kind('distances', kind, True, settings={'name': name})
+
+
+def _perplexity(modality: str) -> Kind:
+  return Kind('tokens', 'Perplexity', settings={'modality': modality})
+
+
+KINDS: Mapping[str, Kind] = {
+  'fvd': _distance('fvd'),
+  'fid': _distance('fid'),
+  'fad': _distance('fad'),
+  'kvd': _distance('kvd', 'KernelDistance'),
+  'kid': _distance('kid', 'KernelDistance'),
+  'is': Kind('inception_score', 'InceptionScore', True),
+  'clipsim': Kind('perceptual', 'CLIPSIM', True),
+  'lpips': Kind('perceptual', 'LPIPS', True),
+  'dnsmos': Kind('quality', 'Quality', True, settings={'column': 2}),
+  'psnr': Kind('pixels', 'PSNR'),
+  'ssim': Kind('pixels', 'SSIM'),
+  'si_sdr': Kind('sound', 'SISDR'),
+  'mel_distance': Kind('sound', 'MelDistance', hears=True),
+  'perplexity_visual': _perplexity('visual'),
+  'perplexity_audio': _perplexity('audio'),
+}
+# The network that a name promises: a protocol that states another is refused.
+PROMISED: Mapping[str, tuple[str, ...]] = {
+  'fvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
+  'kvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
+  'fid': ('inception_v3',),
+  'kid': ('inception_v3',),
+  'fad': ('vggish',),
+  'is': ('c3d_ucf101',),
+  'clipsim': ('clip_vit_b16',),
+  'lpips': ('lpips_vgg', 'lpips_alex'),
+  'dnsmos': ('dnsmos',),
+}
+# With a stand-in the metric is named after it: 'frechet_transnetv2'.
+_STAND_INS = {'frechet_': 'Frechet', 'kernel_': 'KernelDistance'}
+
+
+def _kind(name: str) -> tuple[Kind, str] | None:
+  """How a metric is made, and a stand-in's network; None if there is none."""
+  if name in KINDS:
+    return KINDS[name], ''
+  for prefix, kind in _STAND_INS.items():
+    network = name.removeprefix(prefix)
+    if network != name and network in catalogue.NAMES:
+      return _distance(name, kind), network
+  return None
+
+
+def build(
+  protocol: protocol_lib.Protocol,
+  run: runner.TaskRun,
+  paths: paths_lib.NetworkPaths,
+) -> tuple[interface.Metric, ...]:
+  """The metrics of a task.
+
+  Args:
+    protocol: says which network each is measured with.
+    run: the task, with its generator and its conditions.
+    paths: where the weights of networks are.
+
+  Raises:
+    ConfigError: there is no such metric, its weights are not there, or its
+      network is not the protocol's.
+  """
+  return tuple(_build(name, protocol, run, paths) for name in run.task.metrics)
+
+
+def check(
+  protocol: protocol_lib.Protocol, paths: paths_lib.NetworkPaths
+) -> None:
+  """Looks for all metrics and weights before anything is loaded.
+
+  Raises:
+    ConfigError: as `build`.
+  """
+  for task in protocol.tasks:
+    metrics = [
+      _make(name, protocol, paths, _RATE)
+      for name in task.metrics
+      if name != oracle_accuracy.NAME
+    ]
+    _check_real(task, metrics)
+
+
+def _check_real(
+  task: protocol_lib.EvaluationTask, metrics: Sequence[interface.Metric]
+) -> None:
+  """Refuses settings of a real side that no metric has."""
+  real = [
+    metric
+    for metric in metrics
+    if any(name.startswith('real') for name in metric.needs)
+  ]
+  of_sets = [metric for metric in real if real_lib.is_of_sets(metric)]
+  for field, users in (
+    ('real', of_sets),
+    ('real_split', of_sets),
+    ('real_samples', of_sets),
+    ('real_cut', real),
+  ):
+    if getattr(task, field) and not users:
+      raise errors.ConfigError(
+        f'{task.name}/EvaluationTask.{field} is {getattr(task, field)!r}, and '
+        f'none of its metrics {list(task.metrics)} has such a real side; leave '
+        'it out.'
+      )
+
+
+def _build(
+  name: str,
+  protocol: protocol_lib.Protocol,
+  run: runner.TaskRun,
+  paths: paths_lib.NetworkPaths,
+) -> interface.Metric:
+  if name == oracle_accuracy.NAME:
+    return _right(run)
+  rate = run.generator.space.audio.sampling_rate
+  return _make(name, protocol, paths, rate)
+
+
+def _make(
+  name: str,
+  protocol: protocol_lib.Protocol,
+  paths: paths_lib.NetworkPaths,
+  sampling_rate: int,
+) -> interface.Metric:
+  found = _kind(name)
+  if found is None:
+    known = [oracle_accuracy.NAME, *KINDS]
+    known += [p + n for p in _STAND_INS for n in catalogue.NAMES]
+    raise errors.ConfigError(
+      f'EvaluationTask.metrics: there is no metric {name!r}'
+      f'{errors.near_names(name, known)}.'
+    )
+  kind, stand_in = found
+  given: dict[str, Any] = {}
+  if kind.hears:
+    given['sampling_rate'] = sampling_rate
+  if kind.network:
+    stated = stand_in or protocol.networks.get(name, '')
+    promised = PROMISED.get(name, (stated,))
+    if stated not in promised:
+      raise errors.ConfigError(
+        f'Protocol.networks says that {name!r} is measured with {stated!r}; '
+        f'it promises {" or ".join(promised)}. Bind Protocol.networks = '
+        f"{{'{name}': '{promised[0]}'}}, or name the metric after a stand-in "
+        "('frechet_transnetv2')."
+      )
+    given['network'] = catalogue.load(stated, paths, sampling_rate)
+  return kind.make(**given)
+
+
+def _right(run: runner.TaskRun) -> interface.Metric:
+  if not isinstance(run.conditions, sets_lib.ShapesSet) or run.task.subsets:
+    raise errors.ConfigError(
+      f'{run.task.name}: {oracle_accuracy.NAME!r} is judged on shapes in '
+      "motion, all samples together; set EvaluationTask.data = 'shapes' and "
+      'no subsets.'
+    )
+  layout = run.layout
+  if layout.task not in judges.TASKS:
+    hint = errors.near_names(layout.task, judges.TASKS)
+    raise errors.ConfigError(f'no oracle judges {layout.task!r}{hint}.')
+  return oracle_accuracy.Right(
+    layout.task, run.clips_of, run.condition_frames, layout.name
+  )

@@ -1,0 +1,1 @@
+"""Pages, reports and blind ratings of what was evaluated."""

@@ -1,0 +1,205 @@
+"""Evaluates what a training run saves, as it saves it, and keeps the best."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import os
+import pathlib
+import time
+
+import jax
+import numpy as np
+
+from videopoet_jax.checkpoints import best as best_lib
+from videopoet_jax.checkpoints import export
+from videopoet_jax.core import errors
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import checkpoint_choice
+from videopoet_jax.evaluation import results as results_lib
+from videopoet_jax.evaluation import sample_store
+from videopoet_jax.parallel import start
+
+BEST = 'best'
+_BEST_FILE = 'best.json'
+_NONE = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchConfig:
+  """How a folder is watched.
+
+  Attributes:
+    until_step: ends once a step of at least this number is evaluated; 0 does
+      not.
+    idle_minutes: ends when no new step has come for so long; 0 goes on.
+    poll_seconds: between two looks at the folder.
+  """
+
+  until_step: int = 0
+  idle_minutes: float = 60.0
+  poll_seconds: float = 10.0
+
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'until_step', 'idle_minutes')
+    errors.check_range(self, 'poll_seconds', above=True)
+
+
+def watch(
+  folder: str | os.PathLike[str],
+  evaluate: Callable[[checkpoint_choice.Checkpoint], None],
+  is_done: Callable[[checkpoint_choice.Checkpoint], bool],
+  config: WatchConfig,
+  *,
+  say: Callable[[str], None] = print,
+) -> None:
+  """Evaluates every step of a run that can be had, the newest first.
+
+  The run may remove a step before or while it is read: that step is left out.
+  All processes have to call, and go through the same steps.
+
+  Args:
+    folder: of the run; need not be there yet.
+    evaluate: one checkpoint.
+    is_done: whether one was evaluated before.
+    config: when to end.
+    say: takes lines for the screen.
+
+  Raises:
+    UserError: a step that is there cannot be evaluated.
+  """
+  seen: set[int] = set()
+  last_new = time.monotonic()
+  while True:
+    step = _agreed(_newest(folder, seen))
+    if step == _NONE:
+      reached = config.until_step and max(seen, default=0) >= config.until_step
+      idle = time.monotonic() - last_new
+      ended = config.idle_minutes and idle > 60 * config.idle_minutes
+      if _agreed(int(bool(reached or ended))):
+        say(_reason(folder, config, bool(reached)))
+        return
+      time.sleep(config.poll_seconds)
+      continue
+    seen.add(step)
+    last_new = time.monotonic()
+    try:
+      checkpoint = checkpoint_choice.find(folder, step)
+      if not is_done(checkpoint):
+        evaluate(checkpoint)
+    except (errors.CheckpointError, OSError):
+      if step in export.saved_steps(checkpoint_choice.home(folder)):
+        raise
+      say(f'step {step} was removed before it was read: left out')
+    last_new = time.monotonic()
+
+
+def _newest(folder: str | os.PathLike[str], seen: set[int]) -> int:
+  steps = export.saved_steps(checkpoint_choice.home(folder))
+  return max((step for step in steps if step not in seen), default=_NONE)
+
+
+def _agreed(number: int) -> int:
+  """Process 0's number, on all of them."""
+  if jax.process_count() == 1:
+    return number
+  from jax.experimental import multihost_utils
+
+  start.barrier('watched folder')
+  return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
+
+
+def _reason(
+  folder: str | os.PathLike[str], config: WatchConfig, reached: bool
+) -> str:
+  if reached:
+    return f'{folder}: step {config.until_step} is evaluated'
+  return f'{folder}: nothing new for {config.idle_minutes:g} minutes'
+
+
+class BestKeeper:
+  """Keeps a copy of the best checkpoint by one figure.
+
+  OUT/best/         a checkpoint folder, for `videopoet generate`
+  OUT/best.json     which step it is of, and its figure
+  """
+
+  def __init__(
+    self, out: pathlib.Path, figure: str, say: Callable[[str], None] = print
+  ) -> None:
+    """Reads which was the best so far.
+
+    Args:
+      out: folder of the job.
+      figure: `metric/task`; `metric/*` is the mean over tasks; '' keeps none.
+      say: takes lines for the screen.
+    """
+    self._out = out
+    self._figure = figure
+    self._say = say
+    self._best: best_lib.Best | None = None
+
+  def note(
+    self,
+    checkpoint: checkpoint_choice.Checkpoint,
+    results: Sequence[results_lib.Result],
+  ) -> bool:
+    """Copies the checkpoint if it beats all before; says whether it did.
+
+    Raises:
+      ConfigError: no result is of the figure.
+    """
+    if not self._figure:
+      return False
+    value, higher = score(results, self._figure)
+    if self._best is None:
+      self._best = best_lib.Best(self._figure, higher)
+      found = sample_store.read_json(self._out / _BEST_FILE)
+      if found and found.get('figure') == self._figure:
+        self._best.note(found['step'] or 0, {self._figure: found['value']})
+    scores = {self._figure: value}
+    if not self._best.is_best(scores):
+      return False
+    self._best.note(checkpoint.step or 0, scores)
+    self._copy(checkpoint)
+    sample_store.write_json(
+      self._out / _BEST_FILE,
+      {
+        'figure': self._figure,
+        'value': value,
+        'step': checkpoint.step,
+        'checkpoint': str(checkpoint.folder),
+        'model': checkpoint.fingerprint,
+      },
+    )
+    self._say(f'best so far by {self._figure}: step {checkpoint.step}')
+    return True
+
+  def _copy(self, checkpoint: checkpoint_choice.Checkpoint) -> None:
+    whole, partial = self._out / BEST, self._out / f'{BEST}.partial'
+    storage.remove_folder(partial)
+    export.export_params(checkpoint.folder, partial, checkpoint.step)
+    storage.remove_folder(whole)
+    if storage.is_remote(self._out):
+      storage.copy_folder(partial, whole, 'checkpoint.json')
+      storage.remove_folder(partial)
+    else:
+      partial.replace(whole)
+
+
+def score(
+  results: Sequence[results_lib.Result], figure: str
+) -> tuple[float, bool]:
+  """The value of `metric/task` or of `metric/*`, and whether more is better.
+
+  Raises:
+    ConfigError: no result is of the figure.
+  """
+  metric, _, task = figure.partition('/')
+  about = [r for r in results if r.metric == metric and task in ('*', r.task)]
+  if not about:
+    hint = errors.near_names(figure, [r.name for r in results])
+    raise errors.ConfigError(
+      f'--best {figure!r} is no figure of the protocol{hint}; expected '
+      'METRIC/TASK, or METRIC/* for the mean over tasks.'
+    )
+  value = float(np.mean([r.value for r in about]))
+  return value, about[0].higher_is_better

@@ -1,0 +1,1 @@
+"""Trainables built with their data; gin is one front end of them."""

@@ -1,0 +1,290 @@
+"""Evaluates checkpoints by a protocol: from gin files, or plain objects."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import os
+from typing import Any
+
+# Read when TensorFlow is first imported: its notices are not the user's.
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+
+import gin
+
+from videopoet_jax.core import config as config_lib
+from videopoet_jax.core import errors
+from videopoet_jax.core import gin_state
+from videopoet_jax.core import paths
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import checkpoint_choice
+from videopoet_jax.evaluation import compare
+from videopoet_jax.evaluation import devices as devices_lib
+from videopoet_jax.evaluation import job as job_lib
+from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import results as results_lib
+from videopoet_jax.evaluation import watch as watch_lib
+from videopoet_jax.evaluation.metrics import catalogue
+from videopoet_jax.evaluation.networks import paths as paths_lib
+from videopoet_jax.evaluation.reporting import pages as pages_lib
+from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.inference import pipeline
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+
+del parts_lib  # Imported for what it registers with gin: MeshConfig.
+
+BROKEN_STATUS = 3
+_FOLDER = 'gin/protocols'
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+  """What an evaluation found.
+
+  Attributes:
+    results: of the last checkpoint, the newest of a watched run.
+    problems: a line for each rule that is broken and each figure that is
+      worse than the baseline's.
+  """
+
+  results: tuple[results_lib.Result, ...]
+  problems: tuple[str, ...] = ()
+
+  @property
+  def values(self) -> dict[str, float]:
+    """The value of each metric by `metric/task`."""
+    return {f'{r.metric}/{r.task}': r.value for r in self.results}
+
+  def __str__(self) -> str:
+    """The results as a table."""
+    return results_lib.table(self.results)
+
+
+Path = str | os.PathLike[str]
+
+
+def evaluate(
+  checkpoint: Path | pipeline.Model | Sequence[Path | pipeline.Model] = (),
+  protocol: protocol_lib.Protocol | str | None = None,
+  out: Path = '',
+  *,
+  all_steps: bool = False,
+  watch: str = '',
+  watching: watch_lib.WatchConfig | None = None,
+  data: Mapping[str, str] | None = None,
+  networks: paths_lib.NetworkPaths | None = None,
+  batch_size: int = 64,
+  mesh: mesh_lib.MeshConfig | None = None,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
+  keep_samples: int = 8,
+  videos: bool = False,
+  cache: str = '',
+  best: str = '',
+  baseline: str = '',
+  fail_below: Sequence[str] = (),
+  versus: str = '',
+  say: Callable[[str], None] | None = None,
+) -> Outcome:
+  """Evaluates checkpoints; called again with the same folder, it resumes.
+
+  Args:
+    checkpoint: models, or folders of language models; one or several.
+    protocol: what is measured; or the name of a shipped protocol, or a gin
+      file.
+    out: folder of all results.
+    all_steps: every step on disk, and not the newest alone.
+    watch: in place of checkpoints, folder of a run that goes on.
+    watching: when watching ends.
+    data: folders of the protocol's sets, by name.
+    networks: where the weights of feature networks are.
+    batch_size: samples generated at once on each host.
+    mesh: this host's devices along each axis; copies of the model unless given.
+    rules: logical to mesh axes.
+    keep_samples: samples of a task kept to be looked at; -1 all.
+    videos: whether they are kept as mp4, too.
+    cache: folder of real sides, to be shared by jobs.
+    best: figure whose best checkpoint is kept, `metric/task`.
+    baseline: results of before, a file or folder.
+    fail_below: rules, `metric/task>=0.5`.
+    versus: folder of another evaluation by this protocol, whose samples are
+      put beside these for human rating.
+    say: takes lines of progress; nothing is printed without.
+
+  Returns:
+    The figures of the last checkpoint, and what is wrong with them.
+
+  Raises:
+    UserError: something is not there or does not fit.
+  """
+  say = say or (lambda line: None)
+  folders = _folders(checkpoint)
+  if isinstance(protocol, str):
+    protocol = load_protocol(protocol)
+  if protocol is None:
+    raise errors.ConfigError(
+      'no protocol: give --protocol, or bind evaluate.protocol = @Protocol().'
+    )
+  if not out:
+    raise errors.ConfigError('give --out FOLDER, or bind evaluate.out in gin.')
+  if bool(folders) == bool(watch):
+    raise errors.ConfigError(
+      'give either --checkpoint FOLDER (one or more) or --watch FOLDER.'
+    )
+  if batch_size < 1:
+    raise errors.ConfigError(
+      f'--batch_size is {batch_size}; expected 1 or more.'
+    )
+  before = results_lib.read(baseline) if baseline else []
+  if before:
+    protocol_lib.check_same(
+      [protocol.id, *(result.protocol for result in before)],
+      'baseline and protocol',
+    )
+  known = [f'{m}/{task.name}' for task in protocol.tasks for m in task.metrics]
+  checked = [compare.rule(text) for text in fail_below]
+  compare.check_rules(checked, known)
+  if best:
+    compare.check_rules([compare.rule(f'{best}>0')], known)
+  # What is missing is said before a model is read.
+  job_lib.open_sets(protocol, data or {})
+  networks = networks or paths_lib.NetworkPaths()
+  catalogue.check(protocol, networks)
+  found = checkpoint_choice.find_all(folders, all_steps)
+  devices = devices_lib.Devices.create(mesh)
+  job = job_lib.Job(
+    protocol=protocol,
+    out=storage.path(out),
+    data=dict(data or {}),
+    networks=networks,
+    devices=dataclasses.replace(devices, rules=rules),
+    batch_size=batch_size,
+    keep=keep_samples,
+    videos=videos,
+    cache=cache,
+    say=say,
+  )
+  job.prepare()
+  keeper = watch_lib.BestKeeper(job.out, best, job.say)
+  pages = pages_lib.Pages(job, before, versus)
+  last: list[results_lib.Result] = []
+
+  def one(checkpoint: checkpoint_choice.Checkpoint) -> None:
+    if job.is_first:
+      job.say(f'{protocol.id}: {checkpoint.folder} {_step(checkpoint)}')
+    last[:] = job.evaluate(checkpoint)
+    job.collect()
+    if job.is_first:
+      keeper.note(checkpoint, last)
+      pages.write()
+      for line in _worse(before, last):
+        job.say(f'worse than the baseline: {line}')
+
+  if watch:
+    config = watching or watch_lib.WatchConfig()
+    watch_lib.watch(watch, one, job.is_done, config, say=job.say)
+    last = _newest(job.collect())
+  else:
+    for checkpoint_ in found:
+      one(checkpoint_)
+  problems = compare.broken(checked, last) if last else []
+  return Outcome(tuple(last), (*problems, *_worse(before, last)))
+
+
+def _folders(
+  given: Path | pipeline.Model | Sequence[Path | pipeline.Model],
+) -> list[Path]:
+  """Folders of the checkpoints that are given one by one or several."""
+  several = given if isinstance(given, Sequence) else [given]
+  if isinstance(given, str):
+    several = [given] if given else []
+  return [
+    one.directory if isinstance(one, pipeline.Model) else one for one in several
+  ]
+
+
+def _step(checkpoint: checkpoint_choice.Checkpoint) -> str:
+  return '' if checkpoint.step is None else f'step {checkpoint.step}'
+
+
+def _worse(
+  before: Sequence[results_lib.Result], after: Sequence[results_lib.Result]
+) -> list[str]:
+  """A line for each figure that is worse than the baseline's."""
+  if not before or not after:
+    return []
+  found = compare.changes(before, after)
+  return [str(change) for change in found if change.is_worse]
+
+
+def _newest(results: Sequence[results_lib.Result]) -> list[results_lib.Result]:
+  """Those of the last checkpoint."""
+  return [result for result in results if result.model == results[-1].model]
+
+
+_configured = gin.external_configurable(evaluate, 'evaluate')
+gin.external_configurable(watch_lib.WatchConfig, 'WatchConfig')
+gin.external_configurable(paths_lib.NetworkPaths, 'NetworkPaths')
+
+
+def protocol_file(name: str) -> str:
+  """The gin file of a protocol: a shipped one's, or a path.
+
+  Raises:
+    ConfigError: there is neither.
+  """
+  if name.endswith('.gin'):
+    return name
+  shipped = [
+    file.removeprefix(f'{_FOLDER}/').removesuffix('.gin')
+    for file in paths.gin_files()
+    if file.startswith(f'{_FOLDER}/')
+  ]
+  protocols = [one for one in shipped if not one.endswith('_sampling')]
+  if name not in protocols:
+    raise errors.ConfigError(
+      f'there is no protocol {name!r}{errors.near_names(name, protocols)}; '
+      'give one of these, or a gin file of your own.'
+    )
+  return f'{_FOLDER}/{name}.gin'
+
+
+def load_protocol(
+  name: str, bindings: Sequence[str] = ()
+) -> protocol_lib.Protocol:
+  """A protocol by name, or of a gin file; the caller's gin stays as it is.
+
+  Args:
+    name: of a shipped protocol, or a gin file.
+    bindings: `NAME = VALUE` each, which change the protocol's id.
+
+  Raises:
+    ConfigError: there is none, or a value does not fit.
+  """
+  with gin_state.isolated():
+    config_lib.parse([protocol_file(name)], bindings)
+    found = gin.get_bindings(_configured).get('protocol')
+  if found is None:
+    raise errors.ConfigError(
+      f'{name} binds no evaluate.protocol: it is no protocol, such as '
+      f'{_FOLDER}/shapes_scoreboard.gin'
+    )
+  return found
+
+
+def from_gin(
+  gin_files: Sequence[str],
+  bindings: Sequence[str] = (),
+  **given: Any,
+) -> Outcome:
+  """Evaluates as gin files say; the caller's own gin stays as it is.
+
+  Args:
+    gin_files: paths or shipped files, later ones win.
+    bindings: `NAME = VALUE` each, after the files.
+    **given: arguments of `evaluate`, which win over gin's.
+
+  Raises:
+    UserError: a name, a value or a folder is wrong.
+  """
+  with gin_state.isolated():
+    config_lib.parse(gin_files, bindings)
+    return config_lib.call(_configured, **given)

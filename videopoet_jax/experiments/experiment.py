@@ -1,0 +1,123 @@
+"""What a run is: its parts, settings, and the configs that gin may bind."""
+
+from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+import pathlib
+from typing import Any
+
+import gin
+
+from videopoet_jax.core import errors
+from videopoet_jax.core import low_rank
+from videopoet_jax.layers import embeddings
+from videopoet_jax.models.prefix_lm import config as prefix_lm_config
+from videopoet_jax.models.prefix_lm import presets
+from videopoet_jax.parallel import mesh
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
+from videopoet_jax.tokenizers.soundstream import config as soundstream_config
+from videopoet_jax.training import audio_tokenizer
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import loop
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import schedules
+from videopoet_jax.training import trainable
+from videopoet_jax.training import visual_tokenizer
+from videopoet_jax.training import watchdog
+
+# The classes themselves stay free of gin; their fields are what gin binds.
+MeshConfig = gin.external_configurable(mesh.MeshConfig)
+ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
+OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
+LowRankConfig = gin.external_configurable(low_rank.LowRankConfig)
+LoopConfig = gin.external_configurable(loop.LoopConfig)
+WatchdogConfig = gin.external_configurable(watchdog.WatchdogConfig)
+VisualTokenizerConfig = gin.external_configurable(
+  magvit2_config.VisualTokenizerConfig
+)
+VisualTokenizerRecipe = gin.external_configurable(
+  visual_tokenizer.VisualTokenizerRecipe
+)
+SoundStreamConfig = gin.external_configurable(
+  soundstream_config.SoundStreamConfig
+)
+AudioTokenizerRecipe = gin.external_configurable(
+  audio_tokenizer.AudioTokenizerRecipe
+)
+PrefixLMConfig = gin.external_configurable(prefix_lm_config.PrefixLMConfig)
+prefix_lm_preset = gin.external_configurable(presets.preset, 'prefix_lm_preset')
+audio_tokenizer_tiny = gin.external_configurable(
+  soundstream_config.tiny, 'audio_tokenizer_tiny'
+)
+PlaceLimits = gin.external_configurable(embeddings.PlaceLimits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What one run trains, and on what.
+
+  Attributes:
+    trainable: the model and its loss.
+    batches: the training data.
+    validation: data to score during training, None for none.
+    folders: folders to copy beside the checkpoints by name, so that a
+      checkpoint needs nothing else to be used; or objects with
+      `save(directory)`.
+    notes: what the user should know of them, a line each.
+    finish: takes the parameters to use the model with and the run's folder,
+      once the run is over: tokenizers become loadable from it.
+  """
+
+  trainable: trainable.Trainable
+  batches: batches_lib.Batches
+  validation: batches_lib.ValidationBatches | None = None
+  folders: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  notes: Sequence[str] = ()
+  finish: Callable[[Any, pathlib.Path], None] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """A run to be trained: plain objects, whoever built them.
+
+  Attributes:
+    parts: what is trained, and on what.
+    loop: length, saving and logging.
+    optimizer: the optimizer and its rates.
+    mesh: devices along each axis; all of them for data by default.
+    rules: logical to mesh axes.
+    watchdog: when the run counts as hung.
+    low_rank: adapters to train in place of all parameters; they need
+      `init_from`.
+    config_text: content of `config.gin` in the run's folder; none if empty.
+  """
+
+  parts: Parts
+  loop: loop.LoopConfig = loop.LoopConfig()
+  optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
+  mesh: mesh.MeshConfig = mesh.MeshConfig()
+  rules: rules_lib.Rules = rules_lib.STANDARD
+  watchdog: watchdog.WatchdogConfig = watchdog.WatchdogConfig()
+  low_rank: low_rank.LowRankConfig | None = None
+  config_text: str = ''
+
+
+def check_numbers(
+  factory: str, **least: tuple[int | Sequence[float] | None, float]
+) -> None:
+  """Checks numbers that a factory is given, before it opens anything.
+
+  Args:
+    factory: gin's name of it.
+    **least: by parameter, what it is given (a number, several, or None) and
+      the smallest value.
+
+  Raises:
+    ConfigError: a number is smaller.
+  """
+  for name, (given, smallest) in least.items():
+    numbers = given if isinstance(given, Sequence) else (given,)
+    if any(number is not None and number < smallest for number in numbers):
+      raise errors.ConfigError(
+        f'{factory}.{name} is {given}; it must be at least {smallest}'
+      )

@@ -1,0 +1,130 @@
+"""Runs that train a tokenizer on a media data set."""
+
+import gin
+
+from videopoet_jax.core import errors
+from videopoet_jax.data import batches as data_batches
+from videopoet_jax.data import media_batches
+from videopoet_jax.experiments import experiment
+from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
+from videopoet_jax.tokenizers.soundstream import bundle as soundstream_bundle
+from videopoet_jax.tokenizers.soundstream import config as soundstream_config
+from videopoet_jax.training import audio_tokenizer as audio_lib
+from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import visual_tokenizer as visual_lib
+
+_PLAIN = media_batches.ClipMixture()
+
+
+@gin.configurable
+def visual_tokenizer(
+  *,
+  config: magvit2_config.VisualTokenizerConfig = gin.REQUIRED,
+  recipe: visual_lib.VisualTokenizerRecipe = gin.REQUIRED,
+  media: str = gin.REQUIRED,
+  batch_size: int = 8,
+  mixture: media_batches.ClipMixture = _PLAIN,
+  seed: int = 0,
+  validation_batches: int = 8,
+) -> experiment.Parts:
+  """A visual tokenizer (MAGVIT-v2) and clips to train it on.
+
+  Args:
+    config: the tokenizer's sizes.
+    recipe: weights and schedules of its losses.
+    media: directory of a media data set.
+    batch_size: clips of a global batch.
+    mixture: what is seen besides plain clips.
+    seed: of the data order.
+    validation_batches: batches of one validation; 0 for none.
+  """
+  experiment.check_numbers(
+    'visual_tokenizer',
+    batch_size=(batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+  )
+  batches = media_batches.MediaBatches(
+    media,
+    media_batches.VIDEO,
+    batch_size=batch_size,
+    seed=seed,
+    mixture=mixture,
+  )
+  validation, notes = _validation(
+    media, media_batches.VIDEO, batch_size, validation_batches
+  )
+  trainable = visual_lib.VisualTokenizerTrainable(config, recipe)
+  return experiment.Parts(
+    trainable,
+    batches,
+    validation,
+    notes=notes,
+    finish=lambda params, run_dir: trainable.bundle(params).save(run_dir),
+  )
+
+
+@gin.configurable
+def audio_tokenizer(
+  *,
+  config: soundstream_config.SoundStreamConfig = gin.REQUIRED,
+  recipe: audio_lib.AudioTokenizerRecipe = gin.REQUIRED,
+  media: str = gin.REQUIRED,
+  batch_size: int = 16,
+  seed: int = 0,
+  validation_batches: int = 8,
+) -> experiment.Parts:
+  """An audio tokenizer (SoundStream) and sound to train it on.
+
+  Args:
+    config: the tokenizer's sizes.
+    recipe: weights and schedules of its losses.
+    media: directory of a media data set whose clips have sound.
+    batch_size: clips of a global batch.
+    seed: of the data order.
+    validation_batches: batches of one validation; 0 for none.
+  """
+  experiment.check_numbers(
+    'audio_tokenizer',
+    batch_size=(batch_size, 1),
+    validation_batches=(validation_batches, 0),
+    seed=(seed, 0),
+  )
+  batches = media_batches.MediaBatches(
+    media,
+    media_batches.AUDIO,
+    batch_size=batch_size,
+    seed=seed,
+  )
+  validation, notes = _validation(
+    media, media_batches.AUDIO, batch_size, validation_batches
+  )
+  trainable = audio_lib.AudioTokenizerTrainable(config, recipe)
+  return experiment.Parts(
+    trainable,
+    batches,
+    validation,
+    notes=notes,
+    finish=lambda params, run_dir: soundstream_bundle.AudioTokenizer(
+      config, params
+    ).save(run_dir),
+  )
+
+
+def _validation(
+  media: str, feature: str, batch_size: int, number: int
+) -> tuple[batches_lib.First | None, tuple[str, ...]]:
+  """What to validate with, and why there is nothing if so."""
+  if not number:
+    return None, ()
+  try:
+    batches = media_batches.MediaBatches(
+      media,
+      feature,
+      batch_size=batch_size,
+      split=data_batches.VALIDATION,
+      shuffle=False,
+    )
+  except errors.NoExamplesError as error:
+    return None, (f'no validation: {error}',)
+  return batches_lib.First(batches, number), ()

@@ -1,0 +1,235 @@
+"""Trains an experiment: one that gin files describe, or plain objects."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import dataclasses
+import os
+import pathlib
+import time
+from typing import Any
+
+import gin
+import jax
+
+from videopoet_jax.checkpoints import describe
+from videopoet_jax.checkpoints import folders as folders_lib
+from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import t5x_convert
+from videopoet_jax.core import bindings as bindings_lib
+from videopoet_jax.core import config as config_lib
+from videopoet_jax.core import errors
+from videopoet_jax.core import gin_state
+from videopoet_jax.core import low_rank as low_rank_lib
+from videopoet_jax.core import storage
+from videopoet_jax.experiments import experiment as experiment_lib
+from videopoet_jax.experiments import prefix_lm
+from videopoet_jax.experiments import super_resolution
+from videopoet_jax.experiments import tokenizers
+from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.parallel import start
+from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import low_rank as low_rank_training
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import watchdog as watchdog_lib
+
+# Imported for what they register with gin.
+FACTORIES = (
+  tokenizers.visual_tokenizer,
+  tokenizers.audio_tokenizer,
+  prefix_lm.prefix_lm,
+  super_resolution.super_resolution,
+)
+CONFIG_FILE = 'config.gin'
+# A run that is told to stop saves first.
+_STOPPING_SECONDS = 60
+
+
+def train(
+  experiment: experiment_lib.Experiment,
+  run_dir: str | os.PathLike[str],
+  *,
+  init_from: str | os.PathLike[str] | None = None,
+  say: Callable[[str], None] | None = None,
+) -> loop_lib.Result:
+  """Trains; called again with the same folder, it resumes.
+
+  Args:
+    experiment: what to train, and how.
+    run_dir: the run's folder; it holds a usable checkpoint after the first
+      save.
+    init_from: checkpoint folder whose parameters a fresh run begins with.
+    say: takes lines of progress; nothing is printed without.
+
+  Returns:
+    State and metrics of the last step done.
+
+  Raises:
+    UserError: something does not fit, or the folder cannot be written.
+  """
+  say = say or (lambda line: None)
+  folders_lib.copy({}, storage.path(run_dir))
+  with _alone_in(run_dir, say):
+    return _train(experiment, storage.path(run_dir), init_from, say)
+
+
+def _train(
+  experiment: experiment_lib.Experiment,
+  run_dir: pathlib.Path,
+  init_from: str | os.PathLike[str] | None,
+  say: Callable[[str], None],
+) -> loop_lib.Result:
+  parts = experiment.parts
+  if experiment.low_rank is not None:
+    adapted = low_rank_training.LowRankTrainable(
+      parts.trainable, experiment.low_rank
+    )
+    parts = dataclasses.replace(parts, trainable=adapted)
+  low_rank_training.check_start(parts.trainable, run_dir, init_from)
+  t5x_convert.check_other(run_dir, is_t5x=False)
+  if jax.process_index() == 0:
+    for note in parts.notes:
+      say(note)
+    if (run_dir / describe.FILE_NAME).exists():
+      # Before anything of it is written over.
+      manager.check_description(run_dir, parts.trainable.describe())
+    folders_lib.copy(parts.folders, run_dir)
+    if experiment.config_text:
+      _write_config(run_dir, experiment.config_text)
+  result = loop_lib.run(
+    parts.trainable,
+    parts.batches,
+    run_dir,
+    config=experiment.loop,
+    optimizer=experiment.optimizer,
+    mesh=experiment.mesh,
+    rules=experiment.rules,
+    validation=parts.validation,
+    init_from=init_from,
+    watchdog=experiment.watchdog,
+    say=say,
+  )
+  if parts.finish is not None and result.steps >= experiment.loop.total_steps:
+    parts.finish(start.to_host(result.params), run_dir)
+  return result
+
+
+def _write_config(run_dir: pathlib.Path, text: str) -> None:
+  try:
+    (run_dir / CONFIG_FILE).write_text(text)
+  except OSError as error:
+    raise errors.CheckpointError(
+      f'cannot write {run_dir / CONFIG_FILE}: {storage.failure(error)}; make '
+      'room, or give a --run_dir that can be written'
+    ) from error
+
+
+@contextlib.contextmanager
+def _alone_in(
+  run_dir: str | os.PathLike[str], say: Callable[[str], None]
+) -> Iterator[None]:
+  """Keeps a folder to this run, once another one that is stopping has saved."""
+  with contextlib.ExitStack() as stack:
+    for second in range(_STOPPING_SECONDS + 1):
+      try:
+        if jax.process_index() == 0:
+          stack.enter_context(storage.held(run_dir))
+        break
+      except BlockingIOError as error:
+        if second == _STOPPING_SECONDS:
+          raise errors.CheckpointError(
+            f'another run is writing to {run_dir}; wait until it has ended, or '
+            'give another --run_dir'
+          ) from error
+        if not second:
+          say(f'waiting for another run that is writing to {run_dir}')
+        time.sleep(1)
+    yield
+
+
+@gin.configurable('train')
+def _bound(
+  *,
+  parts: experiment_lib.Parts = gin.REQUIRED,
+  loop: loop_lib.LoopConfig = gin.REQUIRED,
+  optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
+  mesh: mesh_lib.MeshConfig | None = None,
+  rules: rules_lib.Rules = rules_lib.STANDARD,
+  watchdog: watchdog_lib.WatchdogConfig | None = None,
+  low_rank: low_rank_lib.LowRankConfig | None = None,
+) -> experiment_lib.Experiment:
+  return experiment_lib.Experiment(
+    parts,
+    loop,
+    optimizer,
+    mesh or mesh_lib.MeshConfig(),
+    rules,
+    watchdog or watchdog_lib.WatchdogConfig(),
+    low_rank,
+    # It travels with the run, to be read and to be repeated.
+    config_lib.text(),
+  )
+
+
+def bound() -> dict[str, Any]:
+  """What gin binds of `Experiment`, by name.
+
+  Configs are checked before data is opened. For whoever trains otherwise with
+  the same gin files.
+
+  Raises:
+    UserError: a value does not fit, or nothing says what to train.
+  """
+  bindings_lib.build_configs(_bound)
+  found = gin.get_bindings(_bound)
+  if found.get('parts') is None:
+    raise errors.ConfigError(
+      'train.parts is required and still open: give a run file, such as '
+      '--gin_file gin/runs/media_prefix_lm.gin'
+    )
+  return found
+
+
+def from_gin(
+  gin_files: str | Sequence[str],
+  bindings: Sequence[str] = (),
+  task_files: Sequence[str] = (),
+  **macros: Any,
+) -> experiment_lib.Experiment:
+  """The experiment that gin files describe; its data is opened.
+
+  The caller's own gin configuration stays as it is.
+
+  Args:
+    gin_files: paths or shipped files such as `gin/runs/media_prefix_lm.gin`;
+      later ones win.
+    bindings: `NAME = VALUE` each, in gin's syntax, after the files.
+    task_files: tasks beside those of the run.
+    **macros: values of macros, such as `TOKENS='data/tokens'` or `STEPS=100`.
+
+  Raises:
+    UserError: a name, a value or a folder is wrong.
+  """
+  files = [gin_files] if isinstance(gin_files, str) else gin_files
+  given = [f'{name} = {value!r}' for name, value in macros.items()]
+  with gin_state.isolated():
+    config_lib.parse(files, [*bindings, *given], task_files)
+    if task_files:
+      _check_takes_tasks(task_files)
+      with gin.unlock_config():
+        gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
+    return config_lib.call(_bound)
+
+
+def _check_takes_tasks(task_files: Sequence[str]) -> None:
+  """Raises ConfigError where the run trains what has no tasks."""
+  try:
+    trained = gin.query_parameter('train.parts')
+  except ValueError:
+    return  # What is missing is said later.
+  name = str(getattr(trained, 'selector', '')).split('.')[-1]
+  if name and name != 'prefix_lm':
+    raise errors.ConfigError(
+      f'--task_file {task_files[0]} cannot act: the run trains {name}, and '
+      'only prefix_lm has tasks; leave it out.'
+    )

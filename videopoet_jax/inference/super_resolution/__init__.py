@@ -1,0 +1,1 @@
+"""Sampling of the super-resolution transformer: loop, tiles, cascade."""

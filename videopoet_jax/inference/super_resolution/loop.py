@@ -1,0 +1,374 @@
+"""The compiled loop: masked tokens are drawn together, the surest are kept.
+
+Each step runs the model on what is known so far, draws both factors of every
+masked token, the second given the first, and keeps as many draws as the
+schedule says: those whose log probability, the sum of both factors', plus noise
+that falls from step to step is highest (MaskGIT, arXiv 2202.04200; MAGVIT,
+arXiv 2212.05199). A token once kept is never drawn again.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from videopoet_jax.inference import draws as draws_lib
+from videopoet_jax.inference.super_resolution import config as config_lib
+from videopoet_jax.inference.super_resolution import mask_schedule
+from videopoet_jax.layers import embeddings
+from videopoet_jax.parallel import compiler
+from videopoet_jax.tokenizers.quantizers import lfq
+
+_FIRST, _SECOND, _CONFIDENCE = range(3)  # What a step's key is folded with.
+
+
+class State(NamedTuple):
+  """What the loop carries.
+
+  Attributes:
+    ids_BTHW: int32 local ids; arbitrary where masked.
+    masked_BTHW: bool, True where still to be decided.
+    codes_BTHWC: float32, what the code of each id was expected to be when it
+      was drawn, from -1 to 1 a bit; None where nobody asks.
+  """
+
+  ids_BTHW: jax.Array
+  masked_BTHW: jax.Array
+  codes_BTHWC: jax.Array | None = None
+
+
+class Draws(NamedTuple):
+  """An id for every position.
+
+  Attributes:
+    ids_BN: int32.
+    confidence_BN: float32, log probabilities under the guided logits at
+      temperature 1.
+    codes_BNC: float32, the expectation of each id's code under the same: of its
+      high bits, and of its low ones given the high ones drawn. None where
+      nobody asks.
+  """
+
+  ids_BN: jax.Array
+  confidence_BN: jax.Array
+  codes_BNC: jax.Array | None = None
+
+
+class Filled(NamedTuple):
+  """Ids that are all decided, as NumPy arrays; see `State`."""
+
+  ids_BTHW: np.ndarray
+  codes_BTHWC: np.ndarray | None
+
+
+class Conditions(NamedTuple):
+  """What the model is given.
+
+  Attributes:
+    low_BTHW: int32 local ids of the low-resolution clip, or float32 (B, T, h,
+      w, bits), what their codes are expected to be.
+    text: int32 (B, S) or float32 (B, S, E), as the model takes it.
+    text_visible_BS: bool, False for unused slots.
+  """
+
+  low_BTHW: jax.Array
+  text: jax.Array
+  text_visible_BS: jax.Array
+
+
+class Plan(NamedTuple):
+  """What differs from step to step, and the weights of the passes.
+
+  Attributes:
+    step_S: int32, number of each step.
+    still_masked_SB: int32, tokens masked after each step.
+    noise_S: float32, scale of the noise on the confidence.
+    temperature: float32 scalar that divides the logits.
+    weights_P: float32, one a pass.
+  """
+
+  step_S: jax.Array
+  still_masked_SB: jax.Array
+  noise_S: jax.Array
+  temperature: jax.Array
+  weights_P: jax.Array
+
+
+def plan(
+  config: config_lib.UpscaleConfig, masked_BTHW: np.ndarray, has_text: bool
+) -> tuple[tuple[config_lib.Pass, ...], Plan]:
+  """The passes of a step, and the plan of all steps.
+
+  Args:
+    config: how ids are drawn.
+    masked_BTHW: bool, what is to be decided.
+    has_text: whether there is a text.
+  """
+  passes, weights_P = config.passes(has_text)
+  numbers_B = masked_BTHW.sum(axis=(1, 2, 3))
+  steps_S = np.arange(config.num_steps, dtype=np.int32)
+  left_S = 1.0 - (steps_S + 1.0) / config.num_steps
+  return passes, Plan(
+    steps_S,
+    mask_schedule.still_masked(config.schedule, config.num_steps, numbers_B),
+    np.float32(config.confidence_temperature * left_S),
+    np.float32(config.temperature or 1.0),
+    weights_P,
+  )
+
+
+def sample_keys(
+  seed: int, samples_B: np.ndarray, tile: int = 0, path: draws_lib.Path = ()
+) -> jax.Array:
+  """A key for each sample, the same in any batch.
+
+  Args:
+    seed: of all draws.
+    samples_B: int (B,), numbers of the samples.
+    tile: number of the part of a frame that is decided.
+    path: of the stage and the piece of a longer video.
+  """
+  keys_B = draws_lib.sample_keys(
+    seed, samples_B, (draws_lib.Part.SUPER_RESOLUTION, *path)
+  )
+  return _fold(keys_B, tile)
+
+
+def _draw(
+  logits_BNV: jax.Array, keys_B: jax.Array, temperature: jax.Array, greedy: bool
+) -> tuple[jax.Array, jax.Array]:
+  """Draws ids, int32 (B, N), and their log probabilities, float32 (B, N)."""
+  if greedy:
+    drawn_BN = jnp.argmax(logits_BNV, axis=-1)
+  else:
+    drawn_BN = jax.vmap(jax.random.categorical)(
+      keys_B, logits_BNV / temperature
+    )
+  chosen_BN = jnp.take_along_axis(logits_BNV, drawn_BN[..., None], axis=-1)
+  log_z_BN = jax.nn.logsumexp(logits_BNV, axis=-1)
+  return drawn_BN.astype(jnp.int32), chosen_BN[..., 0] - log_z_BN
+
+
+def _expected_codes(logits_BNV: jax.Array) -> jax.Array:
+  """Mean code of a factor: float32 (B, N, bits), lowest bit first."""
+  values = logits_BNV.shape[-1]
+  codes_VC = lfq.ids_to_codes(jnp.arange(values), embeddings.code_bits(values))
+  return jnp.matmul(
+    jax.nn.softmax(logits_BNV),
+    codes_VC,
+    precision=jax.lax.Precision.HIGHEST,
+  )
+
+
+def candidates(
+  model: Any,
+  params: Any,
+  state: State,
+  conditions: Conditions,
+  weights_P: jax.Array,
+  temperature: jax.Array,
+  keys_B: jax.Array,
+  *,
+  passes: tuple[config_lib.Pass, ...],
+  greedy: bool,
+) -> Draws:
+  """Draws an id for every position.
+
+  Args:
+    model: a `SuperResolution`; its passes run as one larger batch.
+    params: unboxed.
+    state: what is known; with `codes_BTHWC` where they are asked for.
+    conditions: see there.
+    weights_P: of the passes.
+    temperature: divides the logits.
+    keys_B: one a sample.
+    passes: what each pass is given.
+    greedy: whether the likeliest id is taken.
+  """
+  number = state.ids_BTHW.shape[0]
+
+  def tiled(array: jax.Array) -> jax.Array:
+    return jnp.concatenate([array] * len(passes))
+
+  def guided(logits: jax.Array) -> jax.Array:
+    """(P B N, V) to (B, N, V)."""
+    logits_PBNV = logits.reshape(len(passes), number, -1, logits.shape[-1])
+    # Not a matrix product: a TPU would round its operands to bfloat16.
+    return jnp.sum(logits_PBNV * weights_P[:, None, None, None], axis=0)
+
+  low_visible_B = np.repeat([kind.low_visible for kind in passes], number)
+  text_visible_BS = jnp.concatenate(
+    [conditions.text_visible_BS & kind.text_visible for kind in passes]
+  )
+  apply = functools.partial(model.apply, {'params': params})
+  hidden_BTHWD = apply(
+    tiled(state.ids_BTHW),
+    tiled(state.masked_BTHW),
+    tiled(conditions.low_BTHW),
+    jnp.asarray(low_visible_B),
+    tiled(conditions.text),
+    text_visible_BS,
+    method='hidden',
+  )
+  hidden_ND = hidden_BTHWD.reshape(-1, hidden_BTHWD.shape[-1])
+  keys = functools.partial(_fold, keys_B)
+  first_logits_BNV = guided(apply(hidden_ND, method='first_factor'))
+  first_BN, surely_BN = _draw(
+    first_logits_BNV, keys(_FIRST), temperature, greedy
+  )
+  # Every pass is asked for the second factor of the same first one.
+  second_logits_BNV = guided(
+    apply(hidden_ND, tiled(first_BN).reshape(-1), method='second_factor')
+  )
+  second_BN, then_BN = _draw(
+    second_logits_BNV, keys(_SECOND), temperature, greedy
+  )
+  low_bits = embeddings.code_bits(second_logits_BNV.shape[-1])
+  codes_BNC = None
+  if state.codes_BTHWC is not None:
+    codes_BNC = jnp.concatenate(
+      [_expected_codes(second_logits_BNV), _expected_codes(first_logits_BNV)],
+      axis=-1,
+    )
+  return Draws(
+    (first_BN << low_bits) + second_BN, surely_BN + then_BN, codes_BNC
+  )
+
+
+def _fold(keys_B: jax.Array, number: jax.Array | int) -> jax.Array:
+  return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys_B)
+
+
+def keep(state: State, draws: Draws, still_masked_B: jax.Array) -> State:
+  """Fills in the surest draws.
+
+  Args:
+    state: before.
+    draws: those of known positions do not matter.
+    still_masked_B: how many positions stay masked, exactly.
+
+  Returns:
+    The state in which no known id has changed.
+  """
+  shape = state.ids_BTHW.shape
+  masked_BN = state.masked_BTHW.reshape(shape[0], -1)
+  confidence_BN = jnp.where(masked_BN, draws.confidence_BN, jnp.inf)
+  # Ranks, not a threshold: equal confidences must not change the number.
+  order_BN = jnp.argsort(confidence_BN, axis=-1)
+  rank_BN = jnp.argsort(order_BN, axis=-1)
+  left_BN = rank_BN < still_masked_B[:, None]
+  ids_BTHW = jnp.where(
+    state.masked_BTHW, draws.ids_BN.reshape(shape), state.ids_BTHW
+  )
+  codes_BTHWC = state.codes_BTHWC
+  if codes_BTHWC is not None and draws.codes_BNC is not None:
+    codes_BTHWC = jnp.where(
+      state.masked_BTHW[..., None],
+      draws.codes_BNC.reshape(codes_BTHWC.shape),
+      codes_BTHWC,
+    )
+  return State(ids_BTHW, left_BN.reshape(shape), codes_BTHWC)
+
+
+def decode(
+  params: Any,
+  state: State,
+  conditions: Conditions,
+  steps: Plan,
+  keys_B: jax.Array,
+  *,
+  model: Any,
+  passes: tuple[config_lib.Pass, ...],
+  greedy: bool,
+) -> State:
+  """Decides every masked id, in one loop; a pure function to be compiled.
+
+  Args:
+    params: unboxed.
+    state: what is known and what is not.
+    conditions: see there.
+    steps: of `plan`.
+    keys_B: one a sample, so that it does not depend on its batch.
+    model: a `SuperResolution`.
+    passes: of `plan`.
+    greedy: whether the likeliest ids are taken.
+
+  Returns:
+    The state with nothing masked.
+  """
+
+  def step(state: State, now: Any) -> tuple[State, None]:
+    number, still_masked_B, noise = now
+    keys = _fold(keys_B, number)
+    draws = candidates(
+      model,
+      params,
+      state,
+      conditions,
+      steps.weights_P,
+      steps.temperature,
+      keys,
+      passes=passes,
+      greedy=greedy,
+    )
+    gumbel_BN = jax.vmap(
+      lambda key: jax.random.gumbel(key, draws.confidence_BN.shape[1:])
+    )(_fold(keys, _CONFIDENCE))
+    draws = draws._replace(
+      confidence_BN=draws.confidence_BN + noise * gumbel_BN
+    )
+    return keep(state, draws, still_masked_B), None
+
+  state, _ = jax.lax.scan(
+    step, state, (steps.step_S, steps.still_masked_SB, steps.noise_S)
+  )
+  return state
+
+
+compiled = compiler.jit(decode, static_argnames=('model', 'passes', 'greedy'))
+
+
+def fill(
+  model: Any,
+  params: Any,
+  conditions: Conditions,
+  ids_BTHW: np.ndarray,
+  masked_BTHW: np.ndarray,
+  *,
+  config: config_lib.UpscaleConfig,
+  keys_B: jax.Array,
+  codes_BTHWC: np.ndarray | None = None,
+) -> Filled:
+  """Decides the masked ids of a batch.
+
+  Args:
+    model: a `SuperResolution`.
+    params: unboxed.
+    conditions: of the batch.
+    ids_BTHW: int32 local ids; those not masked stay as they are.
+    masked_BTHW: bool.
+    config: how ids are drawn.
+    keys_B: a key for each sample.
+    codes_BTHWC: float32 codes of the known ids, where expected ones are asked
+      for.
+  """
+  has_text = bool(np.any(conditions.text_visible_BS))
+  passes, steps = plan(config, masked_BTHW, has_text)
+  made = compiled(
+    params,
+    State(
+      jnp.asarray(ids_BTHW, jnp.int32),
+      jnp.asarray(masked_BTHW),
+      None if codes_BTHWC is None else jnp.asarray(codes_BTHWC, jnp.float32),
+    ),
+    conditions,
+    steps,
+    keys_B,
+    model=model,
+    passes=passes,
+    greedy=config.temperature == 0.0,
+  )
+  codes = None if made.codes_BTHWC is None else np.asarray(made.codes_BTHWC)
+  return Filled(np.asarray(made.ids_BTHW), codes)

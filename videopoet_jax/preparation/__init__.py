@@ -1,0 +1,1 @@
+"""From media sets to token sets, on any number of hosts."""

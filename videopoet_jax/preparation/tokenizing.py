@@ -1,0 +1,390 @@
+"""Encodes a data set of clips into a data set of tokens."""
+
+from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+import functools
+import math
+import os
+import time
+from typing import Any
+
+import numpy as np
+
+from videopoet_jax import __version__
+from videopoet_jax.core import errors
+from videopoet_jax.core import progress
+from videopoet_jax.core import specs
+from videopoet_jax.core import storage
+from videopoet_jax.core import upscaling
+from videopoet_jax.data import records as records_lib
+from videopoet_jax.data import token_shards
+from videopoet_jax.data import tokens as tokens_lib
+from videopoet_jax.media import masking
+from videopoet_jax.media import resizing
+from videopoet_jax.preparation import hosts as hosts_lib
+from videopoet_jax.preparation import token_files
+from videopoet_jax.tokenizers import interface
+
+_SIGNALS = ('video', 'audio', 'flow', 'depth')
+_MOST_LABEL_VALUES = 64  # A larger array is a signal, not a label.
+_TEXT_BYTES = 256  # Of caption and labels, about.
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+  """What was written.
+
+  Attributes:
+    directory: the data set's folder.
+    clips: number of clips by split.
+    features: names of the features.
+    seconds: the time it took.
+  """
+
+  directory: str
+  clips: dict[str, int]
+  features: tuple[str, ...]
+  seconds: float
+
+
+def tokenize(
+  media: storage.Path,
+  visual_tokenizer: storage.Path,
+  output: storage.Path,
+  *,
+  audio_tokenizer: storage.Path = '',
+  splits: Sequence[str] = (),
+  most: int = 0,
+  batch: int = 64,
+  conditions: Sequence[str] = ('inpainting', 'outpainting', 'structure'),
+  condition_share: float = 1.0,
+  reduce: int = 1,
+  low_scale: int = 0,
+  low_tokenizer: str = '',
+  file_clips: int = 0,
+  overwrite: bool = False,
+  meter: progress.Meters = progress.Meter,
+  hosts: hosts_lib.Hosts | None = None,
+) -> Summary:
+  """Writes a token data set.
+
+  Args:
+    media: directory of a media data set.
+    visual_tokenizer: folder of the visual tokenizer.
+    output: directory to write; it appears when it is complete.
+    audio_tokenizer: folder of the audio tokenizer; without it, or without
+      sound in the data set, there are no audio tokens.
+    splits: of the data set, all by default.
+    most: clips of each split, the first ones; 0 for all.
+    batch: clips encoded at a time.
+    conditions: which conditions to encode besides the clip; structure only
+      where the data set has flow and depth.
+    condition_share: share of the clips whose conditions are encoded, to save
+      time; the others hold zeros and 0 in `has_conditions`, by which the tasks
+      leave them out.
+    reduce: height and width of the clips are divided by this first (bicubic,
+      `media.resizing`); structure is left out then.
+    low_scale: where not 0, `low_tokens` are the ids of each clip with height
+      and width divided by this.
+    low_tokenizer: folder of the tokenizer of these; the visual tokenizer
+      unless given.
+    file_clips: clips of a file, rounded up to whole batches; 0 for a number by
+      their size. Files are what hosts share and what is done again after a
+      kill.
+    overwrite: whether a token data set that is there is replaced.
+    meter: makes what shows the progress; nothing by default.
+    hosts: this one among those that make the data set; alone unless given.
+
+  Returns:
+    A summary.
+
+  Raises:
+    UserError: the media data set or a tokenizer cannot be read, they do not
+      go together, or the output cannot be written.
+  """
+  started = time.monotonic()
+  records = records_lib.open_records(media)
+  splits = tuple(splits) or records.splits
+  counts = {split: records.size(split) for split in splits}
+  if most:
+    counts = {split: min(size, most) for split, size in counts.items()}
+  visual = interface.load(visual_tokenizer, 'visual_tokenizer')
+  audio = None
+  if audio_tokenizer and 'audio' in records.features:
+    audio = interface.load(audio_tokenizer, 'audio_tokenizer')
+  low = None
+  if low_tokenizer and not low_scale:
+    raise errors.ConfigError(
+      f'--low_tokenizer is {low_tokenizer} and there is no --low_scale; give '
+      '--low_scale 2 for clips of half the height and width'
+    )
+  if low_scale:
+    low = Low(visual, low_scale)
+    if low_tokenizer:
+      found = interface.load(low_tokenizer, 'visual_tokenizer')
+      low = Low(found, low_scale)
+  encoder = Encoder(
+    records, visual, audio, conditions, batch, condition_share, reduce, low
+  )
+  info = tokens_lib.TokenInfo(
+    visual=visual.spec,
+    audio=audio.spec if audio else None,
+    visual_fingerprint=visual.fingerprint,
+    audio_fingerprint=audio.fingerprint if audio else '',
+    clip=encoder.clip,
+    low=low.tokenizer.spec if low else None,
+    low_fingerprint=low.tokenizer.fingerprint if low else '',
+    low_scale=low_scale,
+    flow_range=(
+      masking.flow_range(encoder.clip[1])
+      if 'structure' in encoder.conditions
+      else 0.0
+    ),
+  )
+  if file_clips < 0:
+    raise errors.ConfigError(f'--file_clips is {file_clips}; at least 1')
+  size = token_shards.examples_a_file(
+    counts, encoder.example_bytes, batch, file_clips
+  )
+  settings = {
+    'job': 'tokenize',
+    'version': __version__,
+    'media': records.fingerprint,
+    'tokens': info.to_json(),
+    'counts': counts,
+    'batch': batch,
+    'file_clips': size,
+    'conditions': encoder.conditions,
+    'condition_share': condition_share,
+    'reduce': reduce,
+  }
+  features = token_files.make(
+    hosts or hosts_lib.Hosts(),
+    output,
+    token_shards.plan(counts, size),
+    lambda piece: encoder.examples(piece.split, piece.first, piece.stop),
+    settings=settings,
+    overwrite=overwrite,
+    info=info,
+    metadata=records.metadata,
+    meter=meter,
+    unit='clips',
+  )
+  return Summary(
+    os.fspath(output), counts, features, time.monotonic() - started
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Low:
+  """How clips are encoded at low resolution.
+
+  Attributes:
+    tokenizer: of these clips.
+    scale: what their height and width are divided by.
+  """
+
+  tokenizer: interface.TokenizerBundle
+  scale: int
+
+
+class Encoder:
+  """Turns batches of a media data set into examples of tokens.
+
+  Attributes:
+    clip: frames, height and width of the clips as they are encoded.
+  """
+
+  def __init__(
+    self,
+    records: records_lib.Records,
+    visual: interface.TokenizerBundle,
+    audio: interface.TokenizerBundle | None,
+    conditions: Sequence[str],
+    batch: int,
+    condition_share: float = 1.0,
+    reduce: int = 1,
+    low: Low | None = None,
+  ) -> None:
+    """Checks that clips and tokenizers go together.
+
+    Args:
+      records: the media data set.
+      visual: the visual tokenizer.
+      audio: the audio tokenizer, if sound is to be encoded.
+      conditions: see `tokenize`.
+      batch: clips encoded at a time.
+      condition_share: see `tokenize`.
+      reduce: see `tokenize`.
+      low: how to encode them at low resolution too.
+
+    Raises:
+      UserError: they do not.
+    """
+    known = ('inpainting', 'outpainting', 'structure')
+    for name in conditions:
+      if name not in known:
+        hint = errors.near_names(name, known)
+        raise errors.ConfigError(f'there is no condition {name!r}{hint}.')
+    if batch < 1:
+      raise errors.ConfigError(f'--batch is {batch}; expected at least 1.')
+    if not 0 <= condition_share <= 1:
+      raise errors.ConfigError(
+        f'--condition_share is {condition_share}; expected 0 to 1.'
+      )
+    if condition_share != 1 and not conditions:
+      raise errors.ConfigError(
+        f'--condition_share {condition_share:g} cannot act without '
+        '--conditions; leave it out.'
+      )
+    self._share = condition_share
+    self._records = records
+    self._visual = visual
+    self._audio = audio
+    self._batch = visual.batch_size = batch
+    if audio:
+      audio.batch_size = batch
+    frames, height, width, _ = records.schema(['video']).shape['video']
+    self._reduce, self._low = reduce, low
+    self.clip = _encoded_size(
+      (frames, height, width), reduce, visual.spec, low, records.directory
+    )
+    self._check_rate('frame_rate', visual.spec.frame_rate)
+    if low:
+      low.tokenizer.batch_size = batch
+      self._check_rate('frame_rate', low.tokenizer.spec.frame_rate)
+    if audio:
+      self._check_rate('sampling_rate', audio.spec.sampling_rate)
+    has_structure = reduce == 1 and {'flow', 'depth'} <= set(records.features)
+    self._conditions = tuple(
+      c for c in conditions if c != 'structure' or has_structure
+    )
+    self._masks = {
+      'inpainting': masking.inpainting_mask(*self.clip),
+      'outpainting': masking.outpainting_mask(*self.clip),
+    }
+    wanted = ['video']
+    wanted += ['audio'] if audio else []
+    wanted += ['flow', 'depth'] if 'structure' in self._conditions else []
+    self._labels = [n for n in records.features if self._is_label(n)]
+    self._names = [*wanted, *self._labels]
+
+  def _check_rate(self, name: str, expected: float) -> None:
+    found = self._records.metadata.get(name)
+    # Sets at the rate of their files say 'native'.
+    if (
+      found is not None
+      and str(found) != str(expected)
+      and (isinstance(found, str) or float(found) != float(expected))
+    ):
+      raise errors.DataError(
+        f'{self._records.directory} has {name} {found}, the tokenizer was made '
+        f'for {expected}; prepare the clips again with --{name} {expected}.'
+      )
+
+  def _is_label(self, name: str) -> bool:
+    if name in _SIGNALS:
+      return False
+    shape = self._records.shape(name)
+    known = [size for size in shape if size is not None]
+    return shape == tuple(known) and math.prod(known) <= _MOST_LABEL_VALUES
+
+  @property
+  def conditions(self) -> tuple[str, ...]:
+    """Those that are encoded."""
+    return self._conditions
+
+  @functools.cached_property
+  def example_bytes(self) -> int:
+    """Of one example of tokens, about."""
+    numbers = math.prod(self._visual.spec.latent_shape(*self.clip))
+    numbers *= 1 + len(self._conditions)
+    if self._audio:
+      spec = self._audio.spec
+      samples = math.prod(n or 0 for n in self._records.shape('audio'))
+      numbers += spec.levels * (samples // spec.hop)
+    return 4 * numbers + _TEXT_BYTES
+
+  def examples(
+    self, split: str, first: int, stop: int
+  ) -> Iterator[Mapping[str, Any]]:
+    """Examples of a split, in the order on disk.
+
+    Args:
+      split: which.
+      first: example, a multiple of the batch.
+      stop: the example behind the last.
+    """
+    dataset = self._records.examples(split, self._names, first, stop)
+    batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
+    for index, arrays in enumerate(batches, first // self._batch):
+      # Whole batches: those at which the share's multiples step up.
+      chosen = int((index + 1) * self._share) > int(index * self._share)
+      yield from self._encode(dict(arrays), chosen or self._share == 1)
+
+  def _encode(self, arrays: Arrays, chosen: bool) -> list[dict[str, Any]]:
+    count = len(arrays['video'])
+    if count < self._batch:
+      # Filled up, so that the last batch does not compile a second program.
+      repeats = np.minimum(np.arange(self._batch), count - 1)
+      arrays = {name: array[repeats] for name, array in arrays.items()}
+    video = resizing.reduce_pixels(arrays['video'], self._reduce)
+    columns: Arrays = {'video_tokens': self._visual.encode(video)}
+    if self._low:
+      columns['low_tokens'] = self._low.tokenizer.encode(
+        resizing.reduce_pixels(video, self._low.scale)
+      )
+    for name in self._conditions:
+      if not chosen:
+        columns[f'{name}_tokens'] = np.zeros_like(columns['video_tokens'])
+        continue
+      if name == 'structure':
+        shown = masking.structure_from(arrays['flow'], arrays['depth'])
+      else:
+        shown = masking.hide(video, self._masks[name])
+      columns[f'{name}_tokens'] = self._visual.encode(shown)
+    if self._audio:
+      columns['audio_tokens'] = self._audio.encode(arrays['audio'])
+    if self._conditions:
+      columns['has_conditions'] = np.full(self._batch, chosen, np.int32)
+    for name in self._labels:
+      columns['text' if name == 'caption' else name] = arrays[name]
+    return [
+      {name: column[row] for name, column in columns.items()}
+      for row in range(count)
+    ]
+
+
+def _encoded_size(
+  size: tuple[int, int, int],
+  reduce: int,
+  spec: specs.VisualSpec,
+  low: Low | None,
+  directory: str,
+) -> tuple[int, int, int]:
+  """Size of the clips as they are encoded; LayoutError where one is odd."""
+  frames, height, width = size
+  try:
+    resizing.check_scale(height, width, reduce)
+    size = (frames, height // reduce, width // reduce)
+    spec.latent_shape(*size)
+    if low:
+      unit = upscaling.Upscaling(*size, scale=low.scale)
+      latent, low_latent = (
+        unit.latent(spec),
+        unit.low_latent(low.tokenizer.spec),
+      )
+      if latent[0] != low_latent[0]:
+        raise errors.LayoutError(
+          f'the tokenizers hold {frames} frames in {latent[0]} and, at low '
+          f'resolution, in {low_latent[0]} latent frames; they must agree.'
+        )
+  except errors.LayoutError as error:
+    asked = f', reduced by {reduce},' if reduce != 1 else ''
+    raise errors.LayoutError(
+      f'the clips of {directory} are {height} x {width}{asked}: {error} '
+      'Prepare them with --height and --width of such sizes.'
+    ) from error
+  return size

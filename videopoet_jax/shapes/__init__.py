@@ -1,0 +1,1 @@
+"""Shapes in motion: scenes, oracle, judges and scoreboard of the benchmark."""

@@ -1,0 +1,210 @@
+"""Writes shapes in motion as a TFDS data set in ArrayRecord format."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import functools
+import io
+import multiprocessing
+from typing import Any, ClassVar
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from videopoet_jax.shapes import caption
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import render
+from videopoet_jax.shapes import scene as shapes_scene
+from videopoet_jax.shapes import splits
+
+# What stands for "no such bounce" in the fixed-length list of bounce times.
+NO_BOUNCE = -1.0
+MAX_BOUNCES = 8
+
+# TFDS keeps a split in a thousand files by the key's place below 2^128 until
+# it is complete, then holds one of them at a time in memory. The files stay
+# open: a quarter of them is well below the usual limit of 1,024.
+_KEYS = 2**128 // 4
+
+
+@dataclasses.dataclass
+class ShapesBuilderConfig(tfds.core.BuilderConfig):
+  """What clips hold, and how many there are.
+
+  Attributes:
+    shapes: what a clip holds.
+    train: clips of the train split.
+    validation: clips of the validation split.
+    test_held_out: clips of the split with the held-out combinations.
+    processes: processes that draw; 1 draws in the writing process.
+  """
+
+  shapes: shapes_config.ShapesConfig = dataclasses.field(
+    default_factory=shapes_config.ShapesConfig
+  )
+  train: int = splits.CLIPS[splits.TRAIN]
+  validation: int = splits.CLIPS[splits.VALIDATION]
+  test_held_out: int = splits.CLIPS[splits.TEST_HELD_OUT]
+  processes: int = 2
+
+
+class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
+  """Coloured shapes that move, with caption, sound, flow and depth.
+
+  Attributes:
+    drawn: called with the split after each clip, unless None.
+  """
+
+  drawn: Callable[[str], None] | None = None
+  VERSION = tfds.core.Version('1.0.0')
+  # There are no downloads, so no checksums to look for beside the code.
+  url_infos: ClassVar[dict[str, Any]] = {}
+  BUILDER_CONFIGS = (ShapesBuilderConfig(name='default'),)
+
+  def __init__(self, **kwargs: Any) -> None:
+    """Like any builder's, but the file format is ArrayRecord by default."""
+    kwargs.setdefault('file_format', 'array_record')
+    super().__init__(**kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    shapes = self.builder_config.shapes
+    video = (shapes.frames, shapes.height, shapes.width)
+    # Raw bytes: the records themselves are compressed.
+    tensor = functools.partial(
+      tfds.features.Tensor, encoding=tfds.features.Encoding.BYTES
+    )
+    scalar = functools.partial(tfds.features.Scalar, dtype=np.int64)
+    return self.dataset_info_from_configs(
+      description=__doc__,
+      features=tfds.features.FeaturesDict(
+        {
+          'clip_id': tfds.features.Text(),
+          'caption': tfds.features.Text(),
+          'video': tensor(shape=(*video, 3), dtype=np.uint8),
+          'audio': tensor(shape=(shapes.samples,), dtype=np.int16),
+          'flow': tensor(shape=(*video, 2), dtype=np.float16),
+          'depth': tensor(shape=(*video, 1), dtype=np.float16),
+          'kind': scalar(),
+          'colour': scalar(),
+          'direction': scalar(),
+          'speed': scalar(),
+          'bounce_times': tfds.features.Tensor(
+            shape=(MAX_BOUNCES,), dtype=np.float32
+          ),
+        }
+      ),
+      metadata=tfds.core.MetadataDict(
+        frame_rate=shapes.frame_rate,
+        sampling_rate=shapes.sampling_rate,
+        shapes_config=dataclasses.asdict(shapes),
+      ),
+      # Scenes are independent draws already: no order to break.
+      disable_shuffling=True,
+    )
+
+  def _split_generators(
+    self, dl_manager: tfds.download.DownloadManager
+  ) -> dict[str, Iterator[tuple[int, dict[str, Any]]]]:
+    del dl_manager  # Nothing is downloaded.
+    return {
+      split: self._generate_examples(split)
+      for split in splits.SPLITS
+      if getattr(self.builder_config, split)
+    }
+
+  def _generate_examples(
+    self, split: str
+  ) -> Iterator[tuple[int, dict[str, Any]]]:
+    # Keys of 0, 1, 2 ... would all fall into the first file, and a whole split
+    # into memory.
+    spacing = _KEYS // getattr(self.builder_config, split)
+    for index, clip in enumerate(self._draw(split)):
+      yield index * spacing, clip
+      if self.drawn is not None:
+        self.drawn(split)
+
+  def _draw(self, split: str) -> Iterator[dict[str, Any]]:
+    count = getattr(self.builder_config, split)
+    draw = functools.partial(example, self.builder_config.shapes, split)
+    if self.builder_config.processes <= 1 or count < 256:
+      yield from map(draw, range(count))
+      return
+    # A fresh interpreter each: what this one runs (threads of TensorFlow)
+    # does not survive a fork.
+    context = multiprocessing.get_context('spawn')
+    with context.Pool(self.builder_config.processes - 1) as pool:
+      yield from pool.imap(draw, range(count), chunksize=16)
+
+
+def example(
+  config: shapes_config.ShapesConfig, split: str, index: int
+) -> dict[str, Any]:
+  """One example: the media contract's features and the labels.
+
+  Labels are those of the first (or only) shape; the caption tells of all.
+
+  Args:
+    config: what clips hold.
+    split: one of splits.SPLITS.
+    index: position in the split.
+
+  Returns:
+    Feature name to value.
+  """
+  clip = render.clip(config, split, index)
+  first = clip.scene.shapes[0]
+  bounces = np.full(MAX_BOUNCES, NO_BOUNCE, np.float32)
+  times = clip.scene.bounces(config)[:MAX_BOUNCES]
+  bounces[: len(times)] = times
+  return {
+    'clip_id': f'{split}/{index:06d}',
+    'caption': write_caption(clip.scene),
+    'video': clip.video_THW3,
+    'audio': clip.audio_T,
+    'flow': clip.flow_THW2,
+    'depth': clip.depth_THW1,
+    'kind': first.kind,
+    'colour': first.colour,
+    'direction': first.direction,
+    'speed': first.speed,
+    'bounce_times': bounces,
+  }
+
+
+def write_caption(scene: shapes_scene.Scene) -> str:
+  """The caption of a scene."""
+  return caption.write(
+    [
+      caption.Statement(
+        kind=shape.kind,
+        colour=shape.colour,
+        direction=shape.direction,
+        speed=shape.speed,
+      )
+      for shape in scene.shapes
+    ]
+  )
+
+
+def build(
+  directory: str,
+  config: ShapesBuilderConfig | None = None,
+  drawn: Callable[[str], None] | None = None,
+) -> str:
+  """Builds the data set under `directory`, or finds it there.
+
+  Args:
+    directory: TFDS data directory.
+    config: what to build; the default configuration if None.
+    drawn: called with the split after each clip.
+
+  Returns:
+    The folder for `tfds.builder_from_directory`.
+  """
+  # TFDS speaks of downloads, and draws bars for each of a hundred clips.
+  tfds.disable_progress_bar()
+  builder = ShapesInMotion(data_dir=directory, config=config)
+  builder.drawn = drawn
+  with contextlib.redirect_stdout(io.StringIO()):
+    builder.download_and_prepare()
+  return str(builder.data_dir)
