@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from videopoet_jax.data import tensorflow_notices
+
+tensorflow_notices.install()
+
 
 def __getattr__(name: str) -> Any:
   """`register` of `layout_tasks`, imported when it is asked for.

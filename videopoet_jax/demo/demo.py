@@ -12,9 +12,6 @@ import sys
 import time
 from typing import Any
 
-# Read when TensorFlow is first imported: its notices are not the user's.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.demo import chain

@@ -5,9 +5,6 @@ import dataclasses
 import os
 from typing import Any
 
-# Read when TensorFlow is first imported: its notices are not the user's.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-
 import gin
 
 from videopoet_jax.core import config as config_lib

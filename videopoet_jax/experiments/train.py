@@ -68,9 +68,14 @@ def train(
     UserError: something does not fit, or the folder cannot be written.
   """
   say = say or (lambda line: None)
-  folders_lib.copy({}, storage.path(run_dir))
+  check_folder(run_dir)
   with _alone_in(run_dir, say):
     return _train(experiment, storage.path(run_dir), init_from, say)
+
+
+def check_folder(run_dir: str | os.PathLike[str]) -> None:
+  """Makes the run's folder; CheckpointError where that cannot be."""
+  folders_lib.copy({}, storage.path(run_dir))
 
 
 def _train(
