@@ -245,19 +245,21 @@ def protocol_file(name: str) -> str:
 
 
 def load_protocol(
-  name: str, bindings: Sequence[str] = ()
+  name: str | Sequence[str], bindings: Sequence[str] = ()
 ) -> protocol_lib.Protocol:
-  """A protocol by name, or of a gin file; the caller's gin stays as it is.
+  """A protocol by name, or of gin files; the caller's gin stays as it is.
 
   Args:
-    name: of a shipped protocol, or a gin file.
+    name: name of a shipped protocol, a gin file, or several; later ones win.
     bindings: `NAME = VALUE` each, which change the protocol's id.
 
   Raises:
     ConfigError: there is none, or a value does not fit.
   """
+  names = [name] if isinstance(name, str) else name
+  files = [protocol_file(one) for one in names]
   with gin_state.isolated():
-    config_lib.parse([protocol_file(name)], bindings)
+    config_lib.parse(files, bindings)
     found = gin.get_bindings(_configured).get('protocol')
   if found is None:
     raise errors.ConfigError(

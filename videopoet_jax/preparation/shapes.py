@@ -1,19 +1,23 @@
 """Draws shapes in motion as a media data set."""
 
+from collections.abc import Mapping
 import dataclasses
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import splits
 
 _UNFINISHED = '.unfinished'
+_STANDARD = shapes_config.ShapesConfig()
 
 
 def draw(
-  output: str,
-  config: shapes_config.ShapesConfig,
-  sizes: dict[str, int],
+  output: storage.Path,
+  config: shapes_config.ShapesConfig = _STANDARD,
+  sizes: Mapping[str, int] = splits.CLIPS,
+  *,
   processes: int = 2,
   meter: progress.Meters = progress.Meter,
 ) -> bool:
@@ -22,7 +26,7 @@ def draw(
   Args:
     output: folder to write, for every `--media`.
     config: what a clip holds.
-    sizes: clips by split.
+    sizes: number of clips by split.
     processes: that draw.
     meter: makes what shows the progress; nothing by default.
 
@@ -43,6 +47,7 @@ def draw(
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     _check_same(output, config, sizes)
     return False
+  clips = {**dict.fromkeys(splits.CLIPS, 0), **sizes}
   import tensorflow as tf
 
   from videopoet_jax.shapes import builder
@@ -54,7 +59,7 @@ def draw(
     made = builder.build(
       str(unfinished),
       builder.ShapesBuilderConfig(
-        name='shapes', shapes=config, processes=processes, **sizes
+        name='shapes', shapes=config, processes=processes, **clips
       ),
       lambda split: drawn.advance(1, split),
     )
@@ -85,7 +90,9 @@ def _uncompressed_bytes(config: shapes_config.ShapesConfig) -> int:
 
 
 def _check_same(
-  output: str, config: shapes_config.ShapesConfig, sizes: dict[str, int]
+  output: storage.Path,
+  config: shapes_config.ShapesConfig,
+  sizes: Mapping[str, int],
 ) -> None:
   """Raises DataError unless the folder holds this very data set."""
   from videopoet_jax.data import records as records_lib
