@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-from tests.jobs import data_hosts_run
 from tests.training import processes
 from videopoet_jax.preparation import hosts as hosts_lib
 
@@ -36,7 +35,7 @@ class _Run:
 
   def __init__(self, count, output, **options):
     command = [
-      sys.executable, '-m', 'tests.jobs.data_hosts_run', str(output),
+      sys.executable, '-m', 'tests.preparation.hosts_run', str(output),
       json.dumps(options),
     ]  # fmt: skip
     variables = processes.hosts(count)
