@@ -88,9 +88,9 @@ def test_killed_job_goes_on_with_other_hosts(tmp_path):
   # At most the one that each was at is made again.
   again = _made(out)
   assert len(set(before) & set(again)) <= 2
-  assert set(before) | set(again) == set(data_hosts_run.PIECES)
+  assert set(before) | set(again) == set(hosts_run.PIECES)
   assert {p.name for p in output.iterdir()} == {
-    *data_hosts_run.PIECES,
+    *hosts_run.PIECES,
     'dataset_info.json',
   }
   # Again: refused by the first host, before any work, on all.
@@ -157,4 +157,4 @@ def test_one_that_is_stopped_or_killed_ends_the_others(tmp_path, number):
   assert not output.exists()
   ((status, out, _),) = _Run(1, output).end()
   assert status == 0
-  assert len(_made(out)) < len(data_hosts_run.PIECES)
+  assert len(_made(out)) < len(hosts_run.PIECES)
