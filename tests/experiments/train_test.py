@@ -234,7 +234,7 @@ def test_a_run_that_stays_not_finite_is_not_started_again(
   def diverge(*args, **options):
     raise FloatingPointError('20 steps in a row were not finite')
 
-  monkeypatch.setattr(train, 'from_gin', diverge)
+  monkeypatch.setattr(train_lib, 'from_gin', diverge)
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   # Launchers repeat every status but this one.
   assert entry.run(train.main, flags) == 2

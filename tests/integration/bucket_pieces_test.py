@@ -18,7 +18,7 @@ import json
 from array_record.python import array_record_module
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
-from videopoet_jax.data import pieces as pieces_lib
+from videopoet_jax.data import shard_writer as pieces_lib
 
 OUTPUT = 'gs://bucket/deep/set'
 NAMES = ['a', 'b']
