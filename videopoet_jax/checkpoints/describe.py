@@ -35,11 +35,7 @@ def write_description(
     {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
   )
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renaming is atomic: a reader never meets half a description.
-    partial = path.with_suffix('.json.partial')
-    partial.write_text(text + '\n', encoding='utf-8')
-    partial.replace(path)
+    storage.write_whole(path, text + '\n')
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write the checkpoint folder {directory}: '

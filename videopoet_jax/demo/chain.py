@@ -18,6 +18,8 @@ import time
 from typing import Any
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import progress
+from videopoet_jax.core import storage
 from videopoet_jax.demo import screen as screen_lib
 
 MARKERS_FOLDER = 'stages'
@@ -171,7 +173,7 @@ class Chain:
       mark(finished=False)
       raise
     seconds = mark(finished=True)
-    self._screen.line(f'{label}: took {duration(seconds)}')
+    self._screen.line(f'{label}: took {progress.duration(seconds)}')
     return Done(stage.name, seconds, stage.planned, False)
 
   def left(self, index: int, elapsed: float) -> float:
@@ -207,12 +209,12 @@ class Chain:
       now = self._clock()
       elapsed = before + now - started
       left = self.left(index, elapsed)
-      text = f'{label} {duration(elapsed)}'
+      text = f'{label} {progress.duration(elapsed)}'
       if stage.planned:
-        text += f' of about {duration(stage.planned)}'
-      text += f'; {duration(now - began)} so far'
+        text += f' of about {progress.duration(stage.planned)}'
+      text += f'; {progress.duration(now - began)} so far'
       if left:
-        text += f', about {duration(left)} left in all'
+        text += f', about {progress.duration(left)} left in all'
       passed = self._passed(index) + elapsed
       self._screen.show(text, passed / max(passed + left, 1e-9))
 
@@ -260,19 +262,13 @@ class Chain:
   def _write(
     self, stage: Stage, fingerprint: str, seconds: float, finished: bool
   ) -> None:
-    path = self._path(stage)
-    partial = path.with_suffix('.partial')
-    partial.write_text(
-      json.dumps(
-        {
-          'stage': stage.name,
-          'fingerprint': fingerprint,
-          'seconds': round(seconds, 2),
-          'finished': finished,
-        }
-      )
-    )
-    partial.replace(path)
+    value = {
+      'stage': stage.name,
+      'fingerprint': fingerprint,
+      'seconds': round(seconds, 2),
+      'finished': finished,
+    }
+    storage.write_whole(self._path(stage), json.dumps(value))
 
   def _remove(self, stage: Stage) -> None:
     for name in (*stage.outputs, *stage.leftovers):
@@ -286,11 +282,3 @@ def remove(path: pathlib.Path) -> None:
     shutil.rmtree(path)
   else:
     path.unlink(missing_ok=True)
-
-
-def duration(seconds: float) -> str:
-  """`41 s` or `12:05 min`."""
-  whole = max(0, round(seconds))
-  if whole < 90:
-    return f'{whole} s'
-  return f'{whole // 60}:{whole % 60:02d} min'

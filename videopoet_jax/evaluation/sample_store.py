@@ -34,13 +34,7 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
     DataError: it cannot be written.
   """
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if storage.is_remote(path):
-      path.write_bytes(content)
-      return
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
+    storage.write_whole(path, content)
   except OSError as error:
     raise errors.DataError(
       f'cannot write {path}: {error.strerror or error}; give an --out that can '

@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 from videopoet_jax.core import entry
-from videopoet_jax.demo import chain
+from videopoet_jax.core import progress
 from videopoet_jax.demo import demo
 from videopoet_jax.demo import screen
 from videopoet_jax.demo import stages
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = pathlib.Path(flags.out)
     print(scoreboard.table(metrics))
     print(
-      f'{chain.duration(metrics["wall_seconds"])} in all; '
+      f'{progress.duration(metrics["wall_seconds"])} in all; '
       f'{out / demo.REPORT} shows it, {out / stages.METRICS} holds the metrics'
     )
   return 0

@@ -19,6 +19,7 @@ import numpy as np
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import manager as manager_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
@@ -524,7 +525,7 @@ class _Story:
       'seconds': seconds,
       'redone_steps': writer.redone_steps,
     }
-    line = f'{metrics_lib.duration(seconds)}: {ledger_lib.describe(figures)}'
+    line = f'{progress.duration(seconds)}: {ledger_lib.describe(figures)}'
     if writer.redone_steps:
       line += f'; {writer.redone_steps} logged steps were done again'
     self.say(line)
