@@ -95,10 +95,17 @@ class Set(Protocol):
     fingerprint: of what it holds.
   """
 
-  name: str
-  size: int | None
-  frame_rate: float
-  sampling_rate: int
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def size(self) -> int | None: ...
+
+  @property
+  def frame_rate(self) -> float: ...
+
+  @property
+  def sampling_rate(self) -> int: ...
 
   @property
   def fingerprint(self) -> str: ...
@@ -164,7 +171,8 @@ class MediaSet:
     """How its clips were cut out of videos; None if it does not say."""
     if 'video' not in self._records.features:
       return None
-    return cuts.of_set(self._records.metadata, self._records.shape('video'))
+    shape = tuple(size or 0 for size in self._records.shape('video'))
+    return cuts.of_set(self._records.metadata, shape)
 
   @property
   def fingerprint(self) -> str:

@@ -172,34 +172,35 @@ class Job:
     conditions = sets[task.data, task.split]
     generator.layout(task.layout)  # LayoutError if it is not known.
     journal = sample_store.Journal(self.out, jax.process_index())
-    real_folder = storage.path(self.cache) if self.cache else self.out / REAL
+    say = self.say if self.is_first else lambda line: None
+    real = real_lib.RealSide(
+      self.protocol,
+      task,
+      (),
+      sets.get((task.real_name, task.real_part), conditions),
+      storage.path(self.cache) if self.cache else self.out / REAL,
+      journal,
+      self.batch_size,
+      say,
+    )
     run = runner.TaskRun(
       protocol=self.protocol,
       task=task,
       generator=generator,
       metrics=(),
       conditions=conditions,
-      real=None,
+      real=real,
       folder=folder / task.name,
       journal=journal,
       hosts=self.hosts,
       batch_size=self.devices.batch_size(self.batch_size),
       keep=self.keep,
       videos=self.videos,
-      say=self.say if self.is_first else lambda line: None,
+      say=say,
     )
     cut.check_rate(task, run.layout_features, conditions, generator.space)
     metrics = catalogue.build(self.protocol, run, self.networks)
-    real = real_lib.RealSide(
-      self.protocol,
-      task,
-      metrics,
-      sets.get((task.real_name, task.real_part), conditions),
-      real_folder,
-      journal,
-      self.batch_size,
-      run.say,
-    )
+    real = dataclasses.replace(real, metrics=metrics)
     return dataclasses.replace(run, metrics=metrics, real=real)
 
   def _rows(

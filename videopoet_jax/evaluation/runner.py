@@ -272,7 +272,7 @@ class TaskRun:
       )
       sums.append(intervals.add_up(metric, blocks, math.ceil(size / block)))
     detail: Mapping[str, Any] = {}
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       clock.lap('')
       estimate, detail = metric.summarize(sums[0].state)
       clock.lap('chance')
@@ -298,7 +298,7 @@ class TaskRun:
   ) -> None:
     """Keeps each sample's value, for whoever wants to look at single ones."""
     kept = [one.samples for one in sums]
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       kept = [one.state for one in sums]
     if not kept[0]:
       return

@@ -374,7 +374,7 @@ class _Story:
         )
       state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
-      if counters.get('data') and hasattr(self.batches, 'restore'):
+      if counters.get('data'):
         self._restore_data(counters['data'])
       if isinstance(self.trainable, low_rank.LowRankTrainable):
         self.frozen = low_rank.resume_base(
@@ -427,14 +427,16 @@ class _Story:
     rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
 
   def _restore_data(self, state: Mapping[str, Any]) -> None:
-    data: Any = self.batches
-    sizes = getattr(data, 'batch_sizes', dict[str, int])
-    own = sizes()
+    data = self.batches
+    if not isinstance(data, batches_lib.Resumable):
+      return
+    own = batches_lib.sizes(data)
     data.restore(state)
-    if sizes() != own:
+    sizes = batches_lib.sizes(data)
+    if sizes != own:
       self.say(
         'batches keep the sizes that the run began with: '
-        f'{_listed(sizes())}; begun here they would be {_listed(own)}'
+        f'{_listed(sizes)}; begun here they would be {_listed(own)}'
       )
 
   def _announce(self) -> None:
@@ -537,7 +539,6 @@ class _Story:
   def _save(
     self, done: int, state: state_lib.TrainState, scores: Mapping[str, float]
   ) -> None:
-    data = self.batches
     self.checkpoints.save(
       done,
       state_lib.to_items(state),
@@ -546,7 +547,7 @@ class _Story:
         'seed': self.config.seed,
         'batches': self.counts,
         # What lets the data refuse to go on with other data.
-        'data': data.state() if hasattr(data, 'state') else None,
+        'data': batches_lib.state(self.batches),
       },
       scores,
     )

@@ -172,6 +172,7 @@ class PrefixLM(nn.Module):
       tokens = tokens_BL[:, part.start : min(part.stop, length)]
       is_text = segment.modality is Modality.TEXT
       if is_text and self.config.text == 'embeddings':
+        assert text_embeddings_BSE is not None
         vectors = self.embedding.project_text(text_embeddings_BSE)
       else:
         vectors = self.embedding(tokens, segment.modality)
@@ -328,15 +329,13 @@ class PrefixLM(nn.Module):
     """(B, 1, D): the vector of one target position, traced."""
     tokens_B1 = jax.lax.dynamic_slice_in_dim(tokens_BL, position, 1, axis=1)
     kinds_L = jnp.asarray(layout.modality_L)
-    vectors_B1D = None
-    for kind in sorted(set(layout.modality_L[layout.prefix_length :].tolist())):
+    first, *others = sorted(
+      set(layout.modality_L[layout.prefix_length :].tolist())
+    )
+    vectors_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[first])
+    for kind in others:
       found_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[kind])
-      if vectors_B1D is None:
-        vectors_B1D = found_B1D
-      else:
-        vectors_B1D = jnp.where(
-          kinds_L[position] == kind, found_B1D, vectors_B1D
-        )
+      vectors_B1D = jnp.where(kinds_L[position] == kind, found_B1D, vectors_B1D)
     vectors_B1D += jax.lax.dynamic_slice_in_dim(
       places.embedding_LD, position, 1
     )[None]

@@ -170,7 +170,8 @@ class SuperResolution(nn.Module):
       LayoutError: windows do not divide the grid, or the condition is of
         another size.
     """
-    grid = tokens_BTHW.shape[1:]
+    _, frames, height, width = tokens_BTHW.shape
+    grid = (frames, height, width)
     scale = self.config.scale
     self.config.check_grid(grid)
     expected = (grid[0], grid[1] // scale, grid[2] // scale)

@@ -219,7 +219,9 @@ class ResidualVectorQuantizer(nn.Module):
     # codes is the business of the commitment term alone.
     residual_ND = jax.lax.stop_gradient(latents_ND)
     total_BFD = jnp.zeros_like(latents_BFD)
-    losses = {'codebook': 0.0, 'commitment': 0.0, 'revival': 0.0}
+    losses = dict.fromkeys(
+      ('codebook', 'commitment', 'revival'), jnp.float32(0.0)
+    )
     ids, usage = [], []
     for level in range(config.num_levels):
       codebook_VD = self.codebooks[level]
