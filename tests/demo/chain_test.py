@@ -133,7 +133,7 @@ def test_leftovers_are_not_asked_for_but_go_with_the_outputs(tmp_path):
     stage = chain.Stage(
       'one', 'one', work, settings, outputs=('result',), leftovers=('extra',)
     )
-    chain.Chain([stage], tmp_path, say=said.append).run()
+    chain.Chain([stage], tmp_path, log=said.append).run()
 
   said: list[str] = []
   run(1)

@@ -74,7 +74,7 @@ class Chain:
     self,
     stages: Sequence[Stage],
     folder: str | os.PathLike[str],
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
   ) -> None:
@@ -83,7 +83,7 @@ class Chain:
     Args:
       stages: in the order to run them.
       folder: of all results; the markers go to `stages/` in it.
-      say: takes lines for the screen.
+      log: receives lines for the screen.
       stream: where the line of the running stage goes, standard error unless
         given.
       clock: seconds; a test gives its own.
@@ -94,7 +94,7 @@ class Chain:
     self._stages = tuple(stages)
     self._folder = pathlib.Path(folder)
     self._markers = self._folder / MARKERS_FOLDER
-    self._say = say
+    self._log = log
     self._stream = stream or sys.stderr
     self._clock = clock
     self._fingerprints: dict[str, str] = {}
@@ -131,12 +131,12 @@ class Chain:
       state = self._state(stage, marker, fingerprint)
       if state == 'done' and stage.name != only:
         results.append(Done(stage.name, marker['seconds'], stage.planned, True))
-        self._say(
+        self._log(
           f'[{index + 1}/{len(names)}] {stage.title}: done before, reused'
         )
         continue
       if state == 'changed':
-        self._say(
+        self._log(
           f'[{index + 1}/{len(names)}] {stage.title}: the settings have '
           'changed since it was done; doing it again'
         )
@@ -160,7 +160,7 @@ class Chain:
   ) -> Done:
     label = f'[{index + 1}/{len(self._stages)}] {stage.title}'
     plan = f', about {duration(stage.planned)}' if stage.planned else ''
-    self._say(f'{label}{plan}')
+    self._log(f'{label}{plan}')
     started = self._clock()
 
     def mark(finished: bool) -> float:
@@ -176,7 +176,7 @@ class Chain:
       mark(finished=False)
       raise
     seconds = mark(finished=True)
-    self._say(f'{label}: took {duration(seconds)}')
+    self._log(f'{label}: took {duration(seconds)}')
     return Done(stage.name, seconds, stage.planned, False)
 
   def left(self, index: int, elapsed: float) -> float:

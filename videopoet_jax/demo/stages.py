@@ -45,14 +45,14 @@ class Demo:
     folder: of all results; a checkpoint folder once the model is trained.
     seed: of data order, parameters and samples.
     shapes: what clips hold.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
   """
 
   profile: profile_lib.DemoProfile
   folder: pathlib.Path
   seed: int = 0
   shapes: shapes_config.ShapesConfig = shapes_config.ShapesConfig()
-  say: Callable[[str], None] = print
+  log: Callable[[str], None] = print
 
   @property
   def clip(self) -> tuple[int, int, int]:
@@ -203,7 +203,7 @@ class Demo:
     experiment = train.from_gin(
       files, [*bindings, f'LoopConfig.seed = {self.seed}']
     )
-    result = train.train(experiment, run_dir, say=self.say)
+    result = train.train(experiment, run_dir, log=self.log)
     if result.signal:
       # Saved and stopped on the user's wish: the chain stops too.
       raise KeyboardInterrupt
@@ -243,7 +243,7 @@ class Demo:
     scores = scoreboard.tokenizer_scores(
       clips, video_BTHWC, audio_BT, ids, visual.spec.codebook_size
     )
-    self.say(
+    self.log(
       f'held-out reconstructions: {scores["psnr_db"]:.1f} dB, the oracle keeps '
       f'{scores["oracle_kept"]:.1%} of the videos and '
       f'{scores["sound_kept"]:.1%} of the sounds; '
@@ -266,7 +266,7 @@ class Demo:
         continue
       layout = generator.space.layout(profile.layout_name(task, self.clip))
       count = profile.count(task)
-      self.say(f'  {layout.name}: {count} samples')
+      self.log(f'  {layout.name}: {count} samples')
       outputs = generation.sample(
         generator,
         layout,

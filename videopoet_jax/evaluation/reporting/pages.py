@@ -10,7 +10,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import compare
-from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
 from videopoet_jax.evaluation import job as job_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import results as results_lib
@@ -115,8 +115,8 @@ class Pages:
     source = self._set(self._job.protocol.tasks[0])
     return source.frame_rate, source.sampling_rate
 
-  def _set(self, task: protocol_lib.EvaluationTask) -> sets_lib.Set:
-    return sets_lib.open_set(task.data, task.split, self._job.data)
+  def _set(self, task: protocol_lib.EvaluationTask) -> eval_datasets_lib.Set:
+    return eval_datasets_lib.open_set(task.data, task.split, self._job.data)
 
   def _given(
     self, task: protocol_lib.EvaluationTask, folder: pathlib.Path
@@ -135,7 +135,9 @@ class Pages:
   ) -> Any:
     source = self._set(task)
     positions = np.asarray(numbers) // task.per_condition
-    return source.read(sets_lib.places(positions, source.size, task.order_seed))
+    return source.read(
+      eval_datasets_lib.places(positions, source.size, task.order_seed)
+    )
 
   def _examples(
     self, task: protocol_lib.EvaluationTask, one: Evaluated

@@ -48,7 +48,7 @@ def take(
   path: str | os.PathLike[str],
   params: Mapping[str, Any],
   config: config_lib.PrefixLMConfig,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> dict[_Path, np.ndarray]:
   """Reads what fits of a text decoder.
 
@@ -56,7 +56,7 @@ def take(
     path: folder of one step that T5X wrote, `checkpoint_1000000`.
     params: unboxed parameters of the model, or their shapes.
     config: the model's config.
-    say: takes lines that name what was taken and what was not.
+    log: takes lines that name what was taken and what was not.
 
   Returns:
     By path within the parameters, float32 arrays of their shapes; arrays of
@@ -95,12 +95,12 @@ def take(
       f'{"; ".join(misfits[:3]) or "it has no decoder layers"}. Set the sizes '
       'of prefix_lm_preset to its own (width, head_dim, num_heads, mlp_dim).'
     )
-  say(f'of {path}: {_listed(used)}')
+  log(f'of {path}: {_listed(used)}')
   left = [name for name in target.names if name not in used]
   if left:
-    say(f'not taken: {_listed(left)}')
+    log(f'not taken: {_listed(left)}')
   for line in misfits[:5]:
-    say(f'of another shape: {line}')
+    log(f'of another shape: {line}')
   return taken
 
 
