@@ -61,15 +61,15 @@ def test_json_of_the_command_line(what, size, small_model, tmp_path, capsys):
 
 
 def test_tokenizer_bench_times_all_four():
-  figures = bench.bench(what='tokenizers', rounds=1, batch=1)['tokenizers']
-  assert len(figures) == 4
-  assert all(part['clips_per_second'] > 0 for part in figures.values())
+  metrics = bench.bench(what='tokenizers', rounds=1, batch=1)['tokenizers']
+  assert len(metrics) == 4
+  assert all(part['clips_per_second'] > 0 for part in metrics.values())
 
 
 def test_data_bench_reads_batches():
-  figures = bench.bench(what='data', rounds=1, tokens_per_batch=400)['data']
-  assert figures['token_batches']['tokens_per_second'] > 0
-  assert figures['shapes']['clips_per_second'] > 0
+  metrics = bench.bench(what='data', rounds=1, tokens_per_batch=400)['data']
+  assert metrics['token_batches']['tokens_per_second'] > 0
+  assert metrics['shapes']['clips_per_second'] > 0
 
 
 def test_unknown_size_names_the_known():

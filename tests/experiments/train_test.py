@@ -18,7 +18,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
 from videopoet_jax.data import tokens
-from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import experiment as experiment_lib
 from videopoet_jax.experiments import prefix_lm
 from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import train
@@ -187,14 +187,14 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
         optimizer=optimizers.OptimizerConfig(epsilon=1e-3),
         mesh=mesh_lib.MeshConfig(**sizes),
         devices=devices,
-        say=lambda line: None,
+        log=lambda line: None,
       )
     )
   one, eight = results
   query = jax.tree_util.tree_leaves_with_path(eight.params)
   split = [p for p, x in query if not x.sharding.is_fully_replicated]
   assert len(split) > len(query) / 2
-  assert one.figures['loss'] == pytest.approx(eight.figures['loss'], rel=1e-4)
+  assert one.metrics['loss'] == pytest.approx(eight.metrics['loss'], rel=1e-4)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params,
     eight.params,
@@ -295,8 +295,8 @@ def test_every_run_file_parses_and_says_how_to_use_it(name):
   command = text[text.index(f'--gin_file {name}') :]
   required = [n for n in names if f'--gin.{n}=' in command or f'{n} = ' in text]
   config.parse([name, FILES[1]], [f"{n} = 'x'" for n in required])
-  assert config.call(parts_lib.LoopConfig).total_steps == 20
-  assert config.call(parts_lib.OptimizerConfig).schedule.warmup_steps == 5
+  assert config.call(experiment_lib.LoopConfig).total_steps == 20
+  assert config.call(experiment_lib.OptimizerConfig).schedule.warmup_steps == 5
 
 
 @pytest.mark.parametrize('model', ['tiny', '300m', '1b', '8b'])

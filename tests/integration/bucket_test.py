@@ -52,7 +52,7 @@ def run(folder, steps, name='lm'):
      str(folder / 'short.gin')],
     [f'{k} = {v!r}' for k, v in values.items()],
   )
-  train.train(experiment, str(folder / name), say=lines.append)
+  train.train(experiment, str(folder / name), log=lines.append)
   losses = {r['step']: r['loss'] for r in metrics.read(
     folder / name / 'metrics.jsonl') if 'loss' in r}
   return lines, losses

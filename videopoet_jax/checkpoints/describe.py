@@ -1,4 +1,4 @@
-"""`checkpoint.json`: what a folder holds, so that nothing else need say it."""
+"""`checkpoint.json`: the only description of a checkpoint folder."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -51,10 +51,10 @@ def read_description(
 
   Args:
     directory: the folder.
-    kind: what it must be; None takes any.
+    kind: required kind; None accepts any.
 
   Returns:
-    What `write_description` was given, and `format_version`.
+    The description given to `write_description`, and `format_version`.
 
   Raises:
     CheckpointError: if the folder is missing, empty, half written, of another
@@ -100,7 +100,7 @@ def read_config(
   Args:
     config_class: a dataclass.
     description: field names to values, as read from `checkpoint.json`.
-    what: the model, in a reader's words.
+    what: name of the model, for messages.
 
   Raises:
     CheckpointError: if a field is not known to this version.

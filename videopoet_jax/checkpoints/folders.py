@@ -1,7 +1,7 @@
 """Names of the folders that stand beside a model's parameters.
 
-Training copies there what the model was trained with, and generation opens it:
-a checkpoint needs nothing else.
+Training copies there the tokenizers that the model was trained with, and
+generation opens them: a checkpoint needs nothing else.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from videopoet_jax.core import storage
 
 VISUAL = 'visual_tokenizer'
 AUDIO = 'audio_tokenizer'
-# Of super-resolution's condition, where it is another than that of the result.
+# The tokenizer of super-resolution's condition, if another than the result's.
 LOW_VISUAL = 'low_tokenizer'
 TEXT = 'text'
 TEXT_ENCODER = 'text_encoder'
@@ -32,14 +32,14 @@ class Saveable(Protocol):
 
 
 def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
-  """A folder, or the first of some folders that stands in it.
+  """Finds a folder, or the first of the named folders inside it.
 
-  So that a tokenizer may be given by its own folder or by that of a checkpoint
-  which it travels with.
+  A tokenizer may thus be given by its own folder or by that of a checkpoint
+  which contains it.
 
   Args:
     directory: a tokenizer's folder or a checkpoint's.
-    *names: such as `VISUAL`.
+    *names: names of folders such as `VISUAL`.
   """
   folder = storage.path(directory)
   for name in names:
@@ -55,8 +55,8 @@ def copy(
   """Puts tokenizers beside the checkpoints.
 
   Args:
-    folders: by name, folders to copy or objects with `save(directory)`.
-    run_dir: where to.
+    folders: folders to copy or objects with `save(directory)`, by name.
+    run_dir: the run's folder, which receives them.
 
   Raises:
     CheckpointError: it cannot be written.

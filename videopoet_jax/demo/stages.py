@@ -50,13 +50,13 @@ class Demo:
     profile: sizes and run files.
     folder: folder of all results; a checkpoint once the model is trained.
     seed: seed of data order, parameters and samples.
-    say: takes lines of progress.
+    log: takes lines of progress.
   """
 
   profile: profile_lib.DemoProfile
   folder: pathlib.Path
   seed: int = 0
-  say: Callable[[str], None] = lambda line: None
+  log: Callable[[str], None] = lambda line: None
 
   @property
   def shapes(self) -> shapes_config.ShapesConfig:
@@ -169,7 +169,7 @@ class Demo:
     factory = 'prefix_lm' if folder == '.' else folder
     seeds = [f'{name}.seed = {self.seed}' for name in (factory, 'LoopConfig')]
     experiment = vp.experiment(files, seeds, **macros)
-    result = vp.train(experiment, self.path(folder), say=self.say)
+    result = vp.train(experiment, self.path(folder), log=self.log)
     if result.signal:
       # Saved and stopped on the user's wish: the chain stops too.
       raise KeyboardInterrupt
@@ -207,7 +207,7 @@ class Demo:
     scores = scoreboard.tokenizer_scores(
       clips, video_BTHWC, audio_BT, ids, visual.spec.codebook_size
     )
-    self.say(
+    self.log(
       f'held-out reconstructions: {scores["psnr_db"]:.1f} dB, the oracle keeps '
       f'{scores["oracle_kept"]:.1%} of the videos and '
       f'{scores["sound_kept"]:.1%} of the sounds; '
@@ -228,7 +228,7 @@ class Demo:
       self.path(SCORES),
       batch_size=self.profile.batch_size,
       keep_samples=self.profile.examples,
-      say=self.say,
+      log=self.log,
     )
     metrics = {
       'tasks': {result.task: result.detail for result in outcome.results},

@@ -33,7 +33,7 @@ class Truth:
   config: shapes_config.ShapesConfig | None = None
 
 
-def figures(video_BTHWC: np.ndarray, truth: Truth) -> dict[str, float]:
+def metrics(video_BTHWC: np.ndarray, truth: Truth) -> dict[str, float]:
   """Scores clips.
 
   Args:

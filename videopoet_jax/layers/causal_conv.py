@@ -27,7 +27,7 @@ def choose_implementation(name: str) -> str:
   Args:
     name: one of `IMPLEMENTATIONS`.
 
-  Returns:
+  The name itself, or for 'auto' 'taps' on a CPU and 'native' elsewhere.
     'taps' on a CPU, 'native' elsewhere, unless `name` already says which.
 
   Raises:
@@ -124,7 +124,7 @@ class CausalConv3D(nn.Module):
     strides: steps over time, height and width.
     implementation: one of `IMPLEMENTATIONS`.
     kernel_init: initializer of the kernel; the default keeps the variance.
-    dtype: what the convolution is computed in; parameters stay float32.
+    dtype: dtype of the convolution; parameters stay float32.
   """
 
   features: int

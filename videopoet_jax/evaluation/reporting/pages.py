@@ -10,7 +10,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import compare
-from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import job as job_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import results as results_lib
@@ -208,8 +208,8 @@ def kept_examples(
 
 def _set(
   task: protocol_lib.EvaluationTask, data: Mapping[str, str]
-) -> sets_lib.Set:
-  return sets_lib.open_set(task.data, task.split, data)
+) -> eval_datasets.Set:
+  return eval_datasets.open_set(task.data, task.split, data)
 
 
 def _clips(
@@ -219,7 +219,9 @@ def _clips(
 ) -> Any:
   source = _set(task, data)
   positions = np.asarray(numbers) // task.per_condition
-  return source.read(sets_lib.places(positions, source.size, task.order_seed))
+  return source.read(
+    eval_datasets.places(positions, source.size, task.order_seed)
+  )
 
 
 def _is_video(outputs: judges.Outputs) -> bool:
