@@ -12,6 +12,7 @@ from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.checkpoints import t5x_steps
 from videopoet_jax.core import errors
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 
 
 def _train(run_dir, steps=8, ema=0.0):
@@ -19,7 +20,7 @@ def _train(run_dir, steps=8, ema=0.0):
     tiny.TinyTrainable(),
     tiny.TinyBatches(),
     run_dir,
-    config=loop.LoopConfig(
+    config=loop_config.LoopConfig(
       total_steps=steps, log_every=4, save_every=4, ema_decay=ema,
       tensorboard=False,
     ),

@@ -25,6 +25,7 @@ from videopoet_jax.jobs import train
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 
@@ -182,7 +183,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
         parts.trainable,
         parts.batches,
         tmp_path / name,
-        config=loop.LoopConfig(total_steps=2, tensorboard=False),
+        config=loop_config.LoopConfig(total_steps=2, tensorboard=False),
         # A large epsilon: Adam must not blow rounding up to a whole step.
         optimizer=optimizers.OptimizerConfig(epsilon=1e-3),
         mesh=mesh_lib.MeshConfig(**sizes),

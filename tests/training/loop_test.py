@@ -17,11 +17,12 @@ from videopoet_jax.core import errors
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
-CONFIG = loop.LoopConfig(
+CONFIG = loop_config.LoopConfig(
   total_steps=6,
   log_every=2,
   save_every=2,

@@ -21,6 +21,7 @@ from videopoet_jax.models.prefix_lm import presets
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
 from videopoet_jax.training import optimizers
@@ -35,7 +36,7 @@ _OPTIMIZER = optimizers.OptimizerConfig(
   epsilon=1e-3,
   schedule=schedules.ScheduleConfig(name='constant', warmup_steps=1),
 )
-_LOOP = loop.LoopConfig(
+_LOOP = loop_config.LoopConfig(
   total_steps=4, log_every=1, save_every=2, keep=5, tensorboard=False,
   # Compiling is what takes the time here.
   compiler_options={'xla_backend_optimization_level': 0},

@@ -15,6 +15,7 @@ from tests.training import audio_tokenizer_test
 from tests.training import super_resolution_test
 from videopoet_jax.training import audio_tokenizer
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import schedules
@@ -194,7 +195,7 @@ def test_a_run_that_learns_nothing_validates_to_one_number(name, tmp_path):
     trainable,
     data,
     tmp_path,
-    config=loop.LoopConfig(
+    config=loop_config.LoopConfig(
       total_steps=4, validate_every=1, save_every=4, tensorboard=False
     ),
     optimizer=optimizers.OptimizerConfig(

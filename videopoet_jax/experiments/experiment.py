@@ -18,7 +18,7 @@ from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
 from videopoet_jax.training import audio_tokenizer
 from videopoet_jax.training import batches as batches_lib
-from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 from videopoet_jax.training import trainable
@@ -30,7 +30,7 @@ MeshConfig = gin.external_configurable(mesh_lib.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
 LowRankConfig = gin.external_configurable(low_rank_lib.LowRankConfig)
-LoopConfig = gin.external_configurable(loop_lib.LoopConfig)
+LoopConfig = gin.external_configurable(loop_config.LoopConfig)
 WatchdogConfig = gin.external_configurable(watchdog_lib.WatchdogConfig)
 VisualTokenizerConfig = gin.external_configurable(
   magvit2_config.VisualTokenizerConfig
@@ -93,7 +93,7 @@ class Experiment:
   """
 
   parts: Parts
-  loop: loop_lib.LoopConfig = loop_lib.LoopConfig()
+  loop: loop_config.LoopConfig = loop_config.LoopConfig()
   optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
   mesh: mesh_lib.MeshConfig = mesh_lib.MeshConfig()
   rules: rules_lib.Rules = rules_lib.STANDARD

@@ -29,6 +29,7 @@ from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import low_rank as low_rank_training
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import watchdog as watchdog_lib
@@ -156,7 +157,7 @@ def _alone_in(
 def _bound(
   *,
   parts: experiment_lib.Parts = gin.REQUIRED,
-  loop: loop_lib.LoopConfig = gin.REQUIRED,
+  loop: loop_config.LoopConfig = gin.REQUIRED,
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
   rules: rules_lib.Rules = rules_lib.STANDARD,
