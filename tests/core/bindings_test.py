@@ -14,13 +14,14 @@ from videopoet_jax.core import bindings
 from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
+from videopoet_jax.demo import profile
 from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import evaluate
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
 # Imported for what they register with gin.
-del evaluate
+del profile, evaluate
 _OVERLAYS = (
   'gin/local_tiny.gin',
   'gin/runs/smoke_steps.gin',

@@ -113,7 +113,7 @@ def _losses(run_dir):
   return [record['loss'] for record in records if 'loss' in record]
 
 
-def test_the_first_step_is_the_bases_bit_for_bit(base, adapted):
+def test_the_first_step_is_the_bases(base, adapted):
   scan, folder = base
   _, params = export.load_params(folder)
   inner = _inner(scan)
@@ -126,7 +126,8 @@ def test_the_first_step_is_the_bases_bit_for_bit(base, adapted):
     lambda p, a: trainable.loss(layer.Adapted(p, a), *arguments)[0]
   )
   loss, metrics = compute(params)
-  assert loss == with_adapters(params, adapters)
+  # Adapters add exact zeros; XLA may sum the two programs in another order.
+  np.testing.assert_array_max_ulp(loss, with_adapters(params, adapters), 1)
   assert float(metrics['loss']) == pytest.approx(_losses(adapted[1])[0])
 
 
