@@ -2,8 +2,8 @@
 
 import shutil
 
+import chex
 import jax
-import numpy as np
 import pytest
 
 from tests.training import tiny
@@ -29,8 +29,7 @@ def _train(run_dir, steps=8, ema=0.0):
 
 
 def _equal(first, second):
-  assert jax.tree.structure(first) == jax.tree.structure(second)
-  jax.tree.map(np.testing.assert_array_equal, first, second)
+  chex.assert_trees_all_equal(first, second)
 
 
 def test_there_and_back_a_run_resumes_as_it_was(tmp_path):

@@ -4,9 +4,9 @@ import contextlib
 import re
 import shutil
 
+import chex
 import gin
 import jax
-import numpy as np
 import pytest
 
 from tests.preparation import token_set as token_set_lib
@@ -139,8 +139,7 @@ def test_a_resumed_language_model_is_equal_bit_for_bit(token_set, tmp_path):
   assert resumed.steps == 4
   for other in (second, resumed):
     for part in ('params', 'ema', 'optimizer'):
-      jax.tree.map(
-        np.testing.assert_array_equal,
+      chex.assert_trees_all_equal(
         getattr(whole.state, part),
         getattr(other.state, part),
       )
@@ -196,10 +195,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
   split = [p for p, x in query if not x.sharding.is_fully_replicated]
   assert len(split) > len(query) / 2
   assert one.metrics['loss'] == pytest.approx(eight.metrics['loss'], rel=1e-4)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params,
-    eight.params,
-  )  # fmt: skip
+  chex.assert_trees_all_close(one.params, eight.params, atol=1e-4)
 
 
 @pytest.mark.parametrize(

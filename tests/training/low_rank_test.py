@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +105,7 @@ def _adapted(base, tmp_path_factory):
 
 
 def _equal(a, b):
-  jax.tree.map(np.testing.assert_array_equal, a, b)
+  chex.assert_trees_all_equal(a, b)
 
 
 def _losses(run_dir):
@@ -228,10 +229,8 @@ def test_eight_devices_equal_one(base, adapted, tmp_path):
     not x.sharding.is_fully_replicated for x in jax.tree.leaves(eight.params)
   ]
   assert sum(split) > len(split) / 2
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
-    jax.device_get(one.params),
-    jax.device_get(eight.params),
+  chex.assert_trees_all_close(
+    jax.device_get(one.params), jax.device_get(eight.params), atol=1e-5
   )
   _equal(
     export.read_arrays(tmp_path / 'eight/base/params'),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -161,6 +162,8 @@ def multi_scale_mel_loss(
   Raises:
     ConfigError: every window is longer than the signal.
   """
+  chex.assert_rank(target_BT, 2)
+  chex.assert_equal_shape([target_BT, prediction_BT])
   length = target_BT.shape[1]
   used = [window for window in windows if window <= length]
   if not used:

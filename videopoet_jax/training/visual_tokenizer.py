@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -209,6 +210,7 @@ class VisualTokenizerTrainable:
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """The loss and the metrics of a reconstruction; see `loss`."""
     recipe = self.recipe
+    chex.assert_equal_shape([video, out])
     # Half of a difference on [-1, 1] is a difference on [0, 1].
     error = 0.5 * (out - video)
     square_B = jnp.mean(jnp.square(error), axis=(1, 2, 3, 4))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import chex
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -173,6 +174,7 @@ class PrefixLM(nn.Module):
       is_text = segment.modality is Modality.TEXT
       if is_text and self.config.text == 'embeddings':
         assert text_embeddings_BSE is not None
+        chex.assert_shape(text_embeddings_BSE, (*tokens.shape, None))
         vectors = self.embedding.project_text(text_embeddings_BSE)
       else:
         vectors = self.embedding(tokens, segment.modality)
@@ -204,6 +206,8 @@ class PrefixLM(nn.Module):
     keep: bool = False,
   ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
     """Runs the blocks: (B, length, D), and the caches if `keep`."""
+    chex.assert_shape([tokens_BL, visible_BL], (None, layout.length))
+    chex.assert_equal_shape([tokens_BL, visible_BL])
     places = self.places(layout)
     stream_BLD = self._embed(
       tokens_BL, visible_BL, layout, places, length, text_embeddings_BSE
@@ -279,8 +283,11 @@ class PrefixLM(nn.Module):
     Returns:
       Arrays of (B, run's positions), by run.
     """
+    if read_BL is None:
+      read_BL = tokens_BL
+    chex.assert_equal_shape([tokens_BL, read_BL])
     hidden_BTD = self.hidden(
-      tokens_BL if read_BL is None else read_BL,
+      read_BL,
       visible_BL,
       layout,
       text_embeddings_BSE,
