@@ -1,1 +1,1 @@
-"""What `videopoet bench` measures, each beside a peer or a floor."""
+"""The measurements of `videopoet bench`, each beside a peer or a floor."""

@@ -30,7 +30,7 @@ WHATS = (
   'decoder_step',
   'windows',
 )
-# They measure models of their own, whatever --size says.
+# They measure models of their own, regardless of --size.
 OF_NO_SIZE = ('decoder_step', 'windows')
 
 
@@ -40,10 +40,10 @@ _LARGE_CLIP = (17, 128, 128)
 
 @dataclasses.dataclass(frozen=True)
 class Size:
-  """What a size name stands for.
+  """The models and clips of a size.
 
   Attributes:
-    name: of the model preset.
+    name: name of the model preset.
     space: vocabulary and grids.
     clip: frames, height and width.
   """
@@ -66,7 +66,7 @@ def size(name: str) -> Size:
 
 
 def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
-  """A whole step of text-to-video: forward, backward and optimizer."""
+  """Times a whole step of text-to-video: forward, backward, optimizer."""
   from videopoet_jax.parallel import rules
   from videopoet_jax.training import optimizers
   from videopoet_jax.training import prefix_lm
@@ -111,7 +111,7 @@ def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
 
 
 def decode(chosen: Size, rounds: int, batch: int) -> Any:
-  """Sampling of whole text-to-video clips, without detokenization."""
+  """Times sampling of whole text-to-video clips, without detokenization."""
   from videopoet_jax.inference import decode as decode_lib
   from videopoet_jax.models.prefix_lm import model as model_lib
   from videopoet_jax.parallel import rules
@@ -142,7 +142,7 @@ def decode(chosen: Size, rounds: int, batch: int) -> Any:
 
 
 def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
-  """Encoding and decoding of clips and sounds with untrained weights."""
+  """Times encoding and decoding with untrained weights."""
   from videopoet_jax.parallel import rules
   from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
   from videopoet_jax.tokenizers.magvit2 import config as visual_config
@@ -152,7 +152,7 @@ def tokenizers(chosen: Size, rounds: int, batch: int) -> Any:
 
   tiny = chosen.name.startswith('tiny')
   visual = visual_config.VisualTokenizerConfig()
-  if tiny:  # That of gin/tokenizers/visual_tiny.gin.
+  if tiny:  # The config of gin/tokenizers/visual_tiny.gin.
     visual = visual_config.VisualTokenizerConfig(
       architecture='patch', num_bits=12, latent_dim=128, normalize_latents=True
     )
@@ -230,14 +230,14 @@ def bench(
   tokens_per_batch: int = 4096,
   batch: int = 32,
 ) -> dict[str, Any]:
-  """Measures.
+  """Runs benchmarks.
 
   Args:
-    what: one of `WHATS`, or `all` but those of `OF_NO_SIZE`.
+    what: one of `WHATS`, or `all` for all but `OF_NO_SIZE`.
     size_name: one of the model presets.
-    rounds: how often each thing is timed.
+    rounds: number of times that each thing is timed.
     tokens_per_batch: positions of a training batch.
-    batch: clips generated, encoded or decoded at once.
+    batch: number of clips generated, encoded or decoded together.
 
   Returns:
     JSON values: the machine, and for each thing its median time and rates.

@@ -1,6 +1,6 @@
-"""A floor to hold a model's work against, fair timing, and made-up batches.
+"""A floor for a model's time, fair timing, and random batches.
 
-What counts as the model's work is said in `planning.flops`.
+`planning.flops` defines the model's work.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,12 +31,12 @@ def random_tokens(
 
 
 def matrix_floor(rows: int, width: int, inner: int) -> Callable[[], Any]:
-  """A plain chain of matrix products of the model's size, as a function.
+  """Returns a chain of matrix products of the model's size, as a function.
 
   Args:
-    rows: tokens of a batch.
-    width: of the model.
-    inner: of its MLP.
+    rows: number of tokens of a batch.
+    width: width of the model.
+    inner: width of its MLP.
 
   Returns:
     A function that runs `floor_flops` of the same arguments.
@@ -56,21 +56,21 @@ def matrix_floor(rows: int, width: int, inner: int) -> Callable[[], Any]:
 
 
 def floor_flops(rows: int, width: int, inner: int) -> float:
-  """Of one call of `matrix_floor`'s function."""
+  """FLOPs of one call of `matrix_floor`'s function."""
   return 4.0 * rows * width * inner * _MATRIX_PASSES
 
 
 def alternate(
   functions: Mapping[str, Callable[[], Any]], rounds: int
 ) -> dict[str, dict[str, float]]:
-  """Times functions in turn, so that a busy moment meets all of them.
+  """Times functions in turn, so that a busy moment affects all of them.
 
   Args:
-    functions: by name; each is called twice before, to compile.
-    rounds: how often each is timed.
+    functions: functions by name; each is called twice before, to compile.
+    rounds: number of times that each is timed.
 
   Returns:
-    By name `seconds` (the median) and `spread` (the distance between the
+    For each name `seconds` (the median) and `spread` (the distance between the
     quartiles as a share of the median).
   """
   for function in functions.values():

@@ -1,7 +1,7 @@
-"""`videopoet bench data`: how fast batches come, and how fast a run resumes.
+"""`videopoet bench data`: the speed of batches and of resuming.
 
 A token data set of random ids that fills every task is written into a temporary
-folder and read as a run reads it: all layouts, drawn by their rates.
+folder and read in the same way as by a run: all layouts, drawn by their rates.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from videopoet_jax.training import compiled_steps
 POSITIONS = (0, 10_000_000)
 _CLIPS = 256
 _STEPS = 50
-# A caption's length in words; a slot is about a word or less.
+# Length of a caption in words; a slot holds about a word or less.
 _WORDS = (3, 12)
 
 
@@ -31,12 +31,12 @@ def data(
   rounds: int,
   tokens_per_batch: int,
 ) -> dict[str, Any]:
-  """Drawing clips; reading batches; resuming; padding.
+  """Times drawing clips, reading batches and resuming; measures padding.
 
   Args:
     space: vocabulary and grids.
     clip: frames, height and width.
-    rounds: how often each thing is timed.
+    rounds: number of times that each thing is timed.
     tokens_per_batch: positions of a batch.
 
   Returns:
@@ -52,7 +52,7 @@ def data(
   from videopoet_jax.shapes import render
 
   tasks = registry.load_tasks(tasks=[t.name for t in tasks_lib.TEMPLATES])
-  # Text is read as bytes here, which need no model.
+  # Text is read as bytes here, which require no model.
   vocabulary = dataclasses.replace(
     space.vocabulary, text_size=max(space.vocabulary.text_size, 259)
   )
@@ -100,7 +100,7 @@ def data(
       },
       rounds,
     )
-    # Alone: batches are read ahead while anything else is timed.
+    # Timed alone: batches are read ahead while anything else is timed.
     times |= cost.alternate({'token_batches': read}, rounds)
     times['shapes']['clips_per_second'] = clips / times['shapes']['seconds']
     times['token_batches'] |= _rates(
@@ -126,7 +126,7 @@ def _rates(
   times: dict[str, Any],
   layouts: Sequence[layout_lib.SequenceLayout],
 ) -> dict[str, float]:
-  """Examples and tokens by wall clock and by core."""
+  """Examples and tokens a second, by wall clock and by core."""
   sizes = batches.batch_sizes()
   lengths = {layout.name: layout.length for layout in layouts}
   names = [batches.unit_at(step) for step in steps]
@@ -145,12 +145,12 @@ def _rates(
 def _resume(
   make: Callable[[], Any], position: int, rounds: int
 ) -> dict[str, float]:
-  """Median seconds from nothing to the first batch at a step.
+  """Median seconds from a fresh start to the first batch at a step.
 
   Args:
-    make: opens the batches of a run.
-    position: the step to go on at.
-    rounds: how often it is timed.
+    make: function that opens the batches of a run.
+    position: step to resume at.
+    rounds: number of times that it is timed.
   """
   donor = make()
   donor.batch(position)
@@ -177,7 +177,7 @@ def _write(
   """Writes random examples that fill every task.
 
   Returns:
-    Slots that each text uses.
+    The number of slots that each text uses.
   """
   from videopoet_jax.data import tokens as tokens_lib
 

@@ -1,9 +1,9 @@
 """The train step of a plain decoder, at a size that other trainers run too.
 
 Four layers, 256 wide, a gated MLP and two tables of 8,192 ids, 512 positions:
-`docs/maxtext_cpu.md` holds it beside MaxText's. One sequence length, three
-losses: on every position, as a text model has it; on a layout's targets alone,
-over all ids; and on those over the ids that the layout admits.
+`docs/maxtext_cpu.md` compares it with MaxText. One sequence length, three
+losses: on every position, like a text model; on a layout's targets only, over
+all ids; and on the targets over the ids that the layout admits.
 """
 
 from collections.abc import Callable
@@ -29,11 +29,11 @@ from videopoet_jax.training import lowering
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 
-# 8,192 ids, no row of a table being padding.
+# 8,192 ids, without padding in the tables.
 _VOCABULARY = vocabulary_lib.Vocabulary(
   visual_size=4096, audio_levels=2, audio_codes=256, text_size=3328
 )
-# Slots such that the model is run on 512 positions.
+# Number of slots for which the model runs on 512 positions.
 _SPACE = tasks.LayoutSpace(
   _VOCABULARY,
   specs.VisualSpec(_VOCABULARY.visual_size),
@@ -43,7 +43,7 @@ _SPACE = tasks.LayoutSpace(
 _LAYOUT = 'text_to_video/25x64x64'
 _PLAIN = 'every_position'
 _GRID = (8, 8, 8)
-# A plain decoder: nothing that a model of text would not have.
+# A plain decoder without parts that a text model does not have.
 CONFIG = config_lib.PrefixLMConfig(
   num_layers=4,
   width=256,
@@ -61,11 +61,11 @@ CONFIG = config_lib.PrefixLMConfig(
 _OPTIMIZER = optimizers.OptimizerConfig(
   name='adamw', beta2=0.95, weight_decay=0.1, decay_excluded=''
 )
-_TOTAL_STEPS = 1000  # Of the schedule; costs nothing.
+_TOTAL_STEPS = 1000  # For the schedule; without cost.
 
 
 class _EveryPosition(prefix_lm.PrefixLMTrainable):
-  """A decoder with a loss on all that it reads, as of text."""
+  """A decoder with a loss on all positions, like a text model."""
 
   @functools.cached_property
   def layouts(self) -> dict[str, layout_lib.SequenceLayout]:
@@ -85,10 +85,10 @@ class _EveryPosition(prefix_lm.PrefixLMTrainable):
 def trainables(
   config: config_lib.PrefixLMConfig = CONFIG,
 ) -> dict[str, prefix_lm.PrefixLMTrainable]:
-  """The model with each of the three losses, by name.
+  """Returns the model with each of the three losses, by name.
 
   Args:
-    config: of the model.
+    config: config of the model.
   """
   segment = dataclasses.replace(config, loss_vocabulary='segment')
   make = prefix_lm.PrefixLMTrainable
@@ -100,7 +100,7 @@ def trainables(
 
 
 def positions_with_loss(trainable: prefix_lm.PrefixLMTrainable) -> int:
-  """Of a sequence; an id that is alone in being admitted carries none."""
+  """Positions of a sequence with a choice of ids, which carry loss."""
   (layout,) = trainable.layouts.values()
   runs = heads.predicted(trainable.config, layout)
   return sum(run.stop - run.start for run in runs)
@@ -112,17 +112,16 @@ def decoder_step(
   """Times the programs that training runs, the losses in turn.
 
   Args:
-    rounds: how often each is timed.
-    batch: sequences.
-    config: of the model.
+    rounds: number of times that each is timed.
+    batch: number of sequences.
+    config: config of the model.
 
   Returns:
-    By loss: parameters, positions and those with a loss, seconds of a step and
-    their spread, positions a second, the model's FLOPs, and bytes that the
-    compiler sets aside for the gradients.
+    For each loss: parameters, positions and those with a loss, seconds of a
+    step and their spread, positions a second, the model's FLOPs, and bytes that
+    the compiler reserves for the gradients.
   """
-  # One device: the others of a machine, if there are any, would change what
-  # is measured.
+  # One device: other devices of the machine would change the measurement.
   mesh = mesh_lib.create(mesh_lib.MeshConfig(), jax.devices()[:1])
   made, steps = {}, {}
   with mesh_lib.use(mesh, rules_lib.STANDARD):
@@ -153,7 +152,7 @@ def _step(
   tokens_BL: np.ndarray,
   mesh: jax.sharding.Mesh,
 ) -> tuple[Callable[[], Any], int, int]:
-  """A whole step as a function, its temporaries, and the parameters."""
+  """Returns a whole step as a function, its temporaries, the parameters."""
   (unit,) = trainable.layouts
   train_step = lowering.prepare(
     trainable, _OPTIMIZER, mesh, rules_lib.STANDARD, total_steps=_TOTAL_STEPS

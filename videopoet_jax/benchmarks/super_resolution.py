@@ -1,4 +1,4 @@
-"""How long super-resolution samples: all steps of a clip's ids, no pixels."""
+"""The time of super-resolution: all steps of a clip's ids, without pixels."""
 
 from typing import Any
 
@@ -17,18 +17,18 @@ from videopoet_jax.parallel import rules
 from videopoet_jax.planning import super_resolution_work
 
 _TINY_UNIT = 'super_resolution/17x64x64'
-# Clips a second are few: a fraction of the batch of other figures will do.
+# Few clips a second: a fraction of the batch of other benchmarks suffices.
 _BATCH_SHARE = 4
 
 
 def super_resolution(size_name: str, rounds: int, batch: int) -> dict[str, Any]:
-  """Times a stage, guided as the paper guides its first.
+  """Times a stage with the paper's guidance for its first stage.
 
   Args:
     size_name: 'tiny' for the small model at 64 pixels, else the paper's first
       stage.
-    rounds: how often it is timed.
-    batch: clips at once of other figures; here a quarter of it.
+    rounds: number of times that it is timed.
+    batch: number of clips in other benchmarks; a quarter of it is used here.
 
   Returns:
     Seconds and their spread, rates, and the model's FLOPs, all passes counted.

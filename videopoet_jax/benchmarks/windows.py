@@ -1,4 +1,4 @@
-"""How attention within windows and over the whole grid grow with its size."""
+"""The cost of windowed and full attention as the grid grows."""
 
 from typing import Any
 
@@ -22,15 +22,15 @@ _KINDS = {
 
 
 def windows(rounds: int, batch: int = 1) -> dict[str, Any]:
-  """Times a forward pass of the small model at fixed windows and at none.
+  """Times a forward pass of the small model with fixed windows and without.
 
   Args:
-    rounds: how often each is timed.
-    batch: clips.
+    rounds: number of times that each is timed.
+    batch: number of clips.
 
   Returns:
-    By kind and grid: tokens of a clip, seconds and their spread, bytes of
-    temporaries that the compiler sets aside, and FLOPs of the model.
+    For each kind and grid: tokens of a clip, seconds and their spread, bytes of
+    temporaries that the compiler reserves, and FLOPs of the model.
   """
   made, functions = {}, {}
   for kind, sizes in _KINDS.items():
@@ -72,7 +72,7 @@ def windows(rounds: int, batch: int = 1) -> dict[str, Any]:
 def _inputs(
   grid: tuple[int, int, int], batch: int, slots: int
 ) -> tuple[jax.Array, ...]:
-  """Nothing known, all conditions given."""
+  """Inputs without known ids, with all conditions."""
   low = grid[0], grid[1] // 2, grid[2] // 2
   return (
     jnp.zeros((batch, *grid), jnp.int32),

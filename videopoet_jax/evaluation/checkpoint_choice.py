@@ -1,4 +1,4 @@
-"""Which checkpoints an evaluation is of: of a folder, one step or all."""
+"""Chooses the checkpoints to evaluate: one step of a folder, or all."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -12,8 +12,9 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.models.prefix_lm import description
 
-# Files of this size and less count by their content: descriptions, and the
-# metadata that says when a step was saved. Of larger ones the size counts.
+# Files up to this size are hashed by content: descriptions, and the metadata
+# that
+# records when a step was saved. Larger ones are hashed by size.
 _SMALL = 2**16
 
 
@@ -22,9 +23,9 @@ class Checkpoint:
   """One checkpoint.
 
   Attributes:
-    folder: of the language model.
-    step: of training; None for a folder of parameters alone.
-    fingerprint: of its files, 16 hexadecimal digits.
+    folder: folder of the language model.
+    step: step of training; None for a folder of parameters alone.
+    fingerprint: hash of its files, 16 hexadecimal digits.
   """
 
   folder: pathlib.Path
@@ -51,14 +52,14 @@ def home(directory: str | os.PathLike[str]) -> pathlib.Path:
 def find(
   directory: str | os.PathLike[str], step: int | None = None
 ) -> Checkpoint:
-  """A checkpoint of a folder.
+  """Finds a checkpoint in a folder.
 
   Args:
-    directory: a run's or an exported folder.
-    step: the newest unless given.
+    directory: folder of a run or an export.
+    step: step to take; the newest unless given.
 
   Raises:
-    CheckpointError: there is none, or it is of another kind.
+    CheckpointError: there is none, or it has another kind.
   """
   folder = home(directory)
   describe.read_description(folder, description.KIND)
@@ -83,7 +84,7 @@ def find(
 def find_all(
   directories: Sequence[str | os.PathLike[str]], all_steps: bool = False
 ) -> list[Checkpoint]:
-  """The newest checkpoint of each folder, or all that are on disk."""
+  """Finds the newest checkpoint of each folder, or all that are on disk."""
   found = []
   for directory in directories:
     steps = export.saved_steps(home(directory)) if all_steps else []
@@ -95,7 +96,7 @@ def find_all(
 
 
 def _fingerprint(folder: pathlib.Path, inner: pathlib.Path) -> str:
-  """Of the description and of all files of a step."""
+  """Hash of the description and of all files of a step."""
   digest = hashlib.sha256((folder / describe.FILE_NAME).read_bytes())
   for path in storage.files(inner):
     size = storage.size(path)

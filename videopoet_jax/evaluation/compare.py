@@ -1,4 +1,4 @@
-"""Results against rules, a baseline, and each other."""
+"""Compares results with rules, with a baseline, and with each other."""
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
@@ -24,12 +24,12 @@ _RULE = re.compile(
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-  """What a figure has to be, as the user wrote it.
+  """A condition on a metric, as the user wrote it.
 
   Attributes:
     text: `metric/task>=0.5`; task `*` means all.
-    metric: of the figure.
-    task: likewise.
+    metric: name of the metric.
+    task: name of the task.
     sign: one of >=, <=, >, <.
     bound: the number.
   """
@@ -44,12 +44,12 @@ class Rule:
     return self.metric == result.metric and self.task in ('*', result.task)
 
   def holds(self, result: results_lib.Result) -> bool:
-    """Whether it does; a value that is no number breaks every rule."""
+    """Whether the rule holds; NaN breaks every rule."""
     return bool(_OPERATORS[self.sign](result.value, self.bound))
 
 
 def rule(text: str) -> Rule:
-  """Reads `metric/task>=0.5`; ConfigError if it is none."""
+  """Parses `metric/task>=0.5`; raises ConfigError if it is malformed."""
   match = _RULE.fullmatch(text)
   try:
     if match is None:
@@ -66,10 +66,10 @@ def rule(text: str) -> Rule:
 def broken(
   rules: Sequence[Rule], results: Sequence[results_lib.Result]
 ) -> list[str]:
-  """A line for each figure that breaks a rule.
+  """Returns a line for each metric that breaks a rule.
 
   Raises:
-    ConfigError: a rule is about no figure at all.
+    ConfigError: a rule matches no metric.
   """
   lines = []
   for one in rules:
@@ -90,7 +90,7 @@ def broken(
 
 
 def check_rules(rules: Sequence[Rule], names: Iterable[str]) -> None:
-  """Raises ConfigError where a rule is about none of these `metric/task`."""
+  """Raises ConfigError if a rule matches none of these `metric/task`."""
   names = list(names)
   for one in rules:
     wanted = re.compile(
@@ -105,11 +105,11 @@ def check_rules(rules: Sequence[Rule], names: Iterable[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-  """A figure beside that of a baseline.
+  """A metric and its value in a baseline.
 
   Attributes:
-    before: of the baseline.
-    after: the new one.
+    before: result of the baseline.
+    after: the new result.
   """
 
   before: results_lib.Result
@@ -119,8 +119,8 @@ class Change:
   def is_worse(self) -> bool:
     """Whether the baseline lies beyond the new interval, on the better side.
 
-    Without an interval, whether the new value is worse at all. A value that
-    is no number where there was one is worse.
+    Without an interval, whether the new value is worse at all. A value that is
+    not a number counts as worse than a number.
     """
     if math.isnan(self.before.value):
       return False
@@ -143,22 +143,22 @@ class Change:
 def latest(
   results: Iterable[results_lib.Result],
 ) -> dict[str, results_lib.Result]:
-  """The last result of every `metric/task`."""
+  """Returns the last result of every `metric/task`."""
   return {result.name: result for result in results}
 
 
 def changes(
   before: Sequence[results_lib.Result], after: Sequence[results_lib.Result]
 ) -> list[Change]:
-  """Figures of two evaluations side by side.
+  """Pairs the metrics of two evaluations.
 
   Args:
-    before: the baseline; of each figure the last one counts.
-    after: likewise.
+    before: results of the baseline; of each metric the last one counts.
+    after: the new results; of each metric the last one counts.
 
   Raises:
-    ConfigError: they are of different protocols, were measured with other
-      networks or settings, or on other data.
+    ConfigError: they belong to different protocols, or differ in networks,
+      settings or data.
   """
   protocol_lib.check_same([r.protocol for r in (*before, *after)])
   old, new = latest(before), latest(after)

@@ -1,4 +1,4 @@
-"""Checks that real clips were cut out of their videos as a protocol says."""
+"""Checks that real clips were cut from their videos as a protocol requires."""
 
 from collections.abc import Sequence
 
@@ -14,15 +14,15 @@ def check(
   task: protocol_lib.EvaluationTask,
   source: eval_datasets.Set,
 ) -> None:
-  """Refuses a real set that was cut otherwise.
+  """Refuses a real set that was cut differently.
 
   Args:
-    protocol: of the task.
-    task: which.
-    source: its real set.
+    protocol: protocol of the task.
+    task: task to check.
+    source: real set of the task.
 
   Raises:
-    DataError: says how to make the right one.
+    DataError: the message names the command that makes the right one.
     ConfigError: the set is drawn, so that nothing can be cut.
   """
   wanted = task.cut
@@ -51,16 +51,16 @@ def check_rate(
   source: eval_datasets.Set,
   space: tasks_lib.LayoutSpace,
 ) -> None:
-  """Refuses conditions of another rate than the model was trained at.
+  """Refuses conditions whose rate differs from that of training.
 
   Args:
-    task: that is conditioned.
-    features: that it is conditioned on.
+    task: task that is conditioned.
+    features: features of its conditions.
     source: set of the conditions.
-    space: of the model.
+    space: layout space of the model.
 
   Raises:
-    DataError: the set is of another frame rate or sampling rate.
+    DataError: the set has another frame rate or sampling rate.
   """
   if not isinstance(source, eval_datasets.MediaSet):
     return

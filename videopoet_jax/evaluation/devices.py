@@ -23,11 +23,11 @@ _BATCH_AXES = ('data', 'fsdp')
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-  """The devices that generate.
+  """The devices of one host for generation.
 
   Attributes:
-    mesh: of this host's devices.
-    rules: logical to mesh axes, of the parameters.
+    mesh: mesh of this host's devices.
+    rules: logical to mesh axes for the parameters.
   """
 
   mesh: jax.sharding.Mesh
@@ -35,24 +35,24 @@ class Devices:
 
   @classmethod
   def create(cls, config: mesh_lib.MeshConfig | None = None) -> 'Devices':
-    """All devices of this host, in copies of the model unless told else."""
+    """All devices of this host, with copies of the model by default."""
     return cls(
       mesh_lib.create(config or mesh_lib.MeshConfig(), jax.local_devices())
     )
 
   @property
   def parts(self) -> int:
-    """Parts that a batch is cut into."""
+    """Number of parts that a batch is divided into."""
     return math.prod(self.mesh.shape[axis] for axis in _BATCH_AXES)
 
   def batch_size(self, wanted: int) -> int:
-    """The size at least as large that the devices divide."""
+    """The smallest size of at least `wanted` that the devices divide."""
     return -(-wanted // self.parts) * self.parts
 
   def spread(
     self, generator: generator_lib.Generator
   ) -> generator_lib.Generator:
-    """The same generator on all devices; as it is where there is one."""
+    """Puts the generator on all devices; returns it unchanged with one."""
     if self.mesh.size == 1:
       return generator
     shapes = jax.eval_shape(
@@ -72,14 +72,14 @@ class Devices:
     )
 
   def _place(self, array: Any) -> jax.Array:
-    """Rows of a batch, each on one device where they divide."""
+    """Puts rows of a batch on the devices, sharded if they divide."""
     divides = array.shape[0] % self.parts == 0
     spec = PartitionSpec(_BATCH_AXES if divides else None)
     return jax.device_put(array, NamedSharding(self.mesh, spec))
 
   @contextlib.contextmanager
   def use(self) -> Iterator[None]:
-    """While it generates: lets the constraints of layers mean this mesh."""
+    """Makes the constraints of layers use this mesh during generation."""
     if self.mesh.size == 1:
       yield
       return

@@ -1,4 +1,4 @@
-"""How sharp a clip is where the truth is sharp."""
+"""Compares the sharpness of clips at the edges of the truth."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _CHUNK = 16
 
 
 def gradient_magnitude(video_BTHWC: np.ndarray) -> np.ndarray:
-  """How steep the luma is at each inner pixel.
+  """Length of the gradient of the luma at each inner pixel.
 
   Args:
     video_BTHWC: uint8 frames.

@@ -1,7 +1,7 @@
-"""The sets that protocols take conditions and real clips from.
+"""The data sets that protocols take conditions and real clips from.
 
-A set is read by index, in any order, by any number of hosts. Which clip a
-sample is conditioned on is a function of the sample's number alone.
+A set is read by index, in any order, by any number of hosts. The clip that
+conditions a sample depends only on the sample's number.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,8 @@ class MediaClips:
   """Clips of a media data set, or captions alone.
 
   Attributes:
-    captions: one a clip.
-    found: arrays by feature of the data set, a leading axis of clips each.
+    captions: one caption a clip.
+    found: arrays by feature of the data set, each with a leading axis of clips.
     origin: the folder, for messages.
   """
 
@@ -59,7 +59,7 @@ class MediaClips:
   def audio_BT(self) -> np.ndarray:
     silent = int((~self.found.get('has_audio', np.ones(1, bool))).sum())
     if silent:
-      # Zeros stand for the sound of a file that has none.
+      # Zeros stand for the sound of a file without any.
       raise errors.DataError(
         f'{self.origin}: {silent} of {len(self.captions)} clips that were read '
         'come from files without sound, which the protocol needs; prepare the '
@@ -85,14 +85,14 @@ class MediaClips:
 
 
 class Set(Protocol):
-  """Clips by index.
+  """Clips that are read by index.
 
   Attributes:
-    name: in protocols.
-    size: number of clips; None has no end.
+    name: name in protocols.
+    size: number of clips; None for an endless set.
     frame_rate: frames a second.
     sampling_rate: samples of sound a second.
-    fingerprint: of what it holds.
+    fingerprint: hash of the contents.
   """
 
   @property
@@ -111,7 +111,7 @@ class Set(Protocol):
   def fingerprint(self) -> str: ...
 
   def read(self, indices: Sequence[int] | np.ndarray) -> generation.Clips:
-    """These clips, in this order."""
+    """Reads these clips, in this order."""
     ...
 
 
@@ -134,11 +134,11 @@ class ShapesSet:
 
   @property
   def fingerprint(self) -> str:
-    """Of the settings: the clips are a function of them."""
+    """Hash of the settings: the clips are a function of them."""
     return _digest(repr(self.config), self.split)
 
   def read(self, indices: Sequence[int] | np.ndarray) -> held_out.Clips:
-    """These clips; a clip is the same in every reading."""
+    """Draws these clips; a clip is the same each time."""
     return held_out.draw_at(self.config, indices, self.split)
 
 
@@ -146,7 +146,7 @@ class MediaSet:
   """A media data set in a folder, as `videopoet prepare` writes; see `Set`."""
 
   def __init__(self, name: str, directory: str, split: str) -> None:
-    """Opens it; DataError where there is no such set or split."""
+    """Opens the data set; raises DataError if the set or split is missing."""
     from videopoet_jax.data import records
 
     self.name = name
@@ -157,7 +157,7 @@ class MediaSet:
     self._ends = np.cumsum(sizes)
     self.size = int(self._ends[-1])
     metadata = self._records.metadata
-    # None where clips have the rate of their files; pages then show 25.
+    # None if clips have the rate of their files; pages then show 25.
     self.rate = cuts.parse_rate(metadata.get('frame_rate', 8.0), 'frame_rate')
     self.frame_rate = self.rate or 25.0
     self.sampling_rate = int(metadata.get('sampling_rate', 16_000))
@@ -168,7 +168,7 @@ class MediaSet:
 
   @property
   def cut(self) -> cuts.Cut | None:
-    """How its clips were cut out of videos; None if it does not say."""
+    """How its clips were cut from videos; None if not recorded."""
     if 'video' not in self._records.features:
       return None
     shape = tuple(size or 0 for size in self._records.shape('video'))
@@ -176,13 +176,13 @@ class MediaSet:
 
   @property
   def fingerprint(self) -> str:
-    """Of the data set's description, number and bytes of the split's clips."""
+    """Hash of the set's description and the split's number and bytes."""
     folder = storage.path(self._records.directory)
     info = (folder / 'dataset_info.json').read_text(encoding='utf-8')
     return _digest(info, *self._splits)
 
   def read(self, indices: Sequence[int] | np.ndarray) -> MediaClips:
-    """These clips, with all features that conditions are made of."""
+    """Reads these clips with all features that conditions need."""
     wanted = ('video', 'audio', 'has_audio', 'caption', 'flow', 'depth')
     names = [name for name in wanted if name in self._records.features]
     examples = []
@@ -206,7 +206,7 @@ class CaptionSet:
   sampling_rate = 16_000
 
   def __init__(self, name: str, path: str) -> None:
-    """Reads the file; DataError where it is missing or empty."""
+    """Reads the file; raises DataError if it is missing or empty."""
     self.name = name
     self._path = path
     try:
@@ -227,7 +227,7 @@ class CaptionSet:
     return _digest(*self._captions)
 
   def read(self, indices: Sequence[int] | np.ndarray) -> MediaClips:
-    """These captions."""
+    """Returns these captions."""
     captions = tuple(self._captions[int(index)] for index in indices)
     return MediaClips(captions, {}, self._path)
 
@@ -235,17 +235,17 @@ class CaptionSet:
 def open_set(
   name: str, split: str, folders: Mapping[str, str | os.PathLike[str]]
 ) -> Set:
-  """A set by its name in a protocol.
+  """Opens a set by its name in a protocol.
 
   Args:
     name: 'shapes', 'shapes_easy', or a key of `folders`.
-    split: which part.
-    folders: of media data sets, or text files of captions, by name; ''
-      stands for one that the user has yet to give.
+    split: name of the split.
+    folders: folders of media data sets, or text files of captions, by name; ''
+      stands for one that the user has not given.
 
   Raises:
-    DataError: it is not bound, not there, or has no such split; the message
-      says what to prepare and which binding names it.
+    DataError: it is not bound, does not exist, or has no such split; the
+      message names the data to prepare and its binding.
   """
   if name in _LEVELS and not folders.get(name):
     config = shapes_config.ShapesConfig.of_level(_LEVELS[name])
@@ -271,19 +271,19 @@ def open_set(
 def places(
   positions: np.ndarray, size: int | None, order_seed: int, salt: int = 0
 ) -> np.ndarray:
-  """Indices of the clips at some positions of a set's order.
+  """Returns indices of the clips at some positions of a set's order.
 
   Args:
     positions: int, from 0.
-    size: clips of the set; None has no end.
-    order_seed: of the permutation; -1 takes them as they stand.
-    salt: for an order of its own with the same seed.
+    size: number of clips of the set; None for an endless set.
+    order_seed: seed of the permutation; -1 keeps the set's order.
+    salt: number that gives another order for the same seed.
 
   Returns:
-    int64, the shape of `positions`.
+    int64, with the shape of `positions`.
 
   Raises:
-    DataError: a position lies behind the end.
+    DataError: a position is out of range.
   """
   positions = np.asarray(positions, np.int64)
   if size is not None and positions.size and positions.max() >= size:

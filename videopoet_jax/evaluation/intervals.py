@@ -1,11 +1,11 @@
 """Values of metrics with their 95 % intervals, by bootstrap.
 
-A metric of single samples is computed again of samples drawn with
-replacement. Of other metrics (distances of sets) only states of blocks are
-kept, so groups of consecutive blocks are drawn, and the draws' standard
-deviation makes the interval. Where a protocol repeats a value, the repeats are
-drawn. Draws are a function of the protocol's id, the task and the metric, so an
-interval is the same in every run.
+The interval of a metric of single samples comes from resampling the samples
+with replacement. For other metrics (distances of sets) only states of blocks
+are kept, so groups of consecutive blocks are resampled, and the standard
+deviation over the draws gives the interval. If a protocol repeats a value, the
+repeats are resampled. Draws are a function of the protocol's id, the task and
+the metric, so an interval is the same in every run.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ from videopoet_jax.core import permutation
 from videopoet_jax.evaluation.metrics import interface
 
 DRAWS = 1000
-_SET_DRAWS = 40  # Of distances, each of which costs a decomposition.
+_SET_DRAWS = 40  # For distances, each of which costs a decomposition.
 _Z_95 = 1.959963984540054  # Two-sided 95 % of the normal distribution.
 _MOST_GROUPS = 32
 _QUANTILES = (2.5, 97.5)
@@ -28,9 +28,9 @@ class Estimate:
   """A value and its 95 % interval.
 
   Attributes:
-    value: of the metric.
-    low: lower end; nan where there is too little to tell.
-    high: upper end.
+    value: value of the metric.
+    low: lower end; nan if there are too few samples.
+    high: upper end; nan if there are too few samples.
   """
 
   value: float
@@ -43,9 +43,9 @@ class Sums:
   """The statistics of one side of one repeat.
 
   Attributes:
-    state: of all blocks, merged in order.
+    state: state of all blocks, merged in order.
     groups: states of consecutive blocks.
-    samples: measures of every sample, of metrics of single samples.
+    samples: measures of every sample, for metrics of single samples.
   """
 
   state: interface.State
@@ -58,12 +58,12 @@ def add_up(
   blocks: Iterable[interface.Arrays],
   num_blocks: int,
 ) -> Sums:
-  """Adds up measured blocks.
+  """Sums measured blocks.
 
   Args:
-    metric: which.
-    blocks: what was measured, in order.
-    num_blocks: how many; says how large a group is.
+    metric: metric of the measures.
+    blocks: measures of each block, in order.
+    num_blocks: number of blocks, which decides the size of a group.
   """
   total = metric.empty()
   per_group = max(1, -(-num_blocks // _MOST_GROUPS))
@@ -89,13 +89,13 @@ def estimate(
   repeats: Sequence[tuple[Sums, Sums | None]],
   key: Sequence[int | str],
 ) -> Estimate:
-  """The mean value over the repeats, with its interval.
+  """Returns the mean value over the repeats, with its interval.
 
   Args:
-    metric: which.
-    repeats: statistics of the samples, and of the real ones where these are a
-      set of their own.
-    key: of the draws.
+    metric: metric to compute.
+    repeats: statistics of the samples, and of the real ones if these are a set
+      of their own.
+    key: key of the draws.
   """
   values = [_value(metric, one.state, _state(real)) for one, real in repeats]
   value = float(np.mean(values))
@@ -168,7 +168,8 @@ def _by_groups(
       for _ in range(_SET_DRAWS)
     ]
   )
-  # Distances of sets grow where samples occur twice: what is learnt from the
-  # draws is how far they spread, not where they lie.
+  # Duplicates in a resample inflate the distance of sets: only the spread of
+  # the
+  # draws is used, not their location.
   half = _Z_95 * float(np.std(drawn, ddof=1))
   return Estimate(value, value - half, value + half)

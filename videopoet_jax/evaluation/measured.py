@@ -1,4 +1,4 @@
-"""From clips to what is measured of them: which frames, at which size."""
+"""Selects and resizes the frames of clips that are measured."""
 
 import numpy as np
 from PIL import Image
@@ -10,14 +10,14 @@ from videopoet_jax.evaluation import protocol as protocol_lib
 def generated(
   video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
 ) -> np.ndarray:
-  """The measured part of generated clips, uint8 video_BTHWC."""
+  """Returns the measured part of generated clips, uint8 video_BTHWC."""
   return resize(_cut(video_BTHWC, task, 'generated'), task)
 
 
 def real(
   video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
 ) -> np.ndarray:
-  """The measured part of real clips, uint8 video_BTHWC."""
+  """Returns the measured part of real clips, uint8 video_BTHWC."""
   return resize(_cut(video_BTHWC, task, 'real'), task)
 
 
@@ -40,10 +40,10 @@ def _cut(
 def resize(
   video_BTHWC: np.ndarray, task: protocol_lib.EvaluationTask
 ) -> np.ndarray:
-  """Brings frames to the protocol's size.
+  """Resizes frames to the protocol's size.
 
-  'bicubic' is Pillow's (a = -0.5, antialiased where it makes smaller), on
-  uint8 pixels, frame by frame.
+  'bicubic' is Pillow's (a = -0.5, antialiased when it shrinks), on uint8
+  pixels, frame by frame.
   """
   if not task.size or tuple(video_BTHWC.shape[2:4]) == task.size:
     return video_BTHWC

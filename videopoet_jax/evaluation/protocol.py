@@ -1,9 +1,9 @@
-"""Frozen protocols: all that a figure depends on, under one name.
+"""Frozen protocols: everything that a metric depends on, under one name.
 
 A protocol is a gin file in `gin/protocols/` that binds a `Protocol` and its
-`EvaluationTask`s. Its id holds a hash of every field, so that whatever is
-changed, in the file or with `--gin.NAME=VALUE`, gives another id; paths, batch
-sizes and devices are no fields, since no figure may depend on them.
+`EvaluationTask`s. Its id holds a hash of every field, so that any change, in
+the file or with `--gin.NAME=VALUE`, gives another id. Paths, batch sizes and
+devices are not fields, since no metric may depend on them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,42 +29,42 @@ _HASH_DIGITS = 8
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class EvaluationTask:
-  """One row of a protocol: what is generated, and what it is compared with.
+  """One row of a protocol: a generated task and its reference.
 
   Attributes:
-    name: of the row in results; unique in its protocol.
+    name: name of the row in results; unique in its protocol.
     layout: name of the checkpoint's layout that generates.
     data: set of the conditions ('ucf101'), bound to a folder by
       `evaluate.data`; 'shapes' and 'shapes_easy' are drawn and need none.
-    split: of that set; 'all' joins its splits.
-    samples: generated samples; their numbers are 0 .. samples - 1.
-    subsets: by metric, (size, repeats): its value is the mean of that of so
+    split: split of that set; 'all' joins its splits.
+    samples: number of generated samples, numbered 0 .. samples - 1.
+    subsets: (size, repeats) by metric: the value is then the mean over this
       many subsets of consecutive samples, rather than that of all samples.
-    per_condition: samples of one condition, next to each other.
-    order_seed: conditions are taken in an order permuted with it; -1 takes
-      them in the order of the set.
+    per_condition: number of samples of one condition, which are adjacent.
+    order_seed: seed of the order of the conditions; -1 keeps the set's order.
     metrics: names of metrics, see docs/metrics.md.
     real: set that sets of samples are compared with; '' takes `data`.
-    real_split: of that set; '' takes `split`.
-    real_samples: clips of it that a value is compared with; 0 takes the
+    real_split: split of that set; '' takes `split`.
+    real_samples: number of its clips that a value is compared with; 0 takes the
       conditions of the samples themselves.
-    real_order_seed: as `order_seed`, of the real set, drawn anew for every
-      subset.
-    frames: frames that are measured; 0 all that are generated.
-    first_frame: first of them, in the generated clip: 5 leaves out the frames
-      that a continuation was given.
-    real_cut: how the clips of the real set must have been cut out of their
-      videos by `videopoet prepare --cut`: 'central', 'first' or 'consecutive';
-      '' asks for nothing. A set that was cut otherwise, is of another size, or
-      does not say is refused (`evaluation/cut.py`).
-    real_frames: frames of its clips, with `real_cut`; 0 takes `frames`. Of
-      more than `frames` the same ones are measured as of the generated clip.
+    real_order_seed: the same as `order_seed` for the real set, drawn anew for
+      every subset.
+    frames: number of measured frames; 0 measures all that are generated.
+    first_frame: first measured frame of the generated clip: 5 leaves out the
+      frames that a continuation was given.
+    real_cut: how the clips of the real set must have been cut from their videos
+      by `videopoet prepare --cut`: 'central', 'first' or 'consecutive'; ''
+      accepts any. A set that was cut differently, has another size, or does not
+      record it is refused (`evaluation/cut.py`).
+    real_frames: frames of its clips, with `real_cut`; 0 takes `frames`. If
+      there are more than `frames`, the same frames are measured as in the
+      generated clip.
     real_rate: frames a second of its clips, with `real_cut`: a number, or
-      'native' for the frames that each video has.
-    size: (height, width) that is measured; () leaves the clips as they are.
-    resizing: how they get there, 'bicubic' or 'none'.
-    text_suffix: put behind every caption.
-    negative_text: with guidance, what to move away from.
+      'native' for the frames of each video.
+    size: measured (height, width); () keeps the size of the clips.
+    resizing: method of resizing, 'bicubic' or 'none'.
+    text_suffix: text appended to every caption.
+    negative_text: negative prompt for guidance.
   """
 
   name: str = gin.REQUIRED
@@ -93,7 +93,7 @@ class EvaluationTask:
   negative_text: str = ''
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where a value makes no sense."""
+    """Raises errors.ConfigError for an invalid value."""
     where = f'{self.name}/EvaluationTask'
     if isinstance(self.metrics, str):
       raise errors.ConfigError(
@@ -161,7 +161,7 @@ class EvaluationTask:
 
   @property
   def cut(self) -> cuts.Cut | None:
-    """How the clips of the real set must have been cut; None for no matter."""
+    """How the clips of the real set must have been cut; None for any way."""
     if not self.real_cut:
       return None
     size = self.size
@@ -176,7 +176,7 @@ class EvaluationTask:
     )
 
   def subset(self, metric: str) -> tuple[int, int]:
-    """Samples of one value of a metric, and how many values."""
+    """Number of samples in a value of a metric, and number of values."""
     size, repeats = self.subsets.get(metric, (self.samples, 1))
     return size, repeats
 
@@ -195,16 +195,16 @@ class Protocol:
   """A protocol.
 
   Attributes:
-    name: in ids.
-    version: raised when the protocol is changed on purpose.
-    tasks: the rows, in order; a task's place is part of its seed.
-    source: where the protocol is stated, for readers.
-    seed: of all draws.
-    sampling: by task name, fields of `inference.sampling.SamplingConfig`;
-      'default' is for the tasks without their own.
-    networks: by metric, the name of the network that it must be measured with.
-    block: samples whose statistics are added up before blocks are merged in
-      order: a constant, so that no sum depends on a batch size.
+    name: name of the protocol, part of its id.
+    version: version, raised when the protocol is changed on purpose.
+    tasks: rows, in order; a task's place is part of its seed.
+    source: source of the protocol, for readers.
+    seed: seed of all draws.
+    sampling: fields of `inference.sampling.SamplingConfig` by task; 'default'
+      is for tasks without their own.
+    networks: name of the network that a metric must use, by metric.
+    block: number of samples whose statistics are summed before blocks are
+      merged in order: a constant, so that no sum depends on a batch size.
   """
 
   name: str = gin.REQUIRED
@@ -219,7 +219,7 @@ class Protocol:
   block: int = 64
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where a value makes no sense."""
+    """Raises errors.ConfigError for an invalid value."""
     object.__setattr__(self, 'tasks', tuple(self.tasks))
     if not _NAME.fullmatch(self.name):
       raise errors.ConfigError(
@@ -261,8 +261,9 @@ class Protocol:
   def id(self) -> str:
     """Name, version and a hash of every field: `k600-v1-1a2b3c4d`.
 
-    Fields at their default are left out, so that a field added later changes
-    no id of old; hence a default never changes its meaning. `source` is words.
+    Fields with default values are left out, so that a field added later changes
+    no earlier id; hence a default never changes its meaning. `source` is left
+    out.
     """
     fields = _changed(self) | {'tasks': [_changed(task) for task in self.tasks]}
     fields.pop('source', None)
@@ -271,7 +272,7 @@ class Protocol:
     return f'{self.name}-v{self.version}-{digest}'
 
   def task(self, name: str) -> EvaluationTask:
-    """The task of a name; ConfigError if there is none."""
+    """Returns the task of a name; raises ConfigError if there is none."""
     for task in self.tasks:
       if task.name == name:
         return task
@@ -279,16 +280,16 @@ class Protocol:
     raise errors.ConfigError(f'{self.id} has no task {name!r}{hint}.')
 
   def task_seed(self, name: str) -> int:
-    """Seed of a task's draws; tasks differ in it."""
+    """Seed of a task's draws, which differs between tasks."""
     place = [t.name for t in self.tasks].index(name)
     return self.seed * len(self.tasks) + place
 
   def sampling_of(self, name: str) -> sampling_lib.SamplingConfig:
-    """How the ids of a task are drawn."""
+    """Settings of sampling for a task."""
     return sampling_of(self.sampling, name, 'Protocol.sampling')
 
   def describe(self) -> dict[str, Any]:
-    """Every field and the id, as JSON values."""
+    """Returns every field and the id as JSON values."""
     fields = dataclasses.asdict(self)
     return json.loads(json.dumps({'id': self.id, **fields}))
 
@@ -296,15 +297,15 @@ class Protocol:
 def sampling_of(
   sampling: Mapping[str, Mapping[str, Any]], task: str, binding: str
 ) -> sampling_lib.SamplingConfig:
-  """The settings of one task of a table of settings.
+  """Returns the settings of one task from a table of settings.
 
   Args:
-    sampling: fields of `SamplingConfig` by task; 'default' holds for all.
-    task: which.
+    sampling: fields of `SamplingConfig` by task; 'default' applies to all.
+    task: name of the task.
     binding: name of the table in gin, for messages.
 
   Raises:
-    ConfigError: there is no such field, or a value is impossible.
+    ConfigError: there is no such field, or a value is invalid.
   """
   fields = {**sampling.get('default', {}), **sampling.get(task, {})}
   value_types.check_fields(sampling_lib.SamplingConfig, fields, binding)
@@ -325,7 +326,7 @@ def _changed(config: Any) -> dict[str, Any]:
 
 
 def check_same(ids: Sequence[str], what: str = 'results') -> None:
-  """Raises ConfigError unless all protocol ids are one."""
+  """Raises ConfigError unless all protocol ids are equal."""
   found = sorted(set(ids))
   if len(found) > 1:
     raise errors.ConfigError(

@@ -1,7 +1,7 @@
-"""The real side of metrics of two sets: measured once for all checkpoints.
+"""Measures the real side of metrics of two sets, once for all checkpoints.
 
-Its sums are kept in a folder whose name is a hash of all that they depend on,
-so that protocols, checkpoints and runs may share it.
+Its sums are stored in a folder whose name is a hash of everything that they
+depend on, so that protocols, checkpoints and runs may share it.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,9 +32,9 @@ def is_of_sets(metric: interface.Metric) -> bool:
 
 
 def own_needs(metric: interface.Metric) -> tuple[str, ...]:
-  """What a metric is to see of a batch of samples.
+  """The inputs that a metric needs from a batch of samples.
 
-  The real side of a metric of sets is measured apart.
+  The real side of a metric of sets is measured separately.
   """
   if not is_of_sets(metric):
     return metric.needs
@@ -46,13 +46,13 @@ class RealSide:
   """The real clips of one task.
 
   Attributes:
-    protocol: of the task.
-    task: which.
-    metrics: of the task; those of two sets count.
-    source: the set.
-    folder: of all real sides.
-    journal: of this host.
-    batch_size: clips measured at once.
+    protocol: protocol of the task.
+    task: task to measure.
+    metrics: metrics of the task; those of two sets are measured.
+    source: set of the real clips.
+    folder: folder of all real sides.
+    journal: journal of this host.
+    batch_size: number of clips measured together.
     log: receives lines for the screen.
   """
 
@@ -66,7 +66,7 @@ class RealSide:
   log: Callable[[str], None] = print
 
   def _count(self, metric: interface.Metric) -> tuple[int, int]:
-    """Clips that one value is compared with, and how many values."""
+    """Number of clips for one value, and number of values."""
     size, repeats = self.task.subset(metric.name)
     if self.task.real_samples:
       return self.task.real_samples, repeats
@@ -81,7 +81,7 @@ class RealSide:
     found = np.empty_like(inner)
     for repeat in np.unique(repeats):
       chosen = repeats == repeat
-      # A draw of its own for every repeat, if they are drawn at all.
+      # A separate draw for every repeat, if clips are drawn at all.
       found[chosen] = eval_datasets.places(
         inner[chosen], size, task.real_order_seed, int(repeat)
       )
@@ -101,13 +101,13 @@ class RealSide:
     return self.folder / f'{metric.name}_{digest.hexdigest()[:16]}'
 
   def measure(self, hosts: Any) -> float:
-    """Measures what is not measured yet; all hosts have to call.
+    """Measures everything that is missing; all hosts have to call it.
 
     Args:
       hosts: `runner.Hosts`.
 
     Returns:
-      Seconds that it took this time.
+      Seconds spent this time.
     """
     started = time.monotonic()
     for metric in self.metrics:
@@ -176,7 +176,7 @@ class RealSide:
     stream.forget()
 
   def sums(self, metric: interface.Metric) -> list[intervals.Sums | None]:
-    """The statistics of each repeat; None each where there is no real set."""
+    """The statistics of each repeat, or None for each without a real set."""
     _, repeats = self._count(metric)
     if not is_of_sets(metric):
       return [None] * repeats

@@ -1,4 +1,4 @@
-"""`results.jsonl`: one line a figure, each with all that it depends on."""
+"""`results.jsonl`: one line a metric, each with everything it depends on."""
 
 from collections.abc import Iterable, Mapping
 import dataclasses
@@ -20,25 +20,25 @@ FILE_NAME = 'results.jsonl'
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-  """One figure.
+  """One value of a metric.
 
   Attributes:
-    metric: which.
-    task: of the protocol.
-    value: the figure.
+    metric: name of the metric.
+    task: task of the protocol.
+    value: value of the metric.
     low: lower end of its 95 % interval; None where there is none.
-    high: upper end.
-    samples: generated samples that it is of, repeats included.
+    high: upper end; None where there is none.
+    samples: number of generated samples, repeats included.
     protocol: id of the protocol.
-    higher_is_better: the metric's sense.
+    higher_is_better: whether a larger value is better.
     checkpoint: folder that was evaluated.
-    step: of training; None where the folder has no steps.
+    step: step of training; None if the folder has no steps.
     model: fingerprint of the checkpoint's files.
-    fingerprint: of the metric, its network's weights included.
+    fingerprint: fingerprint of the metric, its network's weights included.
     data: fingerprints of the sets, by name.
     revision: git revision of the code, or the package's version.
-    seconds: that the row took: generating, measuring, adding up.
-    detail: what else the metric says.
+    seconds: seconds that the row took: generating, measuring, summing.
+    detail: further values of the metric.
   """
 
   metric: str
@@ -64,7 +64,7 @@ class Result:
     return f'{self.metric}/{self.task}'
 
   def to_json(self) -> dict[str, Any]:
-    """Fields with numbers that JSON knows; what is not finite is null."""
+    """Fields as JSON values; numbers that are not finite become null."""
     fields = dataclasses.asdict(self)
     for name in ('value', 'low', 'high'):
       number = fields[name]
@@ -74,7 +74,7 @@ class Result:
 
 
 def from_json(fields: Mapping[str, Any], where: str) -> Result:
-  """A result of the fields of a line; DataError where some are missing."""
+  """Makes a result from a line's fields; raises DataError if some lack."""
   known = {field.name for field in dataclasses.fields(Result)}
   kept = {name: value for name, value in fields.items() if name in known}
   try:
@@ -92,10 +92,10 @@ def read(path: str | os.PathLike[str]) -> list[Result]:
   """The results of a file, in order.
 
   Args:
-    path: of the file, or of the folder that holds `results.jsonl`.
+    path: path of the file, or of the folder that holds `results.jsonl`.
 
   Raises:
-    DataError: it is missing or no such file.
+    DataError: it is missing or not such a file.
   """
   file = storage.path(path)
   if file.is_dir():
@@ -148,12 +148,12 @@ def revision() -> str:
 
 
 def finite(value: float) -> float | None:
-  """The number, or None where it is none."""
+  """The number, or None if it is not finite."""
   return value if math.isfinite(value) else None
 
 
 def line(result: Result) -> str:
-  """One figure for the terminal."""
+  """One result as a line for the terminal."""
   interval = ''
   if result.low is not None and result.high is not None:
     interval = f'{result.low:.4g} to {result.high:.4g}'

@@ -1,12 +1,11 @@
-"""What of an evaluation is done, on disk: killed at any moment, it goes on.
+"""Stores the progress of an evaluation, so that it resumes after any kill.
 
     <stream>/pieces/<first>_<count>_<host>.npz   measures of some samples
-    journal_<host>.jsonl                         what was begun and done
+    journal_<host>.jsonl                         work that was begun and done
 
-A piece is written whole (by a rename; a bucket's objects appear whole anyway)
-and holds the indices of its samples, so that pieces may have any size and
-samples any order. What stands in a piece is never generated nor measured
-again.
+A piece is written atomically (by a rename; a bucket's objects appear whole
+anyway) and holds the indices of its samples, so that pieces may have any size
+and samples any order. Samples in a piece are never generated or measured again.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ _INDICES, _SECONDS = 'indices', 'seconds'
 
 
 def write_whole(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file whole or not at all.
+  """Writes a file completely or not at all.
 
   Raises:
     DataError: it cannot be written.
@@ -43,7 +42,7 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
 
 
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
-  """Writes arrays as one `.npz`, whole or not at all."""
+  """Writes arrays as one `.npz`, completely or not at all."""
   buffer = io.BytesIO()
   by_name: dict[str, Any] = dict(arrays)
   np.savez(buffer, **by_name)
@@ -56,11 +55,11 @@ def read_arrays(
   """Reads what `write_arrays` wrote.
 
   Args:
-    path: of the file.
+    path: path of the file.
     prefixes: only arrays whose names begin with one of these are read.
 
   Returns:
-    The arrays; None where the file is missing or damaged.
+    The arrays; None if the file is missing or damaged.
   """
   try:
     with path.open('rb') as file, np.load(file) as found:
@@ -71,12 +70,12 @@ def read_arrays(
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes JSON, whole or not at all."""
+  """Writes JSON, completely or not at all."""
   write_whole(path, (json.dumps(value, indent=2) + '\n').encode())
 
 
 def read_json(path: pathlib.Path) -> Any:
-  """Reads JSON; None where it is missing or half written."""
+  """Reads JSON; None if it is missing or incomplete."""
   try:
     return json.loads(path.read_text(encoding='utf-8'))
   except (OSError, ValueError):
@@ -84,10 +83,10 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 class Journal:
-  """Lines of what was begun and done; only appended to.
+  """Lines about work that was begun and done; only appended to.
 
-  It answers whether anything was done twice. A bucket cannot be appended to:
-  there nothing is written.
+  It shows whether anything was done twice. A bucket cannot be appended to:
+  nothing is written there.
   """
 
   def __init__(self, folder: pathlib.Path, host: int = 0) -> None:
@@ -102,8 +101,8 @@ class Journal:
 
     Args:
       event: 'begin' or 'done'.
-      stream: which samples.
-      indices: their numbers.
+      stream: name of the samples' stream.
+      indices: numbers of the samples.
     """
     if not self._enabled:
       return
@@ -113,7 +112,7 @@ class Journal:
       'stream': stream,
       'indices': [int(index) for index in indices],
     }
-    # Begun on a new line: a kill may have left half of one.
+    # Starts on a new line: a kill may have left an incomplete one.
     torn = self._path.exists() and not _ends_line(self._path)
     with self._path.open('a', encoding='utf-8') as file:
       file.write(('\n' if torn else '') + json.dumps(line) + '\n')
@@ -128,7 +127,7 @@ def _ends_line(path: pathlib.Path) -> bool:
 
 
 def read_journals(folder: pathlib.Path) -> list[dict[str, Any]]:
-  """All lines of all hosts; half lines that a kill has left are skipped."""
+  """All lines of all hosts; incomplete lines left by a kill are skipped."""
   lines = []
   for path in sorted(folder.glob('journal_*.jsonl')):
     for line in path.read_text(encoding='utf-8').splitlines():
@@ -140,7 +139,7 @@ def read_journals(folder: pathlib.Path) -> list[dict[str, Any]]:
 
 
 class Stream:
-  """The samples of one side of one task, and what is known of them."""
+  """The samples of one side of one task, and their measures."""
 
   def __init__(
     self,
@@ -150,14 +149,14 @@ class Stream:
     journal: Journal,
     host: int = 0,
   ) -> None:
-    """Looks at what is done.
+    """Reads which samples are done.
 
     Args:
-      folder: of this stream.
-      name: in the journal.
-      total: samples, numbered from 0.
-      journal: of this host.
-      host: this process.
+      folder: folder of this stream.
+      name: name in the journal.
+      total: number of samples, counted from 0.
+      journal: journal of this host.
+      host: process index of this host.
     """
     self.folder = folder
     self.name = name
@@ -166,11 +165,11 @@ class Stream:
     self._host = host
     self._pieces: dict[pathlib.Path, np.ndarray] = {}
     self.seconds: dict[str, float] = {}
-    self._writing = 0.0  # Seconds of the last piece, told with the next.
+    self._writing = 0.0  # Seconds of the last piece, recorded with the next.
     self.refresh()
 
   def refresh(self) -> None:
-    """Reads which pieces there are, those of other hosts too."""
+    """Reads the list of pieces, including those of other hosts."""
     self._pieces, self.seconds = {}, {}
     folder = self.folder / PIECES
     if not folder.is_dir():
@@ -205,12 +204,12 @@ class Stream:
     measured: Mapping[str, np.ndarray],
     seconds: Mapping[str, float],
   ) -> None:
-    """Keeps what was measured; from here on these samples are done.
+    """Stores measures; from here on these samples are done.
 
     Args:
       indices: numbers of the samples.
       measured: arrays with a row for each.
-      seconds: what each kind of work took.
+      seconds: seconds of each kind of work.
     """
     began = time.monotonic()
     path = (
@@ -232,18 +231,18 @@ class Stream:
   def blocks(
     self, start: int, stop: int, size: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """What was measured, in order of the samples' numbers.
+    """Yields the measures, in order of the samples' numbers.
 
     Args:
       start: first sample.
       stop: the sample after the last one.
-      size: samples of a block.
+      size: number of samples in a block.
 
     Yields:
-      Arrays of one block after the other.
+      The arrays of one block after the other.
 
     Raises:
-      DataError: a piece vanished, or samples are missing.
+      DataError: a piece has disappeared, or samples are missing.
     """
     place = np.full(self.total, -1, np.int64)
     row = np.zeros(self.total, np.int64)
@@ -278,7 +277,7 @@ class Stream:
     }
 
   def forget(self) -> None:
-    """Removes the pieces, once what they add up to is written."""
+    """Removes the pieces, once their sums are written."""
     storage.remove_folder(self.folder / PIECES)
     self._pieces = {}
 

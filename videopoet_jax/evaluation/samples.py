@@ -1,4 +1,4 @@
-"""Samples that an evaluation keeps, to be looked at and rated."""
+"""Samples that an evaluation keeps for viewing and rating."""
 
 import pathlib
 
@@ -22,12 +22,12 @@ def keep(
   sampling_rate: int,
   videos: bool = False,
 ) -> None:
-  """Writes those of a batch that are to be kept, one file each.
+  """Writes the samples of a batch that are to be kept, one file each.
 
   Args:
-    folder: of the task.
-    outputs: the batch.
-    numbers: of the samples.
+    folder: folder of the task.
+    outputs: samples of the batch.
+    numbers: numbers of the samples.
     most: samples with smaller numbers are kept; -1 keeps all.
     frame_rate: frames a second.
     sampling_rate: samples of sound a second.
@@ -55,10 +55,10 @@ def _write_file(
   frame_rate: float,
   sampling_rate: int,
 ) -> None:
-  """An mp4 or wav that appears whole."""
+  """Writes an mp4 or wav file atomically."""
   video, audio = arrays.get('video'), arrays.get('audio')
   suffix = '.wav' if video is None else '.mp4'
-  # The encoder knows the kind by the ending.
+  # The encoder derives the format from the suffix.
   partial = path.with_name(f'{path.stem}.partial{suffix}')
   if video is None and audio is not None:
     media.write_wav(partial, audio, sampling_rate)
@@ -68,7 +68,7 @@ def _write_file(
 
 
 def read(folder: pathlib.Path, most: int) -> dict[int, judges.Outputs]:
-  """The first samples kept of a task, by number, a batch of one each."""
+  """Reads the first samples kept of a task by number, a batch of one each."""
   found = {}
   paths = sorted((folder / FOLDER).glob('*.npz'))
   for path in paths[:most]:

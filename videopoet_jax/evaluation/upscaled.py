@@ -1,4 +1,4 @@
-"""Figures of clips that were made larger, beside the truth of that size."""
+"""Metrics of upscaled clips, compared with the truth at that size."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -18,13 +18,13 @@ _BORDER = 2
 
 @dataclasses.dataclass(frozen=True)
 class Truth:
-  """Clips at the size that is aimed at.
+  """Clips at the target size.
 
   Attributes:
     video_BTHWC: uint8 frames.
-    captions: one a clip, '' where there is none.
-    labels: int (B,) by attribute; empty where clips are no shapes in motion.
-    config: of shapes in motion, likewise None.
+    captions: one caption a clip, '' where there is none.
+    labels: int (B,) by attribute; empty if clips are not shapes in motion.
+    config: config of shapes in motion, None if clips are not.
   """
 
   video_BTHWC: np.ndarray
@@ -38,12 +38,12 @@ def metrics(video_BTHWC: np.ndarray, truth: Truth) -> dict[str, float]:
 
   Args:
     video_BTHWC: uint8 frames of the truth's size.
-    truth: what they should be.
+    truth: the true clips.
 
   Returns:
     `edge_error` (see `edges.edge_error`) and `psnr` in dB, means over clips;
-    of shapes in motion also the share of clips in which the oracle reads each
-    attribute as it is, and `kept`: all of them, in a sound, steady clip.
+    for shapes in motion also the share of clips in which the oracle reads each
+    attribute correctly, and `kept`: all of them, in a sound, steady clip.
   """
   found = {
     'edge_error': float(
@@ -75,14 +75,14 @@ def write_comparison(
   frame: int = 8,
   side: int = 256,
 ) -> None:
-  """A PNG with a row a clip and a column a way of making it larger.
+  """Writes a PNG with one row a clip and one column a method of upscaling.
 
   Args:
     path: file to write.
     columns: uint8 (B, T, H, W, 3) by name, in order; H and W may differ.
-    clips: rows.
-    frame: which frame of each clip.
-    side: pixels of a picture's height and width; pixels are repeated.
+    clips: number of rows.
+    frame: number of the frame that is shown.
+    side: height and width of a picture in pixels; pixels are repeated.
   """
   rows = []
   for clip in range(clips):

@@ -1,4 +1,4 @@
-"""Scores super-resolution against bicubic and the truth."""
+"""Scores super-resolution against bicubic upscaling and the truth."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -28,12 +28,12 @@ _CONFIG = config_lib.UpscaleConfig()
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-  """What is made larger.
+  """The clips that are upscaled.
 
   Attributes:
     pixels_BTHWC: uint8 frames, as the tokenizer decodes the ids.
     ids_BTHW: int32 local ids of the first stage's condition.
-    text: a caption a clip, or None.
+    text: one caption a clip, or None.
   """
 
   pixels_BTHWC: np.ndarray
@@ -42,13 +42,13 @@ class Condition:
 
 
 def read_truth(media: str, split: str, clips: int, reduce: int) -> Any:
-  """The first clips of a split at the size aimed at, with what is known.
+  """Reads the first clips of a split at the target size, with labels.
 
   Args:
     media: directory of a media data set.
-    split: of it.
-    clips: at most so many.
-    reduce: what height and width are divided by.
+    split: split of the data set.
+    clips: largest number of clips.
+    reduce: number that height and width are divided by.
 
   Returns:
     An `evaluation.upscaled.Truth`.
@@ -95,16 +95,16 @@ def make_condition(
   noise: float,
   seed: int,
 ) -> Condition:
-  """Encodes the truth at low resolution, disturbed if asked for.
+  """Encodes the truth at low resolution, disturbed if requested.
 
   Args:
     truth: see `read_truth`.
     first: the cascade's first stage, whose tokenizer encodes.
-    scale: of the whole cascade.
+    scale: scale of the whole cascade.
     with_text: whether captions are given.
-    grey: whether colour is taken out of the pixels.
-    noise: share of the ids drawn anew.
-    seed: of these.
+    grey: whether colour is removed from the pixels.
+    noise: share of the ids that are drawn anew.
+    seed: seed of these draws.
   """
   pixels = resizing.reduce_pixels(truth.video_BTHWC, scale)
   if grey:
@@ -124,7 +124,7 @@ def make_condition(
 def open_in_order(
   directory: str, text_encoder: str = ''
 ) -> generator_lib.Generator:
-  """A prefix language model that writes id after id, to compare with.
+  """Opens a prefix language model that upscales id by id, to compare with.
 
   Args:
     directory: its checkpoint; its one task has the prefix `low_tokens`, each
@@ -132,7 +132,7 @@ def open_in_order(
     text_encoder: see `Generator.load`.
 
   Raises:
-    CheckpointError: it cannot be read, or knows other tasks.
+    CheckpointError: it cannot be read, or was trained on other tasks.
   """
   found = generator_lib.Generator.load(directory, text_encoder=text_encoder)
   names = found.layout_names
@@ -156,18 +156,18 @@ def upscale_in_order(
   seed: int,
   batch_size: int,
 ) -> tuple[np.ndarray, int]:
-  """The same by a prefix language model that writes id after id.
+  """Upscales by a prefix language model that writes id after id.
 
   Args:
     generator: see `open_in_order`.
-    condition: what is made larger.
-    scale: height and width of the result over those of the condition.
-    temperature: of the draws.
-    seed: likewise.
-    batch_size: clips at a time.
+    condition: clips to upscale.
+    scale: height and width of the result relative to the condition's.
+    temperature: temperature of the draws.
+    seed: seed of the draws.
+    batch_size: number of clips a call.
 
   Returns:
-    uint8 (B, T, H, W, 3), and the number of steps: ids of a clip.
+    uint8 (B, T, H, W, 3), and the number of steps, the ids of a clip.
   """
   (layout,) = generator.layout_names
   low = condition.ids_BTHW.repeat(scale, axis=2).repeat(scale, axis=3)
@@ -216,29 +216,29 @@ def score(
     checkpoint: folders of the stages, in order.
     media: directory of a media data set.
     out: folder for the report and a picture.
-    split: of the data set.
-    clips: at most so many.
-    reduce: height and width of the clips are divided by this first.
+    split: split of the data set.
+    clips: largest number of clips.
+    reduce: number that height and width of the clips are divided by first.
     steps: numbers of decoding steps, each scored.
-    config: how ids are drawn, but for the number of steps.
+    config: settings of sampling, except for the number of steps.
     text: whether captions are given.
-    grey: whether the condition's colour is taken out.
-    noise: share of the condition's ids drawn anew.
-    decoder: see `Upscaler.with_decoder`; of the last stage.
+    grey: whether the condition's colour is removed.
+    noise: share of the condition's ids that are drawn anew.
+    decoder: decoder of the last stage, see `Upscaler.with_decoder`.
     autoregressive: checkpoint of a language model to compare with.
-    autoregressive_temperature: of its draws.
+    autoregressive_temperature: temperature of its draws.
     text_encoder: see `Upscaler.load`.
-    seed: of the draws.
-    batch_size: clips at a time.
+    seed: seed of the draws.
+    batch_size: number of clips a call.
     log: receives lines of progress; without it nothing is printed.
 
   Returns:
-    By method (`truth`, `tokenizer`, `bicubic`, `<n> steps`), figures of
-    `evaluation.upscaled.metrics`, and `seconds` a clip where ids were drawn,
-    compiling included.
+    For each method (`truth`, `tokenizer`, `bicubic`, `<n> steps`) the result of
+    `evaluation.upscaled.metrics`, and `seconds` a clip if ids were drawn,
+    compilation included.
 
   Raises:
-    UserError: something is missing or does not fit.
+    UserError: something is missing or does not match.
   """
   from videopoet_jax.evaluation import upscaled
 
@@ -260,7 +260,7 @@ def score(
     for name in ('schedule', 'confidence_temperature'):
       if getattr(config, name) != getattr(_CONFIG, name):
         _refuse(name, 'with --steps 1, which decides all ids at once')
-  # Opened first: what does not fit is said before anything is made.
+  # Opened first, so that mismatches are reported before anything is generated.
   cascade = cascade_lib.Cascade.load(checkpoint, text_encoder)
   if decoder:
     cascade = cascade.with_decoder(decoder)

@@ -1,4 +1,4 @@
-"""Evaluates what a training run saves, as it saves it, and keeps the best."""
+"""Evaluates the steps that a training run saves, and keeps the best."""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -25,13 +25,13 @@ _NONE = -1
 
 @dataclasses.dataclass(frozen=True)
 class WatchConfig:
-  """How a folder is watched.
+  """When watching a folder ends.
 
   Attributes:
-    until_step: ends once a step of at least this number is evaluated; 0 does
-      not.
-    idle_minutes: ends when no new step has come for so long; 0 goes on.
-    poll_seconds: between two looks at the folder.
+    until_step: ends once a step of at least this number is evaluated; 0 sets no
+      limit.
+    idle_minutes: ends after this time without a new step; 0 continues.
+    poll_seconds: seconds between two checks of the folder.
   """
 
   until_step: int = 0
@@ -51,20 +51,20 @@ def watch(
   *,
   log: Callable[[str], None] = print,
 ) -> None:
-  """Evaluates every step of a run that can be had, the newest first.
+  """Evaluates every available step of a run, the newest first.
 
   The run may remove a step before or while it is read: that step is left out.
-  All processes have to call, and go through the same steps.
+  All processes have to call this, and process the same steps.
 
   Args:
-    folder: of the run; need not be there yet.
-    evaluate: one checkpoint.
-    is_done: whether one was evaluated before.
+    folder: folder of the run; need not exist yet.
+    evaluate: function that evaluates one checkpoint.
+    is_done: whether a checkpoint was evaluated before.
     config: when to end.
     log: receives lines for the screen.
 
   Raises:
-    UserError: a step that is there cannot be evaluated.
+    UserError: an available step cannot be evaluated.
   """
   seen: set[int] = set()
   last_new = time.monotonic()
@@ -98,7 +98,7 @@ def _newest(folder: str | os.PathLike[str], seen: set[int]) -> int:
 
 
 def _agreed(number: int) -> int:
-  """Process 0's number, on all of them."""
+  """Returns process 0's number on all processes."""
   if jax.process_count() == 1:
     return number
   from jax.experimental import multihost_utils
@@ -125,7 +125,7 @@ class BestKeeper:
   def __init__(
     self, out: pathlib.Path, metric: str, log: Callable[[str], None] = print
   ) -> None:
-    """Reads which was the best so far.
+    """Reads the best checkpoint so far.
 
     Args:
       out: folder of the job.
@@ -142,7 +142,7 @@ class BestKeeper:
     checkpoint: checkpoint_choice.Checkpoint,
     results: Sequence[results_lib.Result],
   ) -> bool:
-    """Copies the checkpoint if it beats all before; says whether it did.
+    """Copies the checkpoint if it is the best so far; returns whether it is.
 
     Raises:
       ConfigError: there is no result for the metric.

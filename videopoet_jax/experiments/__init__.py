@@ -1,1 +1,1 @@
-"""Trainables built with their data; gin is one front end of them."""
+"""Trainables built with their data; gin is one of several front ends."""

@@ -1,4 +1,4 @@
-"""Evaluates checkpoints by a protocol: from gin files, or plain objects."""
+"""Evaluates checkpoints by a protocol, from gin files or plain objects."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -27,7 +27,7 @@ from videopoet_jax.inference import pipeline
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 
-del experiment_lib  # Imported for what it registers with gin: MeshConfig.
+del experiment_lib  # Imported to register MeshConfig with gin.
 
 BROKEN_STATUS = 3
 _FOLDER = 'gin/protocols'
@@ -35,12 +35,12 @@ _FOLDER = 'gin/protocols'
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """What an evaluation found.
+  """The outcome of an evaluation.
 
   Attributes:
-    results: of the last checkpoint, the newest of a watched run.
-    problems: a line for each rule that is broken and each figure that is
-      worse than the baseline's.
+    results: results of the last checkpoint, the newest of a watched run.
+    problems: a line for each rule that is broken and each metric that is worse
+      than the baseline's.
   """
 
   results: tuple[results_lib.Result, ...]
@@ -48,7 +48,7 @@ class Outcome:
 
   @property
   def values(self) -> dict[str, float]:
-    """The value of each metric by `metric/task`."""
+    """The value of each metric, by `metric/task`."""
     return {f'{r.metric}/{r.task}': r.value for r in self.results}
 
   def __str__(self) -> str:
@@ -84,33 +84,32 @@ def evaluate(
   """Evaluates checkpoints; called again with the same folder, it resumes.
 
   Args:
-    checkpoint: models, or folders of language models; one or several.
-    protocol: what is measured; or the name of a shipped protocol, or a gin
-      file.
+    checkpoint: one or several models, or folders of language models.
+    protocol: a protocol, the name of a shipped one, or a gin file.
     out: folder of all results.
-    all_steps: every step on disk, and not the newest alone.
-    watch: in place of checkpoints, folder of a run that goes on.
+    all_steps: whether to evaluate every step on disk, not only the newest.
+    watch: folder of a running training, instead of checkpoints.
     watching: when watching ends.
     data: folders of the protocol's sets, by name.
-    networks: where the weights of feature networks are.
-    batch_size: samples generated at once on each host.
+    networks: paths of the weights of feature networks.
+    batch_size: number of samples generated together on each host.
     mesh: this host's devices along each axis; copies of the model unless given.
     rules: logical to mesh axes.
-    keep_samples: samples of a task kept to be looked at; -1 all.
-    videos: whether they are kept as mp4, too.
-    cache: folder of real sides, to be shared by jobs.
-    best: figure whose best checkpoint is kept, `metric/task`.
-    baseline: results of before, a file or folder.
+    keep_samples: number of samples of a task to keep for viewing; -1 keeps all.
+    videos: whether they are also kept as mp4.
+    cache: folder of the measured real sides, which jobs may share.
+    best: metric whose best checkpoint is kept, `metric/task`.
+    baseline: results of an earlier evaluation, a file or folder.
     fail_below: rules, `metric/task>=0.5`.
     versus: folder of another evaluation by this protocol, whose samples are
-      put beside these for human rating.
+      compared with these in a human rating.
     log: receives lines of progress; without it nothing is printed.
 
   Returns:
-    The figures of the last checkpoint, and what is wrong with them.
+    The results of the last checkpoint, and the problems.
 
   Raises:
-    UserError: something is not there or does not fit.
+    UserError: something is missing or does not match.
   """
   log = log or (lambda line: None)
   folders = _folders(checkpoint)
@@ -141,7 +140,7 @@ def evaluate(
   compare.check_rules(checked, known)
   if best:
     compare.check_rules([compare.rule(f'{best}>0')], known)
-  # What is missing is said before a model is read.
+  # Missing inputs are reported before a model is read.
   job_lib.open_sets(protocol, data or {})
   networks = networks or paths_lib.NetworkPaths()
   catalogue.check(protocol, networks)
@@ -189,7 +188,7 @@ def evaluate(
 def _folders(
   given: Path | pipeline.Model | Sequence[Path | pipeline.Model],
 ) -> list[Path]:
-  """Folders of the checkpoints that are given one by one or several."""
+  """Folders of the checkpoints that are given as one or several."""
   several = given if isinstance(given, Sequence) else [given]
   if isinstance(given, str):
     several = [given] if given else []
@@ -205,7 +204,7 @@ def _step(checkpoint: checkpoint_choice.Checkpoint) -> str:
 def _worse(
   before: Sequence[results_lib.Result], after: Sequence[results_lib.Result]
 ) -> list[str]:
-  """A line for each figure that is worse than the baseline's."""
+  """Returns a line for each metric that is worse than the baseline's."""
   if not before or not after:
     return []
   found = compare.changes(before, after)
@@ -213,7 +212,7 @@ def _worse(
 
 
 def _newest(results: Sequence[results_lib.Result]) -> list[results_lib.Result]:
-  """Those of the last checkpoint."""
+  """The results of the last checkpoint."""
   return [result for result in results if result.model == results[-1].model]
 
 
@@ -223,7 +222,7 @@ gin.external_configurable(paths_lib.NetworkPaths, 'NetworkPaths')
 
 
 def protocol_file(name: str) -> str:
-  """The gin file of a protocol: a shipped one's, or a path.
+  """Finds the gin file of a protocol: a shipped one's, or a path.
 
   Raises:
     ConfigError: there is neither.
@@ -247,14 +246,14 @@ def protocol_file(name: str) -> str:
 def load_protocol(
   name: str | Sequence[str], bindings: Sequence[str] = ()
 ) -> protocol_lib.Protocol:
-  """A protocol by name, or of gin files; the caller's gin stays as it is.
+  """Loads a protocol by name or gin files; keeps the caller's gin state.
 
   Args:
     name: name of a shipped protocol, a gin file, or several; later ones win.
     bindings: `NAME = VALUE` each, which change the protocol's id.
 
   Raises:
-    ConfigError: there is none, or a value does not fit.
+    ConfigError: there is none, or a value is invalid.
   """
   names = [name] if isinstance(name, str) else name
   files = [protocol_file(one) for one in names]
@@ -274,12 +273,12 @@ def from_gin(
   bindings: Sequence[str] = (),
   **given: Any,
 ) -> Outcome:
-  """Evaluates as gin files say; the caller's own gin stays as it is.
+  """Evaluates according to gin files; keeps the caller's own gin state.
 
   Args:
     gin_files: paths or shipped files, later ones win.
     bindings: `NAME = VALUE` each, after the files.
-    **given: arguments of `evaluate`, which win over gin's.
+    **given: arguments of `evaluate`, which override gin's.
 
   Raises:
     UserError: a name, a value or a folder is wrong.

@@ -1,4 +1,4 @@
-"""What a run is: its parts, settings, and the configs that gin may bind."""
+"""Parts and settings of a run, and the configs that gin may bind."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -25,7 +25,7 @@ from videopoet_jax.training import trainable
 from videopoet_jax.training import visual_tokenizer
 from videopoet_jax.training import watchdog as watchdog_lib
 
-# The classes themselves stay free of gin; their fields are what gin binds.
+# The classes themselves stay free of gin, which binds their fields.
 MeshConfig = gin.external_configurable(mesh_lib.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
@@ -54,18 +54,17 @@ PlaceLimits = gin.external_configurable(embeddings.PlaceLimits)
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-  """What one run trains, and on what.
+  """The model and the data of a run.
 
   Attributes:
     trainable: the model and its loss.
     batches: the training data.
     validation: data to score during training, None for none.
-    folders: folders to copy beside the checkpoints by name, so that a
-      checkpoint needs nothing else to be used; or objects with
-      `save(directory)`.
-    notes: what the user should know of them, a line each.
-    finish: takes the parameters to use the model with and the run's folder,
-      once the run is over: tokenizers become loadable from it.
+    folders: folders to copy beside the checkpoints, by name, so that a
+      checkpoint is self-contained; or objects with `save(directory)`.
+    notes: lines for the user about them.
+    finish: function of the parameters for inference and the run's folder,
+      called after the run: it makes tokenizers loadable from the folder.
   """
 
   trainable: trainable.Trainable
@@ -78,16 +77,16 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """A run to be trained: plain objects, whoever built them.
+  """A run to be trained, as plain objects.
 
   Attributes:
-    parts: what is trained, and on what.
+    parts: model and data.
     loop: length, saving and logging.
     optimizer: the optimizer and its rates.
     mesh: devices along each axis; all of them for data by default.
     rules: logical to mesh axes.
     watchdog: when the run counts as hung.
-    low_rank: adapters to train in place of all parameters; they need
+    low_rank: adapters to train instead of all parameters; they require
       `init_from`.
     config_text: content of `config.gin` in the run's folder; none if empty.
   """
@@ -105,12 +104,12 @@ class Experiment:
 def check_numbers(
   factory: str, **least: tuple[int | Sequence[float] | None, float]
 ) -> None:
-  """Checks numbers that a factory is given, before it opens anything.
+  """Checks numbers that a factory receives, before it opens anything.
 
   Args:
-    factory: gin's name of it.
-    **least: by parameter, what it is given (a number, several, or None) and
-      the smallest value.
+    factory: gin's name of the factory.
+    **least: by parameter, its value (a number, several, or None) and the
+      smallest allowed value.
 
   Raises:
     ConfigError: a number is smaller.

@@ -1,8 +1,8 @@
-"""`videopoet plan --run_file`: the average step of all that a run trains.
+"""`videopoet plan --run_file`: the average over all steps of a run.
 
-The run's gin file says tasks, weights, stages, tokens a batch, model, optimizer
-and mesh; its token sets say the sizes of clips where they can be read, else the
-paper's are taken (`--clip`).
+The run's gin file states tasks, weights, stages, tokens a batch, model,
+optimizer and mesh; its token sets state the sizes of clips if they can be read,
+otherwise the paper's are used (`--clip`).
 """
 
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import topologies
 
-# Macros of the run files that a plan does without.
+# Macros of the run files that a plan does not need.
 _OPEN = ('TOKENS', 'VISUAL', 'AUDIO')
 _IMAGE_FRAMES = 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What a run file says of its steps.
+  """Steps of a run, as its file describes them.
 
   Attributes:
-    plan: model, optimizer, topology and mesh; its layout is any member's.
+    plan: model, optimizer, topology and mesh; its layout is that of any member.
     members: the layouts with their shares of all steps.
-    steps: of the run.
+    steps: number of steps of the run.
   """
 
   plan: specification.Specification
@@ -60,22 +60,23 @@ def read(
 
   Args:
     run_files: paths or shipped files, later ones win.
-    topology: of a slice, and how many.
-    model: a preset's name in place of the run's.
-    mesh: `AXIS=CHIPS,...` in place of the run's.
-    clips: sizes in place of those of the token sets.
-    default_clips: sizes where no token set says any.
-    remat: in place of the model's own.
-    attention: likewise.
-    optimizer: name in place of the run's.
-    tokens_per_batch: in place of the run's.
+    topology: topology of a slice, and the number of slices.
+    model: name of a preset that replaces the run's model.
+    mesh: `AXIS=CHIPS,...` that replaces the run's mesh.
+    clips: sizes that replace those of the token sets.
+    default_clips: sizes to use if no token set states any.
+    remat: remat policy that replaces the model's own.
+    attention: implementation that replaces the model's own.
+    optimizer: name that replaces the run's optimizer.
+    tokens_per_batch: number that replaces the run's.
     bindings: `NAME = VALUE`, after the files.
-    task_files: tasks beside those of the run.
+    task_files: tasks in addition to those of the run.
 
   Raises:
-    UserError: the files cannot be read, or say no run of the language model.
+    UserError: the files cannot be read, or describe no run of the language
+      model.
   """
-  # Registers all that a run file may bind.
+  # Registers everything that a run file may bind.
   from videopoet_jax.data import agd
   from videopoet_jax.data import batches as batches_lib
   from videopoet_jax.data import registry
@@ -139,7 +140,7 @@ def read(
 
 
 def _parse(run_files: Sequence[str], bindings: Sequence[str]) -> None:
-  """Parses a run's files; data and tokenizers may stay open in a plan."""
+  """Parses a run's files; a plan may leave data and tokenizers open."""
   given = list(bindings)
   for name in (*_OPEN, ''):
     try:
@@ -156,11 +157,11 @@ class _Bound:
   """Values that gin binds to the language model's factory."""
 
   def __init__(self, bound: dict[str, Any]) -> None:
-    """Takes bindings with their references not resolved."""
+    """Stores bindings with unresolved references."""
     self._bound = bound
 
   def get(self, name: str) -> Any:
-    """The value; None where there is none."""
+    """Returns the value; None if there is none."""
     # Copying a reference to a configurable or macro evaluates it.
     return copy.deepcopy(self._bound.get(name))
 
@@ -176,7 +177,7 @@ def _names_of(
   size: tuple[int, int, int],
   registry: Any,
 ) -> tuple[str, ...]:
-  """Layouts of a size; of an image, those of the tasks that make images."""
+  """Layouts of a size; for images, those of tasks that generate images."""
   chosen = run_tasks
   if size[0] == _IMAGE_FRAMES:
     chosen = [t for t in run_tasks if t.layout_template().frames == 1]
@@ -213,7 +214,7 @@ def _space(
 
 
 def parse_clip(text: str) -> tuple[int, int, int]:
-  """Frames, height and width of `FRAMESxHEIGHTxWIDTH`; LayoutError if none."""
+  """Parses `FRAMESxHEIGHTxWIDTH`; raises LayoutError if it is invalid."""
   sizes = text.split('x')
   if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
     raise errors.LayoutError(
@@ -224,7 +225,7 @@ def parse_clip(text: str) -> tuple[int, int, int]:
 
 
 def _mesh(text: str, topology: topologies.Topology, experiment_lib: Any) -> Any:
-  """The mesh asked for, else the run's."""
+  """The requested mesh, else the run's."""
   if text:
     return specification.parse_mesh(text, topology.slices)
   return dataclasses.replace(
@@ -236,8 +237,8 @@ def run(found: Run, planner: planner_lib.Planner | None) -> outcome_lib.Outcome:
   """Plans a run's mixture.
 
   Args:
-    found: what to plan.
-    planner: compiles; None estimates every step from its work.
+    found: run to plan.
+    planner: planner that compiles; None estimates every step from its work.
   """
   if planner is None:
     steps = mixture_lib.estimate(found.plan, found.members)

@@ -12,13 +12,13 @@ from videopoet_jax.planning import topologies
 if TYPE_CHECKING:
   from videopoet_jax.planning import outcome as outcome_lib
 
-# JAX starts with the first import that follows: what it is to see of the
-# machine is set before, by `request.set_environment`.
+# JAX starts with the first import that follows: its view of the machine is set
+# before, by `request.set_environment`.
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-  """What a search tries; every combination is compiled.
+  """The combinations that a search compiles.
 
   Attributes:
     meshes: `AXIS=CHIPS,...` each; see `request.search_meshes` for the default.
@@ -56,7 +56,7 @@ def plan(
   """Compiles programs for a TPU slice, without a TPU.
 
   Args:
-    model: a preset ('8b' unless given; of run files, their own).
+    model: name of a preset ('8b' unless given; for run files, their own).
     topology: shape of a slice.
     slices: number of slices.
     mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
@@ -64,15 +64,17 @@ def plan(
     layouts: see `request.specify`.
     clips: `FRAMESxHEIGHTxWIDTH`, for layouts 'all' and 'longest'.
     steps: decoding steps of 'sample'.
-    remat: policy; the preset's unless given.
+    remat: remat policy; the preset's unless given.
     batch_per_chip: sequences a chip.
     attention: implementation; the preset's unless given.
-    optimizer: its name ('adamw' unless given; of run files, their own).
-    search: settings to try in place of one.
+    optimizer: name of the optimizer ('adamw' unless given; for run files, their
+      own).
+    search: settings to try, instead of a single combination.
     run_files: gin files of a run of the language model, whose whole mixture
       is planned.
-    tokens_per_batch: in place of that of the run files.
-    compiled: False estimates a mixture from its work alone, in seconds.
+    tokens_per_batch: number that replaces that of the run files.
+    compiled: whether to compile; False estimates a mixture from its work alone,
+      in seconds.
     cache_dir: folder of compiled programs; the user's cache unless given.
     bindings: `NAME.FIELD = VALUE`, see `request.specify`.
     log: receives lines of progress; without it nothing is printed.
@@ -82,8 +84,7 @@ def plan(
     (docs/planning.md).
 
   Raises:
-    UserError: a name is unknown, parts do not go together, or libtpu is
-      missing.
+    UserError: a name is unknown, parts do not match, or libtpu is missing.
   """
   parsed = topologies.parse(topology, slices)
   request.set_environment(parsed)

@@ -26,7 +26,7 @@ from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.training import prefix_lm as prefix_lm_lib
 
-# Of recommended sampling: what holds for all other tasks.
+# Key of recommended sampling for all other tasks.
 _ALL_OTHERS = 'default'
 
 
@@ -41,8 +41,8 @@ class LanguageBatches:
     """Wraps batches.
 
     Args:
-      batches: of tokens.
-      trainable: what they are for.
+      batches: batches of tokens.
+      trainable: trainable that they are for.
     """
     self._batches = batches
     self._trainable = trainable
@@ -72,7 +72,7 @@ class LanguageBatches:
     self._batches.restore(state)
 
   def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
-    """This host's part of a batch of a layout."""
+    """Shapes of this host's part of a batch of a layout."""
     return self._trainable.batch_shapes(unit, self._batches.rows(unit))
 
 
@@ -102,51 +102,50 @@ def prefix_lm(
   validation_batch_size: int = 16,
   validation_batches: int = 1,
 ) -> experiment.Parts:
-  """The prefix language model, and tokens of the run's tasks.
+  """Returns the prefix language model with the tokens of the run's tasks.
 
   Args:
     config: the model's sizes and choices.
     tokens: directory of a token data set, or a list of several, each of one
       clip size: a layout is filled from the sets of its size, images from
       the sets of one-frame clips (see `data.sets`).
-    visual_tokenizer: folder of the tokenizer that made them, or of a
-      checkpoint that holds it; it travels with the new checkpoint, so that
-      generation needs nothing else.
-    audio_tokenizer: likewise.
+    visual_tokenizer: folder of the tokenizer that made them, or of a checkpoint
+      that holds it; it is copied beside the new checkpoint, so that generation
+      needs nothing else.
+    audio_tokenizer: the same for the audio tokenizer.
     text: the text tokenizer: 'bytes', the path of a SentencePiece model, or a
-      folder that `tokenizers.text.find` takes, such as a checkpoint's.
+      folder for `tokenizers.text.find`, such as a checkpoint's.
     text_slots: positions reserved for text (64 in the paper); None takes those
       of the text embeddings.
-    text_size: ids that the vocabulary keeps for text (32,128 in the paper, of
-      T5's SentencePiece model); None takes those of the text tokenizer.
-    text_embeddings: whether the tokens come with embeddings of their text by
-      a frozen encoder (`videopoet embed_text`); `config.text` is 'embeddings'
-      then, and their width that of the data.
-    text_encoder: with text embeddings, folder of that encoder; it travels with
-      the checkpoint too.
+    text_size: ids that the vocabulary reserves for text (32,128 in the paper,
+      for T5's SentencePiece model); None takes those of the text tokenizer.
+    text_embeddings: whether the tokens come with embeddings of their text by a
+      frozen encoder (`videopoet embed_text`); `config.text` is then
+      'embeddings', and their width that of the data.
+    text_encoder: with text embeddings, folder of that encoder, which is also
+      copied beside the checkpoint.
     clip: frames, height and width of the layouts; those of the data sets
       unless given.
     layouts: names of the layouts to train; all of the tasks unless given.
-    task_files: tasks beside those that `load_tasks.tasks` lists;
-      `--task_file` gives them.
-    minimum: least values of scalar features that hold for every task, beside
-      its own `Task.minimum`: the quality filter of an adaptation.
+    task_files: tasks in addition to those that `load_tasks.tasks` lists;
+      `--task_file` adds them.
+    minimum: least values of scalar features for every task, in addition to its
+      own `Task.minimum`: the quality filter of an adaptation.
     tokens_per_batch: positions of a global batch, the same for all layouts.
-    batch_multiple: batches hold a multiple of so many examples, and of the
-      devices: the most devices that the run may go on with later.
-    mixture: how often images and videos are drawn during the run.
-    weights: by task, layout or clip size, in place of the tasks' rates; see
-      `data.batches.layout_weights`.
+    batch_multiple: number that batch sizes are a multiple of, besides the
+      number of devices: the most devices that the run may resume with.
+    mixture: schedule of images and videos during the run.
+    weights: weights by task, layout or clip size, which replace the tasks'
+      rates; see `data.batches.layout_weights`.
     context_noise: see `PrefixLMTrainable`.
-    sampling: by task, fields of `SamplingConfig` that the checkpoint is to
-      recommend, `default` for all other tasks; `generate` draws by them unless
-      told otherwise.
-    seed: of the data order.
+    sampling: fields of `SamplingConfig` by task that the checkpoint recommends,
+      `default` for all other tasks; `generate` uses them by default.
+    seed: seed of the data order.
     validation_batch_size: examples of a global validation batch.
     validation_batches: batches of each layout in a validation; 0 for none.
 
   Raises:
-    UserError: parts do not go together.
+    UserError: parts do not match.
   """
   experiment.check_numbers(
     'prefix_lm',
@@ -184,7 +183,7 @@ def prefix_lm(
   )
   folders, fingerprints = _tokenizers(visual_tokenizer, audio_tokenizer)
   sets_lib.check(run_tasks, space, sets, fingerprints)
-  # What guidance may compare with.
+  # The conditions that guidance may compare with.
   drop = {task.name: dict(task.drop) for task in run_tasks}
   origin: dict[str, Any] = {'text_tokenizer': text_tokenizer.fingerprint}
   if embedded is None:
@@ -247,17 +246,17 @@ def prefix_lm(
 def _recommended(
   by_task: Mapping[str, Mapping[str, Any]], names: Sequence[str]
 ) -> dict[str, Any]:
-  """What a checkpoint recommends for the tasks of a run.
+  """The checkpoint's recommendations for the tasks of a run.
 
-  Recommendations for other shipped tasks are left out: a run of some of the
-  tasks includes the file of a run of all.
+  Recommendations for other shipped tasks are left out, since a run of some
+  tasks may include the file of a run of all tasks.
 
   Args:
-    by_task: fields of `SamplingConfig`.
-    names: of the run's tasks.
+    by_task: fields of `SamplingConfig` by task.
+    names: names of the run's tasks.
 
   Raises:
-    ConfigError: one is for no task, or makes no sense.
+    ConfigError: one is for no task, or is invalid.
   """
   known = (_ALL_OTHERS, *names, *(t.name for t in tasks_lib.TEMPLATES))
   for task, fields in by_task.items():
@@ -277,7 +276,7 @@ def _recommended(
 def _validation(
   *args: Any, **options: Any
 ) -> tuple[data_batches.ValidationBatches | None, tuple[str, ...]]:
-  """What to validate with, and what is left out of it for want of examples."""
+  """Returns the validation data, and what is left out for lack of examples."""
   try:
     found = data_batches.ValidationBatches(*args, **options)
   except errors.NoExamplesError as error:
@@ -291,11 +290,11 @@ def _validation(
 
 @dataclasses.dataclass(frozen=True)
 class LanguageTrainable:
-  """The language model, described together with what made its tokens.
+  """The language model with a description of what made its tokens.
 
   Attributes:
     inner: the model.
-    origin: JSON values: fingerprints of what made text and tokens.
+    origin: JSON values: fingerprints of the tokenizers of text and tokens.
   """
 
   inner: prefix_lm_lib.PrefixLMTrainable
@@ -303,11 +302,11 @@ class LanguageTrainable:
 
   @property
   def name(self) -> str:
-    """What runs and checkpoints call it."""
+    """Name in runs and checkpoints."""
     return self.inner.name
 
   def describe(self) -> dict[str, Any]:
-    """JSON for the checkpoint."""
+    """Returns JSON for the checkpoint."""
     return {**self.inner.describe(), **self.origin}
 
   def init(self, rng: jax.Array, batch: Any) -> Any:
@@ -326,7 +325,7 @@ class LanguageTrainable:
 
 
 def _text_size(asked: int | None, tokenizer: text_lib.TextTokenizer) -> int:
-  """Ids of text in the vocabulary; ConfigError where the tokenizer has more."""
+  """Number of text ids; raises ConfigError if the tokenizer has more."""
   if asked is None:
     return tokenizer.vocab_size
   if asked < tokenizer.vocab_size:
@@ -344,7 +343,7 @@ def _embedded(
   text_slots: int | None,
   text_embeddings: bool,
 ) -> tokens_lib.TokenInfo:
-  """What the data sets say of their text embeddings, the same in all."""
+  """Information on the data sets' text embeddings, equal in all."""
   if config.text != 'embeddings' or not text_embeddings:
     raise errors.ConfigError(
       f'prefix_lm.text_embeddings is {text_embeddings} and PrefixLMConfig.text '
@@ -377,15 +376,15 @@ def _embedded(
 def open_text_encoder(
   folder: str, info: tokens_lib.TokenInfo, binding: str
 ) -> text_encoder_lib.TextEncoder:
-  """The encoder of a folder, if it is the one that made the embeddings.
+  """Opens the encoder in a folder, if it made the embeddings.
 
   Args:
     folder: see `text_encoder.open_encoder`.
-    info: of the data set with the embeddings.
-    binding: gin's name of what gave the folder, for the message.
+    info: info of the data set with the embeddings.
+    binding: gin's name of the folder's binding, for the message.
 
   Raises:
-    CheckpointError: it is another one.
+    CheckpointError: it is another encoder.
   """
   encoder = text_encoder_lib.open_encoder(folder)
   if encoder.fingerprint != info.text_fingerprint:

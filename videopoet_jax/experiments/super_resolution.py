@@ -55,34 +55,34 @@ def super_resolution(
   validation_batch_size: int = 16,
   validation_batches: int = 1,
 ) -> experiment.Parts:
-  """Super-resolution in token space, and pairs of resolutions.
+  """Returns super-resolution in token space, with pairs of resolutions.
 
   Args:
     config: the model's sizes and choices. The width of text embeddings and
       their slots, or the ids of the text tokenizer, are those of the data.
-    recipe: what training hides and disturbs.
+    recipe: conditions and ids that training hides and disturbs.
     tokens: directory of a token data set with `low_tokens` (`videopoet
       tokenize --low_scale 2`).
-    visual_tokenizer: folder of the tokenizer of the result; it travels with
-      the checkpoint, so that sampling needs nothing else.
-    low_tokenizer: that of the condition, if it is another one.
+    visual_tokenizer: folder of the tokenizer of the result, which is copied
+      beside the checkpoint, so that sampling needs nothing else.
+    low_tokenizer: folder of the condition's tokenizer, if it is another one.
     text: the text tokenizer: 'bytes', or the path of a SentencePiece model;
-      not looked at where the model takes embeddings.
-    text_encoder: with text embeddings, folder of the frozen encoder; it
-      travels with the checkpoint too.
+      ignored if the model takes embeddings.
+    text_encoder: with text embeddings, folder of the frozen encoder, which is
+      also copied beside the checkpoint.
     units: names of the sizes to train, 'super_resolution/17x64x64'; the clips'
       size and an image of it unless given.
-    weights: how often each is drawn, by name; 1 unless given.
+    weights: relative frequency of each, by name; 1 unless given.
     tokens_per_batch: ids of the result in a global batch, the same for all
       units.
-    batch_multiple: batches hold a multiple of so many examples, and of the
-      devices: the most devices that the run may go on with later.
-    seed: of the data order.
+    batch_multiple: number that batch sizes are a multiple of, besides the
+      number of devices: the most devices that the run may resume with.
+    seed: seed of the data order.
     validation_batch_size: examples of a global validation batch.
     validation_batches: batches of each unit in a validation; 0 for none.
 
   Raises:
-    UserError: parts do not go together.
+    UserError: parts do not match.
   """
   experiment.check_numbers(
     'super_resolution',
@@ -204,7 +204,7 @@ def _text(
   tokens: str,
   text: str,
 ) -> tuple[config_lib.SuperResolutionConfig, dict[str, Any], data_lib.Text]:
-  """The config with the text's sizes, what made the text, how to read it."""
+  """The config with the text's sizes, its origin, and how to read it."""
   if config.text == 'embeddings':
     tokens_lib.check_embeddings(
       tokens, "super_resolution_preset.text = 'tokens'"

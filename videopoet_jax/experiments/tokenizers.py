@@ -27,16 +27,16 @@ def visual_tokenizer(
   seed: int = 0,
   validation_batches: int = 8,
 ) -> experiment.Parts:
-  """A visual tokenizer (MAGVIT-v2) and clips to train it on.
+  """Returns a visual tokenizer (MAGVIT-v2) with clips to train it on.
 
   Args:
     config: the tokenizer's sizes.
     recipe: weights and schedules of its losses.
     media: directory of a media data set.
-    batch_size: clips of a global batch.
-    mixture: what is seen besides plain clips.
-    seed: of the data order.
-    validation_batches: batches of one validation; 0 for none.
+    batch_size: number of clips of a global batch.
+    mixture: kinds of training data besides plain clips.
+    seed: seed of the data order.
+    validation_batches: number of batches of one validation; 0 for none.
   """
   experiment.check_numbers(
     'visual_tokenizer',
@@ -74,15 +74,15 @@ def audio_tokenizer(
   seed: int = 0,
   validation_batches: int = 8,
 ) -> experiment.Parts:
-  """An audio tokenizer (SoundStream) and sound to train it on.
+  """Returns an audio tokenizer (SoundStream) with sound to train it on.
 
   Args:
     config: the tokenizer's sizes.
     recipe: weights and schedules of its losses.
     media: directory of a media data set whose clips have sound.
-    batch_size: clips of a global batch.
-    seed: of the data order.
-    validation_batches: batches of one validation; 0 for none.
+    batch_size: number of clips of a global batch.
+    seed: seed of the data order.
+    validation_batches: number of batches of one validation; 0 for none.
   """
   experiment.check_numbers(
     'audio_tokenizer',
@@ -114,7 +114,7 @@ def audio_tokenizer(
 def _validation(
   media: str, feature: str, batch_size: int, number: int
 ) -> tuple[batches_lib.First | None, tuple[str, ...]]:
-  """What to validate with, and why there is nothing if so."""
+  """Returns the validation data, and the reason if there are none."""
   if not number:
     return None, ()
   try:

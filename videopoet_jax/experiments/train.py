@@ -1,4 +1,4 @@
-"""Trains an experiment: one that gin files describe, or plain objects."""
+"""Trains an experiment that gin files or plain objects describe."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -34,7 +34,7 @@ from videopoet_jax.training import low_rank as low_rank_training
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import watchdog as watchdog_lib
 
-# Imported for what they register with gin.
+# Imported to register their configurables with gin.
 FACTORIES = (
   tokenizers.visual_tokenizer,
   tokenizers.audio_tokenizer,
@@ -42,7 +42,7 @@ FACTORIES = (
   super_resolution.super_resolution,
 )
 CONFIG_FILE = 'config.gin'
-# A run that is told to stop saves first.
+# A run that receives a signal saves before it stops.
 _STOPPING_SECONDS = 60
 
 
@@ -56,17 +56,17 @@ def train(
   """Trains; called again with the same folder, it resumes.
 
   Args:
-    experiment: what to train, and how.
-    run_dir: the run's folder; it holds a usable checkpoint after the first
+    experiment: run to train.
+    run_dir: the run's folder, which holds a usable checkpoint after the first
       save.
-    init_from: checkpoint folder whose parameters a fresh run begins with.
-    log: takes lines of progress; nothing is printed without.
+    init_from: folder of a checkpoint whose parameters a fresh run begins with.
+    log: receives lines of progress; without it nothing is printed.
 
   Returns:
-    State and metrics of the last step done.
+    State and metrics of the last completed step.
 
   Raises:
-    UserError: something does not fit, or the folder cannot be written.
+    UserError: something does not match, or the folder cannot be written.
   """
   log = log or (lambda line: None)
   check_folder(run_dir)
@@ -97,7 +97,7 @@ def _train(
     for note in parts.notes:
       log(note)
     if (run_dir / describe.FILE_NAME).exists():
-      # Before anything of it is written over.
+      # Before any file of it is overwritten.
       manager.check_description(run_dir, parts.trainable.describe())
     folders_lib.copy(parts.folders, run_dir)
     if experiment.config_text:
@@ -134,7 +134,7 @@ def _write_config(run_dir: pathlib.Path, text: str) -> None:
 def _alone_in(
   run_dir: str | os.PathLike[str], log: Callable[[str], None]
 ) -> Iterator[None]:
-  """Keeps a folder to this run, once another one that is stopping has saved."""
+  """Locks a folder for this run, waiting for a run that is stopping."""
   with contextlib.ExitStack() as stack:
     for second in range(_STOPPING_SECONDS + 1):
       try:
@@ -172,19 +172,19 @@ def _bound(
     rules,
     watchdog or watchdog_lib.WatchdogConfig(),
     low_rank,
-    # It travels with the run, to be read and to be repeated.
+    # It is stored with the run, to be read and to be repeated.
     config_lib.text(),
   )
 
 
 def bound() -> dict[str, Any]:
-  """What gin binds of `Experiment`, by name.
+  """Returns what gin binds of `Experiment`, by name.
 
-  Configs are checked before data is opened. For whoever trains otherwise with
-  the same gin files.
+  Configs are checked before data is opened. Other trainers use it with the same
+  gin files.
 
   Raises:
-    UserError: a value does not fit, or nothing says what to train.
+    UserError: a value is invalid, or nothing is bound to train.
   """
   bindings_lib.build_configs(_bound)
   found = gin.get_bindings(_bound)
@@ -202,7 +202,7 @@ def from_gin(
   task_files: Sequence[str] = (),
   **macros: Any,
 ) -> experiment_lib.Experiment:
-  """The experiment that gin files describe; its data is opened.
+  """Returns the experiment that gin files describe, and opens its data.
 
   The caller's own gin configuration stays as it is.
 
@@ -210,7 +210,7 @@ def from_gin(
     gin_files: paths or shipped files such as `gin/runs/media_prefix_lm.gin`;
       later ones win.
     bindings: `NAME = VALUE` each, in gin's syntax, after the files.
-    task_files: tasks beside those of the run.
+    task_files: tasks in addition to those of the run.
     **macros: values of macros, such as `TOKENS='data/tokens'` or `STEPS=100`.
 
   Raises:
@@ -228,11 +228,11 @@ def from_gin(
 
 
 def _check_takes_tasks(task_files: Sequence[str]) -> None:
-  """Raises ConfigError where the run trains what has no tasks."""
+  """Raises ConfigError if the run trains something without tasks."""
   try:
     trained = gin.query_parameter('train.parts')
   except ValueError:
-    return  # What is missing is said later.
+    return  # What is missing is reported later.
   name = str(getattr(trained, 'selector', '')).split('.')[-1]
   if name and name != 'prefix_lm':
     raise errors.ConfigError(

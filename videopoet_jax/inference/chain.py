@@ -1,8 +1,8 @@
-"""Tasks one after the other, each fed with what the one before has made.
+"""Runs tasks in a chain, each conditioned on the previous results.
 
-VideoPoet (section 5.4) chains image-to-video and stylization, and
-text-to-video and video-to-audio, without training for it. Super-resolution may
-be a step of a chain as well.
+VideoPoet (section 5.4) chains image-to-video and stylization, and text-to-video
+and video-to-audio, without training for it. Super-resolution may also be a step
+of a chain.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +27,9 @@ class Step:
   Attributes:
     layout: name of the layout.
     given: conditions besides the video and sound made so far.
-    structure_from: estimates flow and depth of the video so far, as uint8
-      (B, T, H, W, 3), for a stylization.
-    config: how ids are drawn.
+    structure_from: function that estimates flow and depth of the video so far,
+      as uint8 (B, T, H, W, 3), for a stylization.
+    config: settings of sampling.
   """
 
   layout: str
@@ -40,14 +40,14 @@ class Step:
 
 @dataclasses.dataclass(frozen=True)
 class Upscale:
-  """Makes the video so far larger, from its ids where tokenizers agree.
+  """Upscales the video so far, from its ids if the tokenizers agree.
 
-  Tasks that come after go on from the small video, the size they know.
+  Later tasks continue from the small video, whose size they know.
 
   Attributes:
-    cascade: of super-resolution models.
-    text: one a clip, or None.
-    configs: how each stage's ids are drawn; the paper's unless given.
+    cascade: cascade of super-resolution models.
+    text: one text a clip, or None.
+    configs: settings of each stage; the paper's unless given.
   """
 
   cascade: cascade_lib.Cascade
@@ -61,7 +61,7 @@ Made = generator_lib.Generated | upscaler.Upscaled
 def clips_of(
   generator: generator_lib.Generator, made: generator_lib.Generated
 ) -> cascade_lib.Clips:
-  """What a cascade starts from; DataError where no video was made."""
+  """Input of a cascade; raises DataError if no video was made."""
   if 'video_tokens' not in made.ids:
     raise errors.DataError(
       f'{made.layout.task} makes no video, so there is nothing to make larger.'
@@ -81,17 +81,17 @@ def run(
   """Runs a chain.
 
   Args:
-    generator: knows every step's layout.
-    steps: at least one.
-    seed: of the draws; every step has draws of its own.
-    log: told where a larger video cannot start from the ids; see `cascade`.
+    generator: model, which must know every step's layout.
+    steps: steps, at least one.
+    seed: seed of the draws; every step has draws of its own.
+    log: receives a line if upscaling cannot start from the ids; see `cascade`.
 
   Returns:
-    What each step has made; the newest video and the newest sound belong
+    The result of each step; the newest video and the newest sound belong
     together.
 
   Raises:
-    DataError: there is no video to make larger.
+    DataError: there is no video to upscale.
   """
   made: list[Made] = []
   signals: dict[str, Any] = {}
@@ -138,7 +138,7 @@ def text_to_video_and_audio(
   seed: int = 0,
   config: sampling.SamplingConfig = sampling.DEFAULT,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Silent video from text, then sound from the video.
+  """Generates silent video from text, then sound from the video.
 
   Returns:
     uint8 (B, T, H, W, 3) and int16 (B, samples).

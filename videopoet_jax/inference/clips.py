@@ -1,4 +1,4 @@
-"""What generation gives: clips that can be looked at, saved and passed on."""
+"""Results of generation: clips that can be shown, saved and reused."""
 
 from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
@@ -27,12 +27,12 @@ _VIDEOS = ('.mp4', '.gif')
 class Clip:
   """One sample: a video, a picture or a sound.
 
-  A clip stands for itself as a condition: `model.generate('image_to_video',
+  A clip can be used as a condition: `model.generate('image_to_video',
   image=clip)`.
 
   Attributes:
     video_THWC: uint8 frames, one for a picture; None for a sound.
-    audio_T: int16 samples to be heard with it, or None.
+    audio_T: int16 samples of its sound, or None.
     frame_rate: frames a second.
     sampling_rate: samples a second.
     text: its prompt, '' for none.
@@ -50,7 +50,7 @@ class Clip:
 
   @property
   def seconds(self) -> float:
-    """How long it is; 0 for a picture."""
+    """Duration in seconds; 0 for a picture."""
     if self.is_picture:
       return 0.0
     if self.video_THWC is not None:
@@ -58,17 +58,18 @@ class Clip:
     return len(self._sound()) / self.sampling_rate
 
   def save(self, path: Path) -> pathlib.Path:
-    """Writes a file.
+    """Writes a file in the format of its suffix.
 
     Args:
-      path: ends in `.mp4` (with its sound), `.gif`, `.png` (the first frame) or
-        `.wav`.
+      path: path that ends in `.mp4` (with sound), `.gif`, `.png` (the first
+        frame) or `.wav`.
 
     Returns:
       The path.
 
     Raises:
-      DataError: the clip has nothing for such a file, or it cannot be written.
+      DataError: the clip lacks the data for such a file, or it cannot be
+        written.
     """
     suffix = pathlib.PurePath(path).suffix.lower()
     if suffix in _SOUNDS:
@@ -103,7 +104,7 @@ class Clip:
     return self.audio_T
 
   def _repr_html_(self) -> str:
-    """How a notebook shows it: playing, with its prompt."""
+    """HTML for a notebook: the clip, playing, with its prompt."""
     parts = []
     if self.video_THWC is not None:
       uri = data_uris.animation(self.video_THWC, self.frame_rate)
@@ -120,11 +121,11 @@ class Clips(Sequence[Clip]):
   """The samples of one call.
 
   Attributes:
-    samples: each sample.
+    samples: clip of each sample.
     layout: name of the layout.
-    record: JSON values: what was asked for and how ids were drawn.
-    upscaled_BTHWC: uint8, the larger frames of all samples, or None.
-    has_own_sound: whether the sound was generated, and not given.
+    record: JSON values: the request and the settings of sampling.
+    upscaled_BTHWC: uint8, the upscaled frames of all samples, or None.
+    has_own_sound: whether the sound was generated rather than given.
   """
 
   samples: tuple[Clip, ...]
@@ -150,7 +151,7 @@ class Clips(Sequence[Clip]):
     """Writes every sample, a contact sheet and `generation.json`.
 
     Args:
-      folder: made if need be.
+      folder: output folder; made if need be.
 
     Returns:
       Names of the files.
@@ -181,7 +182,7 @@ class Clips(Sequence[Clip]):
     return written
 
   def _repr_html_(self) -> str:
-    """All samples, side by side."""
+    """HTML for a notebook: all samples, side by side."""
     shown = ''.join(clip._repr_html_() for clip in self.samples)
     return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{shown}</div>'
 

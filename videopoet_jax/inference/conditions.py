@@ -1,4 +1,4 @@
-"""From signals (text, pixels, sound) to what a layout is filled from."""
+"""Encodes signals (text, pixels, sound) as the features of a layout."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
@@ -11,7 +11,7 @@ from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.media import masking
 
-# Signal -> the flag of `videopoet generate` that gives it.
+# Signal -> its flag of `videopoet generate`.
 FLAGS = {
   'text': '--text',
   'image': '--image',
@@ -19,7 +19,7 @@ FLAGS = {
   'audio': '--audio',
   'structure': '--structure',
 }
-# Feature -> signals, any of which it is made from, the first preferred.
+# Feature -> signals that it can be made from, the preferred one first.
 _SOURCES: Mapping[str, tuple[str, ...]] = {
   'text': ('text',),
   'video_tokens': ('video', 'image'),
@@ -36,14 +36,14 @@ TEXT_EMBEDDINGS = 'text_embeddings'
 
 @dataclasses.dataclass(frozen=True)
 class Tokenizers:
-  """What turns signals into ids and back; None where a checkpoint has none.
+  """Tokenizers of a checkpoint; None where it has none.
 
   Attributes:
     visual: tokenizer of pixels.
     audio: tokenizer of sound.
     text: tokenizer of text.
-    embed_text: where the model takes embeddings: texts and a number of slots
-      to float32 (B, slots, dim) and int32 (B,), how many slots each uses.
+    embed_text: for models that take embeddings: maps texts and a number of
+      slots to float32 (B, slots, dim) and int32 (B,), the number of slots used.
   """
 
   visual: Any = None
@@ -55,7 +55,7 @@ class Tokenizers:
 def needed_frames(
   layout: layout_lib.SequenceLayout, feature: str
 ) -> int | None:
-  """Latent frames of a condition, from the clip's start, if it is one."""
+  """Number of latent frames of a feature in the prefix, from the start."""
   stops = [
     s.start + s.shape[s.time_axis]
     for s in layout.filled(types.Role.PREFIX)
@@ -74,7 +74,7 @@ def prefix_features(layout: layout_lib.SequenceLayout) -> tuple[str, ...]:
 def missing(
   layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
 ) -> tuple[str, ...]:
-  """Features of the prefix that neither stand in `given` nor follow from it."""
+  """Features of the prefix neither in `given` nor following from it."""
   return tuple(
     feature
     for feature in prefix_features(layout)
@@ -97,7 +97,7 @@ def _single_frame_needed(
 def check_given(
   layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
 ) -> None:
-  """Raises DataError where a condition of the layout is not given."""
+  """Raises DataError if a condition of the layout is not given."""
   wanted = missing(layout, given)
   if wanted:
     flags = [
@@ -116,11 +116,11 @@ def check_given(
 
 
 def check_used(layout: layout_lib.SequenceLayout, given: Iterable[str]) -> None:
-  """Raises DataError where a signal is given that the layout does not take.
+  """Raises DataError if a given signal is not used by the layout.
 
   Args:
-    layout: that is to be filled.
-    given: signals, keys of `FLAGS`.
+    layout: layout to be filled.
+    given: names of the given signals, keys of `FLAGS`.
   """
   given = list(given)
   used = set()
@@ -143,20 +143,20 @@ def encode(
   tokenizers: Tokenizers,
   text_slots: int,
 ) -> dict[str, np.ndarray]:
-  """Features of the prefix from signals.
+  """Encodes signals as the features of the prefix.
 
   Args:
-    layout: to be conditioned.
+    layout: layout of the result.
     given: `text` list of str; `image` uint8 (B, H, W, 3); `video` and
       `structure` uint8 (B, T, H, W, 3); `audio` int16 (B, samples); or a
       feature by its own name, as local ids (`text` together with
       `text_embeddings`, where the model takes those).
-    tokenizers: of the checkpoint.
-    text_slots: positions of text.
+    tokenizers: tokenizers of the checkpoint.
+    text_slots: number of positions of text.
 
   Returns:
-    Local ids by feature, of the prefix's features only; where there is text
-    and the model takes embeddings, also `text_embeddings` float32 (B, S, E).
+    Local ids by feature, of the prefix's features only; with text and a model
+    that takes embeddings, also `text_embeddings` float32 (B, S, E).
 
   Raises:
     DataError: a condition is missing, or a clip is too short.
@@ -183,15 +183,15 @@ def encode(
 def encode_text(
   given: Mapping[str, Any], tokenizers: Tokenizers, text_slots: int
 ) -> dict[str, np.ndarray]:
-  """The features `text` and, where the model takes them, `text_embeddings`.
+  """Encodes `text` and, for models that take them, `text_embeddings`.
 
   Args:
     given: `text`, a list of str, or the features themselves as arrays.
-    tokenizers: of the checkpoint.
-    text_slots: positions of text.
+    tokenizers: tokenizers of the checkpoint.
+    text_slots: number of positions of text.
 
   Returns:
-    int32 (B, S) ids, of which padding is 0, and float32 (B, S, E).
+    int32 (B, S) ids, 0 for padding, and float32 (B, S, E).
 
   Raises:
     CheckpointError: the checkpoint has no text tokenizer.
@@ -202,7 +202,7 @@ def encode_text(
     return {name: np.asarray(given[name]) for name in names}
   if tokenizers.embed_text is not None:
     embeddings_BSE, used_B = tokenizers.embed_text(list(text), text_slots)
-    # Ids only tell the used slots, as in training.
+    # Ids only mark the used slots, as in training.
     used_BS = np.arange(text_slots)[None] < used_B[:, None]
     return {'text': used_BS.astype(np.int32), TEXT_EMBEDDINGS: embeddings_BSE}
   if tokenizers.text is None:

@@ -1,6 +1,6 @@
-"""What continues a clip: the layout of the next frames, and of their sound.
+"""Chooses the layouts that continue a clip and its sound.
 
-What continues a clip is chosen by a stated rule, see `choose`.
+The rule of the choice is stated in `choose`.
 """
 
 import dataclasses
@@ -13,26 +13,26 @@ from videopoet_jax.inference import conditions
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.inference import sampling
 
-CONDITION_LATENTS = 3  # 9 frames in, of which 8 more than the first.
+CONDITION_LATENTS = 3  # 9 frames, 8 of them after the first.
 VIDEO, AUDIO = 'video_tokens', 'audio_tokens'
 
 
 @dataclasses.dataclass(frozen=True)
 class Continuation:
-  """What continues a clip.
+  """How a clip is continued.
 
   Attributes:
-    layout: makes the next frames, and the next sound if `sound` says so.
-    frames: that it is given.
-    takes_text: whether it is given the text.
-    sound: where the sound of later frames comes from: 'none' for a clip without
-      sound, 'continued' by `layout` itself, 'video_to_audio' from the new
-      frames, or 'silence' where the model has no layout for it.
-    sound_layout: of 'video_to_audio', else ''.
-    config: how ids of `layout` are drawn.
-    sound_config: how those of `sound_layout` are.
-    negative_text: with guidance on the text.
-    notes: lines for the user about what was asked for and is not done.
+    layout: layout of the next frames, and of the next sound if `sound` is so.
+    frames: number of frames that it is given.
+    takes_text: whether it takes the text.
+    sound: source of later sound: 'none' for a clip without sound, 'continued'
+      by `layout` itself, 'video_to_audio' from the new frames, or 'silence' if
+      the model has no layout for it.
+    sound_layout: layout for 'video_to_audio', else ''.
+    config: settings of sampling for `layout`.
+    sound_config: settings of sampling for `sound_layout`.
+    negative_text: negative prompt for guidance on the text.
+    notes: lines for the user about requests that cannot be met.
   """
 
   layout: str
@@ -47,12 +47,12 @@ class Continuation:
 
 
 def _size(name: str) -> str:
-  """Height and width of a layout as its name states them."""
+  """Height and width of a layout, as in its name."""
   return name.split('/')[1].split('x', 1)[1]
 
 
 def _given_latents(layout: layout_lib.SequenceLayout) -> int:
-  """Latent frames that a layout continues, 0 where it continues none."""
+  """Latent frames that a layout continues, 0 if it continues none."""
   target = [s for s in layout.filled(types.Role.TARGET) if s.feature == VIDEO]
   given = conditions.needed_frames(layout, VIDEO) or 0
   if len(target) != 1 or target[0].start != given:
@@ -63,14 +63,15 @@ def _given_latents(layout: layout_lib.SequenceLayout) -> int:
 def candidates(
   generator: generator_lib.Generator, size: str = ''
 ) -> list[layout_lib.SequenceLayout]:
-  """Layouts that continue a clip: its last frames in, the next ones out.
+  """Returns the layouts that continue a clip from its last frames.
 
-  Image-to-video is none of them: a single frame does not show motion. A layout
-  that continues the sound as well may be given one frame, since sound moves.
+  Image-to-video is not among them, since a single frame does not show motion. A
+  layout that also continues the sound may be given one frame, since sound shows
+  motion.
 
   Args:
-    generator: a model.
-    size: only those of this `HEIGHTxWIDTH`, if given.
+    generator: model to continue with.
+    size: `HEIGHTxWIDTH` of the layouts; any size if empty.
   """
   found = []
   for name in generator.layout_names:
@@ -106,23 +107,24 @@ def choose(
   config: sampling.SamplingConfig = sampling.DEFAULT,
   negative_text: str = '',
 ) -> Continuation:
-  """What continues a clip.
+  """Chooses how to continue a clip.
 
-  Of the model's `candidates` of the clip's height and width: first those that
-  continue the sound, where the clip has some; then those that take the text,
-  where there is one; then those given the number of latent frames that is
-  nearest to `CONDITION_LATENTS`. A layout with text is not used without one.
+  The choice is among the model's `candidates` of the clip's height and width.
+  Those that continue the sound come first, if the clip has sound; then those
+  that take the text, if there is text; then those whose number of given latent
+  frames is nearest to `CONDITION_LATENTS`. A layout with text is not used
+  without text.
 
-  Guidance acts on those of `config.guide_on` that the chosen layout has and
-  was trained without; where it has none, there is no guidance.
+  Guidance acts on the conditions in `config.guide_on` that the chosen layout
+  has and was trained without; if there are none, there is no guidance.
 
   Args:
-    generator: a model.
-    clip: layout that makes the clip; None takes layouts of any size.
+    generator: model to continue with.
+    clip: layout of the clip; None takes layouts of any size.
     has_text: whether there is a text.
     has_sound: whether the clip has sound.
-    config: how ids are drawn.
-    negative_text: with guidance, what to move away from.
+    config: settings of sampling.
+    negative_text: negative prompt for guidance.
 
   Raises:
     LayoutError: the model was not trained to continue clips.
@@ -186,7 +188,7 @@ def choose(
 def _sound_of(
   generator: generator_lib.Generator, chosen: layout_lib.SequenceLayout
 ) -> tuple[str, str]:
-  """The sound's source, and its layout if it has one of its own."""
+  """Returns the sound's source, and its layout if it has one of its own."""
   if AUDIO in conditions.prefix_features(chosen):
     return 'continued', ''
   place = chosen.name.split('/')[1]
@@ -207,7 +209,7 @@ def _acting(
   config: sampling.SamplingConfig,
   negative_text: str,
 ) -> tuple[sampling.SamplingConfig, list[str]]:
-  """The part of the settings that acts on a layout, and lines on the rest."""
+  """Settings that act on a layout, and lines about the others."""
   config = dataclasses.replace(config, first_temperature=None)
   if not config.is_guided:
     return config, []
@@ -241,18 +243,18 @@ def check(
   """Checks that a layout's clips can be continued to a length.
 
   Args:
-    generator: a model.
-    clip: layout that makes the clip.
-    seconds: wished length.
+    generator: model to continue with.
+    clip: layout of the clip.
+    seconds: requested duration.
     **wishes: see `choose`.
 
   Returns:
-    What continues them.
+    How they are continued.
 
   Raises:
     LayoutError: the model was not trained to continue clips.
     DataError: the clips are shorter than its condition.
-    ConfigError: the clips are as long already.
+    ConfigError: the clips already have the duration.
   """
   found = choose(generator, clip, **wishes)
   frames = int(clip.name.split('/')[1].split('x')[0])
@@ -267,7 +269,7 @@ def check(
 
 
 def check_frames(continuation: Continuation, frames: int) -> None:
-  """Raises DataError where clips are shorter than what a piece is given."""
+  """Raises DataError if clips are shorter than a piece's condition."""
   if frames < continuation.frames:
     raise errors.DataError(
       f'long video goes on from {continuation.frames} frames; got {frames}.'

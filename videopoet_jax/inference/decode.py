@@ -1,8 +1,8 @@
-"""The decoding loop: prefill of the prefix, then one token after another.
+"""The decoding loop: prefill of the prefix, then token by token.
 
 One compiled loop runs over the target positions of a layout. At each position
-only the ids that the layout admits can be drawn, and a position that admits
-one id is filled without drawing.
+only ids that the layout admits can be drawn; a position that admits a single id
+is filled without drawing.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,12 +28,12 @@ from videopoet_jax.parallel import compiler
 
 
 class State(NamedTuple):
-  """What the loop carries.
+  """State of the loop.
 
   Attributes:
     tokens_BL: int32 global ids, filled up to the current position.
     hidden_BD: normalized, predicts the current position.
-    caches: one a layer, with room for every position.
+    caches: caches of keys and values, one a layer, with room for all positions.
   """
 
   tokens_BL: jax.Array
@@ -42,7 +42,7 @@ class State(NamedTuple):
 
 
 def last_drawn(layout: layout_lib.SequenceLayout) -> int:
-  """The last position that is drawn; what follows is given by the layout."""
+  """The last position that is drawn; the layout fixes all later ones."""
   return (
     max(
       (run.stop for run in layout.target_runs if run.range.size > 1),
@@ -57,7 +57,7 @@ class Decoder:
 
   Attributes:
     model: the network.
-    layout: of the sequences.
+    layout: layout of the sequences.
   """
 
   def __init__(
@@ -81,10 +81,10 @@ class Decoder:
     """Runs the prefix.
 
     Args:
-      params: unboxed.
-      tokens_BL: int32, prefix filled; targets are not looked at.
+      params: parameters, unboxed.
+      tokens_BL: int32, with the prefix filled; targets are ignored.
       visible_BL: bool, False for hidden conditions; True in the targets.
-      text_embeddings_BSE: where the model takes them.
+      text_embeddings_BSE: embeddings for models that take them.
 
     Returns:
       The state that predicts the first target position.
@@ -100,7 +100,7 @@ class Decoder:
     )
 
   def prepare(self, params: Any) -> tuple[list[Any], model_lib.Places]:
-    """Each layer's parameters and the layout's places: constants of a loop."""
+    """Returns constants of the loop: each layer's parameters, the places."""
     layers = transformer.layer_params(
       params['stack'], self.model.config.num_layers
     )
@@ -114,17 +114,17 @@ class Decoder:
     visible_BL: jax.Array,
     position: jax.Array,
   ) -> State:
-    """Takes in the token at `position`, which is written in the state.
+    """Processes the token at `position`, which is written in the state.
 
     Args:
-      params: unboxed.
-      constants: of `prepare`.
-      state: predicts `position`.
+      params: parameters, unboxed.
+      constants: result of `prepare`.
+      state: state that predicts `position`.
       visible_BL: as for `start`.
       position: int32 scalar.
 
     Returns:
-      The state that predicts the position after.
+      The state that predicts the next position.
     """
     layers, places = constants
     stream_B1D = self._apply(
@@ -169,7 +169,7 @@ class Decoder:
     guidance: jax.Array | float,
     temperature: jax.Array | float,
   ) -> jax.Array:
-    """Draws global ids of a run; the batch is halved where guided."""
+    """Draws global ids of a run; guidance merges the batch's halves."""
     number = keys_B.shape[0]
     if run.range.size == 1:
       return jnp.full((number,), run.range.start, jnp.int32)
@@ -193,7 +193,7 @@ class Decoder:
 def _distinct_runs(
   layout: layout_lib.SequenceLayout,
 ) -> tuple[list[layout_lib.Run], np.ndarray]:
-  """Target runs that differ in what they admit, and which rules where."""
+  """Target runs that admit different ids, and the run of each position."""
   distinct: dict[Any, int] = {}
   runs: list[layout_lib.Run] = []
   index_L = np.zeros(layout.length, np.int32)
@@ -208,7 +208,7 @@ def _distinct_runs(
 def _temperatures(
   layout: layout_lib.SequenceLayout, config: sampling.SamplingConfig
 ) -> np.ndarray:
-  """float32 (L,): the temperature that each position is drawn at."""
+  """float32 (L,): the temperature at each position."""
   temperature_L = np.full(layout.length, config.temperature, np.float32)
   if config.first_temperature is not None:
     for segment in layout.filled(types.Role.TARGET):
@@ -231,18 +231,19 @@ def fill(
   layout: layout_lib.SequenceLayout,
   config: sampling.SamplingConfig,
 ) -> jax.Array:
-  """The whole call as one program: the prefix, then a loop over positions.
+  """Runs the whole call as one program: the prefix, then the loop.
 
   Args:
-    params: unboxed.
-    tokens_BL: int32 with the prefix filled, guided halves one after the other.
+    params: parameters, unboxed.
+    tokens_BL: int32 with the prefix filled; the two halves follow each other if
+      guided.
     visible_BL: bool, False for hidden conditions.
-    text_embeddings_BSE: float32, where the model takes them.
-    keys_B: one a sample, half as many as rows where guided.
+    text_embeddings_BSE: float32, for models that take them.
+    keys_B: keys, one a sample, half as many as rows if guided.
     guidance: float32 scalar.
     model: the network.
-    layout: of the sequences.
-    config: how ids are drawn.
+    layout: layout of the sequences.
+    config: settings of sampling.
 
   Returns:
     int32 (samples, L).
@@ -307,22 +308,23 @@ def generate(
 
   Args:
     model: the network.
-    params: unboxed.
-    layout: of the sequences.
+    params: parameters, unboxed.
+    layout: layout of the sequences.
     tokens_BL: int32 global ids with the prefix filled (`layout.encode`).
     visible_BL: bool, False for hidden conditions.
-    config: how ids are drawn.
-    seed: of the draws; sample i of a seed is the same in any batch.
-    path: of the draws, among all of the seed; see `draws.root`.
+    config: settings of sampling.
+    seed: seed of the draws; sample i of a seed is the same in any batch.
+    path: path of the draws within the seed; see `draws.root`.
     first_sample: number of the first row's sample.
-    sample_numbers: int (B,), every row's in its place.
-    text_embeddings_BSE: float32, where the model takes them.
+    sample_numbers: int (B,), number of each row's sample, as an alternative.
+    text_embeddings_BSE: float32, for models that take them.
     against: tokens, visibility and text embeddings of the guided batch's other
-      half: the negative prompt. None hides what `config.guide_on` names.
-    place: puts an array of rows on the devices; None leaves it to JAX.
+      half, the negative prompt. None hides the conditions in `config.guide_on`.
+    place: function that puts an array of rows on the devices; None leaves it to
+      JAX.
 
   Returns:
-    int32 (B, L), every position filled as the layout admits.
+    int32 (B, L), every position filled with an id that the layout admits.
   """
   number = tokens_BL.shape[0]
   is_prefix_L = np.arange(layout.length) < layout.prefix_length
@@ -348,7 +350,7 @@ def generate(
     jnp.float32(config.guidance),
     model=model,
     layout=layout,
-    # What is hidden is an argument: one program serves every condition.
+    # Visibility is an argument: one program serves every condition.
     config=dataclasses.replace(config, guide_on=sampling.DEFAULT.guide_on),
   )
   return np.asarray(filled)
@@ -359,7 +361,7 @@ def hide(
   visible_BL: np.ndarray,
   features: Iterable[str],
 ) -> np.ndarray:
-  """Visibility bool (B, L) without the conditions of some features."""
+  """Returns visibility bool (B, L) without some features' conditions."""
   return np.asarray(visible_BL, bool) & ~conditions_of(layout, features)
 
 

@@ -12,17 +12,17 @@ import numpy as np
 
 from videopoet_jax.core import errors
 
-# What a draw belongs to: numbers that lead from a seed to one of its parts. The
+# The purpose of a draw: numbers that lead from a seed to one of its parts. The
 # empty path is that of a single call of a language model.
 Path = tuple[int, ...]
 
-# Samples are numbered below 2^31, so this number is no sample's.
+# Samples are numbered below 2^31, so this is no sample's number.
 _PARTS = 2**32 - 1
 _WORD = 2**32
 
 
 class Part(enum.IntEnum):
-  """First number of a path: what the draws are made for."""
+  """First number of a path: the purpose of the draws."""
 
   LONG_VIDEO = 0
   CHAIN = 1
@@ -33,9 +33,9 @@ def root(seed: int, path: Path = ()) -> jax.Array:
   """The key that all draws of one part of a seed start from.
 
   Args:
-    seed: at least 0, of any size.
-    path: of the part. No path's keys are another one's, not even where one
-      path begins with the other.
+    seed: seed, at least 0, of any size.
+    path: path of the part. Keys of different paths differ, even if one path
+      begins with the other.
 
   Returns:
     A key, scalar.
@@ -46,7 +46,7 @@ def root(seed: int, path: Path = ()) -> jax.Array:
   if seed < 0:
     raise errors.ConfigError(f'seed is {seed}; it must be at least 0.')
   key = jax.random.key(seed % _WORD)
-  # JAX takes 32 bits of a seed; without this, 2^32 would draw as 0 does.
+  # JAX takes 32 bits of a seed; without this, 2^32 would draw the same as 0.
   high = seed // _WORD
   while high:
     key = jax.random.fold_in(key, _PARTS - 1)
@@ -62,7 +62,7 @@ def sample_keys(seed: int, numbers_B: np.ndarray, path: Path = ()) -> jax.Array:
   """A key for each sample, the same in any batch.
 
   Args:
-    seed: of all draws.
+    seed: seed of all draws.
     numbers_B: int (B,), numbers of the samples, from 0.
     path: see `root`.
 

@@ -1,4 +1,4 @@
-"""A checkpoint folder opened for generation: conditions in, signals out."""
+"""A checkpoint folder opened for generation from conditions."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -36,7 +36,7 @@ class Generated:
   """Samples of one layout.
 
   Attributes:
-    layout: what was generated.
+    layout: layout that was generated.
     tokens_BL: int32 global ids.
     ids: local ids by feature, a continuation's condition included.
     video_BTHWC: uint8 frames, or None.
@@ -51,7 +51,7 @@ class Generated:
 
 
 def _rows(given: Mapping[str, Any]) -> int:
-  """Number of conditions; LayoutError where signals differ in it."""
+  """Number of conditions; raises LayoutError if signals disagree."""
   numbers = {name: len(value) for name, value in given.items()}
   if len(set(numbers.values())) > 1:
     raise errors.LayoutError(
@@ -66,16 +66,17 @@ class Generator:
 
   Attributes:
     model: the network.
-    params: unboxed.
+    params: parameters, unboxed.
     space: vocabulary, grids and tasks.
     layout_names: layouts that the model was trained on.
-    tokenizers: of its signals.
-    visual_fingerprint: of the tokenizer whose visual ids it makes.
-    place: puts an array of rows on several devices; None uses one.
-    drop: by task and condition, the share of training examples that did not
-      see it; None for checkpoints that do not say.
-    recommended: by task, the fields of `SamplingConfig` that the checkpoint
-      recommends; None for checkpoints that do not say.
+    tokenizers: tokenizers of its signals.
+    visual_fingerprint: fingerprint of the tokenizer whose ids it generates.
+    place: function that puts an array of rows on several devices; None uses
+      one.
+    drop: share of training examples without a condition, by task and condition;
+      None for checkpoints that do not record it.
+    recommended: fields of `SamplingConfig` that the checkpoint recommends, by
+      task; None for checkpoints without recommendations.
   """
 
   model: model_lib.PrefixLM
@@ -99,18 +100,18 @@ class Generator:
     """Opens a checkpoint folder; nothing else is needed.
 
     Args:
-      directory: a run's or an exported folder, its tokenizers beside.
-      embed_text: for models that take text embeddings, in place of the
+      directory: folder of a run or an export, with its tokenizers.
+      embed_text: for models that take text embeddings, replaces the
         checkpoint's own text encoder; see `conditions.Tokenizers`.
-      text_encoder: for such models, folder of the text encoder if it is not
-        beside the checkpoint.
-      step: of a run's folder; the newest unless given.
+      text_encoder: folder of the text encoder for such models, if it is not
+        inside the checkpoint.
+      step: step of a run's folder; the newest unless given.
 
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
     """
     directory = storage.path(directory)
-    # A demo's folder holds the model in a folder of its own.
+    # A demo's folder holds the model in a subfolder.
     if (directory / description.KIND / 'checkpoint.json').is_file():
       directory = directory / description.KIND
     described, params = export.load_params(
@@ -149,12 +150,12 @@ class Generator:
     )
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
-    """A layout by name.
+    """Returns a layout by name.
 
     Raises:
       LayoutError: the model was not trained on it.
-      ConfigError: two of its segments look the same to the model, which is
-        from before features had identities.
+      ConfigError: two of its segments look the same to the model, which is from
+        before features had identities.
     """
     if name not in self.layout_names:
       hint = errors.near_names(name, self.layout_names)
@@ -164,11 +165,11 @@ class Generator:
     return layout
 
   def choose_layout(self, task: str, given: Mapping[str, Any]) -> str:
-    """The task's layout that makes the most of the given conditions.
+    """Chooses the task's layout that uses most of the given conditions.
 
     Args:
       task: name of a task.
-      given: signals or features; only their names matter.
+      given: signals or features; only their names are used.
 
     Raises:
       LayoutError: the model was not trained on the task.
@@ -195,7 +196,7 @@ class Generator:
     config: sampling.SamplingConfig,
     negative_text: str = '',
   ) -> tuple[str, ...]:
-    """See `settings.check`, of a layout of the model."""
+    """Checks settings for a layout of the model, see `settings.check`."""
     layout = self.layout(layout_name)
     drop = None
     if self.drop is not None:
@@ -219,21 +220,20 @@ class Generator:
     """Generates samples of one layout.
 
     Args:
-      layout_name: one of `layout_names`.
+      layout_name: name of the layout, one of `layout_names`.
       given: conditions with a leading axis of rows; see `conditions.encode`.
-      num_samples: samples of each row, next to each other in the result.
-      seed: of the draws.
-      path: of the draws, among all of the seed; see `draws.root`.
-      config: how ids are drawn.
-      negative_text: with guidance, what to move away from; '' stands for no
-        text at all.
+      num_samples: number of samples a row, adjacent in the result.
+      seed: seed of the draws.
+      path: path of the draws within the seed; see `draws.root`.
+      config: settings of sampling.
+      negative_text: negative prompt for guidance; '' stands for no text at all.
       batch_size: most sequences of one compiled call.
-      decode_signals: whether ids are turned into pixels and sound.
-      sample_numbers: int, one a sample: what its draws depend on beside the
+      decode_signals: whether ids are decoded to pixels and sound.
+      sample_numbers: int, one a sample, on which its draws depend besides the
         seed; 0, 1, 2 ... unless given.
 
     Raises:
-      LayoutError: the layout is not known, or shapes do not fit it.
+      LayoutError: the layout is not known, or shapes do not match it.
       DataError: a condition is missing.
       ConfigError: a setting cannot act, see `settings.check`.
     """
@@ -300,10 +300,10 @@ class Generator:
     features: Mapping[str, np.ndarray],
     number: int,
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens int32 (B, L) and visibility bool (B, L) of conditions."""
+    """Returns tokens int32 (B, L) and visibility bool (B, L) of conditions."""
     whole = {}
     for name, ids in features.items():
-      # A condition may end where the clip goes on: zeros stand for the rest.
+      # The target may continue a condition: zeros stand for the rest.
       segments = [s for s in layout.filled() if s.feature == name]
       axis = segments[0].time_axis - len(segments[0].shape)
       stop = max(s.start + s.shape[s.time_axis] for s in segments)
@@ -324,10 +324,10 @@ class Generator:
     layout: layout_lib.SequenceLayout,
     features: dict[str, np.ndarray],
   ) -> np.ndarray | None:
-    """Takes the text embeddings out of the features, if the model has any.
+    """Takes the text embeddings out of the features, for models with any.
 
     Raises:
-      CheckpointError: it takes some, and there are none.
+      CheckpointError: the model takes some, and there are none.
     """
     found = features.pop(conditions_lib.TEXT_EMBEDDINGS, None)
     takes_text = 'text' in conditions_lib.prefix_features(layout)
@@ -346,13 +346,14 @@ class Generator:
     tokens_BL: np.ndarray,
     decode_signals: bool = True,
   ) -> Generated:
-    """Turns sequences into ids and signals."""
+    """Decodes sequences to ids and signals."""
     joined = layout.parse_features(tokens_BL)
     prefix = conditions_lib.prefix_features(layout)
     ids = layout.parse_features(tokens_BL, types.Role.TARGET)
     for segment in layout.filled(types.Role.TARGET):
-      # A continuation's condition belongs to the clip; a frame that is only a
-      # hint, the target beginning with its own first frame, does not.
+      # A continuation's condition is part of the clip; a frame that is only a
+      # hint is
+      # not, since the target begins with its own first frame.
       if segment.start and segment.feature in prefix:
         ids[segment.feature] = joined[segment.feature]
     video = audio = None

@@ -1,4 +1,4 @@
-"""How likely a model finds clips that exist, token by token."""
+"""Likelihood of existing clips under a model, by modality."""
 
 from collections.abc import Mapping
 import functools
@@ -39,18 +39,18 @@ def negative_log_likelihoods(
   layout: layout_lib.SequenceLayout,
   features: Mapping[str, Any],
 ) -> dict[str, np.ndarray]:
-  """What the tokens of a layout's targets cost, in nats.
+  """Returns the negative log likelihood of a layout's targets in nats.
 
   Args:
-    generator: a checkpoint opened.
-    layout: of the sequences.
-    features: local ids of prefix and targets, by feature; with a leading axis
-      of clips each.
+    generator: opened checkpoint.
+    layout: layout of the sequences.
+    features: local ids of prefix and targets by feature, each with a leading
+      axis of clips.
 
   Returns:
-    By modality ('visual', 'audio'), `nll_<modality>` float64 (B,), summed over
-    its tokens, and `tokens_<modality>` int64 (B,), how many; every token is
-    predicted from the true ones before it. Delimiters are left out.
+    For each modality ('visual', 'audio') `nll_<modality>` float64 (B,), summed
+    over its tokens, and `tokens_<modality>` int64 (B,), their number; every
+    token is predicted from the true ones before it. Delimiters are left out.
   """
   features = dict(features)
   number = max(len(ids) for ids in features.values())

@@ -1,11 +1,11 @@
-"""Video of any length: the last second of it in, the next second out.
+"""Extends video to any length, a piece at a time from its last second.
 
 VideoPoet (section 5.2) extends videos this way. A latent frame in the middle
 of a clip holds four frames and the first one holds one, so old ids cannot be
 moved to the front: the last frames are *decoded and encoded again*.
 
-`continuation.choose` says what continues a clip; what each piece was made with
-is part of the result.
+`continuation.choose` decides how a clip is continued; the settings of each
+piece are part of the result.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,8 +33,8 @@ class Extended:
   Attributes:
     video_BTHWC: uint8 frames, the given ones first and unchanged.
     audio_BT: int16 samples, as long as the video; None without sound.
-    pieces: JSON values of each piece that was made: its first frame, how many
-      frames of it are new, layouts, text, guidance and the sound's source.
+    pieces: JSON values of each generated piece: its first frame, its number of
+      new frames, layouts, text, guidance and the sound's source.
   """
 
   video_BTHWC: np.ndarray
@@ -43,13 +43,13 @@ class Extended:
 
 
 def frames_of(spec: specs.VisualSpec, seconds: float) -> int:
-  """Frames of a video of that length, at least those that go on."""
+  """Frames of a video of that duration, at least those of a condition."""
   given = spec.frames(continuation_lib.CONDITION_LATENTS)
   return max(round(seconds * spec.frame_rate), given)
 
 
 def samples_of(space: Any, frames: int) -> int:
-  """Samples of sound that go with so many frames of a `LayoutSpace`."""
+  """Number of sound samples for some frames of a `LayoutSpace`."""
   seconds = frames / space.visual.frame_rate
   return round(seconds * space.audio.sampling_rate)
 
@@ -70,19 +70,20 @@ def extend(
   """Continues clips until they are long enough.
 
   Args:
-    generator: a model that can continue clips.
-    video_BTHWC: uint8, at least as many frames as a piece is given.
-    seconds: wished length.
-    continuation: what continues them; of `continuation.choose` unless given.
-    text: one a clip, or None.
+    generator: model that can continue clips.
+    video_BTHWC: uint8, at least as many frames as the condition of a piece.
+    seconds: requested duration.
+    continuation: how to continue; the result of `continuation.choose` unless
+      given.
+    text: one text a clip, or None.
     audio_BT: int16, the clips' sound, or None.
-    seed: of the draws; every piece has draws of its own.
-    config: how ids are drawn.
-    negative_text: with guidance on the text.
+    seed: seed of the draws; every piece has draws of its own.
+    config: settings of sampling.
+    negative_text: negative prompt for guidance on the text.
     batch_size: most clips of one compiled call.
 
   Returns:
-    `frames_of` seconds; the given frames and sound are their beginning.
+    The video of `frames_of` frames; it begins with the given frames and sound.
 
   Raises:
     LayoutError, DataError: see `continuation.check`.
@@ -135,7 +136,7 @@ def extend(
 
 
 def _fitted(audio_BT: np.ndarray, samples: int) -> np.ndarray:
-  """Cut, or filled up with silence, to so many samples."""
+  """Cuts sound, or fills it up with silence, to a number of samples."""
   missing = max(0, samples - audio_BT.shape[1])
   return np.pad(audio_BT[:, :samples], ((0, 0), (0, missing)))
 
@@ -146,7 +147,7 @@ def _condition_sound(
   audio_BT: np.ndarray,
   start: int,
 ) -> np.ndarray:
-  """The sound of the frames that a piece is given."""
+  """The sound of the frames in a piece's condition."""
   latents = conditions.needed_frames(layout, continuation_lib.AUDIO) or 0
   samples = latents * generator.space.audio.hop
   first = samples_of(generator.space, start)
@@ -161,7 +162,7 @@ def _new_sound(
   number: int,
   batch_size: int,
 ) -> np.ndarray | None:
-  """Sound of a whole piece, None for silence."""
+  """Returns the sound of a whole piece, None for silence."""
   if continuation.sound == 'continued':
     return made.audio_BT
   if continuation.sound != 'video_to_audio':
@@ -183,10 +184,9 @@ def _join(
   start: int,
   given_frames: int,
 ) -> np.ndarray:
-  """The sound so far and that of a piece, which begins at frame `start`.
+  """Joins the sound so far and that of a piece that begins at `start`.
 
-  A piece's sound is taken from the latent frame of sound on that its condition
-  does not hold.
+  A piece's sound is used from the first latent frame after its condition.
   """
   first = samples_of(space, start)
   seconds = given_frames / space.visual.frame_rate

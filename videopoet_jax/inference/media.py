@@ -1,4 +1,4 @@
-"""Names of before for the reader of conditions; `videopoet_jax.media` is it."""
+"""Earlier names of functions in `videopoet_jax.media`."""
 
 from videopoet_jax.media import pictures
 from videopoet_jax.media import sound

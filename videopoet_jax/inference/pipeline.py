@@ -4,7 +4,7 @@
   clip, = model.generate('text_to_video', text='a red circle moves right')
   clip.save('a.mp4')
 
-The command `videopoet generate` and `videopoet_jax.load` are this.
+The command `videopoet generate` and `videopoet_jax.load` use this module.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,14 +35,14 @@ Path = str | os.PathLike[str]
 
 @dataclasses.dataclass(frozen=True)
 class Upscaling:
-  """Super-resolution of what is generated.
+  """Super-resolution of generated clips.
 
   Attributes:
     cascade: the models, opened.
     configs: settings of each stage.
-    record: JSON values for the record, of whether there is a text.
-    check: told the texts and the size (frames, height, width) before anything
-      is sampled; raises where a setting cannot act.
+    record: function from whether there is a text to JSON values for the record.
+    check: function of the texts and the size (frames, height, width), called
+      before sampling; raises if a setting cannot act.
   """
 
   cascade: cascade_lib.Cascade
@@ -56,8 +56,8 @@ class Model:
   """A language model with its tokenizers, opened from a folder.
 
   Attributes:
-    generator: what draws the ids.
-    directory: that it was opened from.
+    generator: model that draws the ids.
+    directory: folder that it was opened from.
   """
 
   generator: generator_lib.Generator
@@ -75,10 +75,11 @@ class Model:
     return self.generator.layout_names
 
   def recommended(self, layout: str) -> sampling.SamplingConfig:
-    """How ids of a layout are drawn unless said otherwise.
+    """Default settings of sampling for a layout.
 
-    What the checkpoint recommends for the task (`prefix_lm.sampling` of its
-    training), without what cannot act on the layout.
+    These are the checkpoint's recommendations for the task
+    (`prefix_lm.sampling` of its training), without settings that cannot act on
+    the layout.
     """
     return settings.recommended(
       self.generator.recommended, self.generator.layout(layout)
@@ -89,10 +90,10 @@ class Model:
 
     Args:
       task: name of a task, such as 'text_to_video'.
-      **options: of `prepare`.
+      **options: options of `prepare`.
 
     Returns:
-      The samples, those of one text next to each other.
+      The samples; those of one text are adjacent.
 
     Raises:
       UserError: a condition cannot be used, or a setting cannot act.
@@ -123,19 +124,19 @@ class Model:
     Args:
       task: name of a task, unless a layout is named.
       layout: name of a layout that the model was trained on.
-      text: a prompt, or several, a row each.
-      image: the first frame, for all rows: see `signals.read`.
-      video: frames.
-      audio: sound.
-      structure: flow and depth.
-      num_samples: how many of each text.
-      batch_size: most of them that are sampled at one time.
+      text: a prompt or several, one a row.
+      image: the first frame, for all rows; see `signals.read`.
+      video: frames of the condition.
+      audio: sound of the condition.
+      structure: flow and depth of the condition.
+      num_samples: number of samples of each text.
+      batch_size: most samples that are drawn together.
       seed: seed of the draws.
-      negative_text: with guidance, what to move away from.
+      negative_text: negative prompt for guidance.
       seconds: length of a long video; 0 keeps the layout's.
-      preset: name of settings for the text, see `presets`.
+      preset: name of texts that are added to the prompt, see `presets`.
       upscaling: models that upscale the samples.
-      **drawn: fields of `SamplingConfig` in place of those of `recommended`:
+      **drawn: fields of `SamplingConfig` that override `recommended`:
         temperature, top_k, top_p, guidance, first_temperature, guide_on.
 
     Raises:
@@ -160,7 +161,7 @@ class Model:
       suffix, negative_text = presets.apply(
         preset, texts, negative_text, config
       )
-    # Models that upscale take the text, whatever the task does.
+    # Models that upscale take the text even if the task does not.
     conditions.check_used(
       chosen, [name for name in given if not (upscaling and name == 'text')]
     )
@@ -219,7 +220,7 @@ class Model:
     num_samples: int,
     seconds: float,
   ) -> tuple[continuation_lib.Continuation | None, tuple[str, ...]]:
-    """What continues the clips, if they are to be; and lines for the user.
+    """Returns the continuation of clips, if any, and lines for the user.
 
     Raises:
       UserError: a setting cannot act, or clips cannot be continued.
@@ -252,7 +253,7 @@ class Model:
     seconds: float,
     upscaling: Upscaling,
   ) -> None:
-    """Raises UserError where the clips cannot be upscaled as asked."""
+    """Raises UserError if the clips cannot be upscaled as requested."""
     frames, height, width = tasks_lib.clip_of(chosen.name)
     if seconds:
       frames = long_video.frames_of(self.generator.space.visual, seconds)
@@ -273,20 +274,20 @@ class Prepared:
   """A call whose conditions are read and whose settings can act.
 
   Attributes:
-    model: that generates.
-    layout: what is generated.
-    given: signals with a leading axis of rows.
+    model: model that generates.
+    layout: layout that is generated.
+    given: signals, each with a leading axis of rows.
     texts: prompts, the preset's suffix included.
-    config: how ids are drawn.
-    negative_text: with guidance, what to move away from.
+    config: settings of sampling.
+    negative_text: negative prompt for guidance.
     num_samples: number of samples of each text.
-    batch_size: most that are sampled at one time.
+    batch_size: most samples that are drawn together.
     seed: seed of the draws.
     seconds: length of a long video, 0 for the layout's.
-    continuation: what continues the clips, or None.
-    upscaling: what upscales the samples, or None.
-    notes: lines for the user about what was asked for and is not done.
-    record: JSON values.
+    continuation: how the clips are continued, or None.
+    upscaling: super-resolution of the samples, or None.
+    notes: lines for the user about requests that cannot be met.
+    record: JSON values of the call.
   """
 
   model: Model
@@ -394,9 +395,9 @@ def load(directory: Path, *, text_encoder: Path = '') -> Model:
   """Opens a checkpoint folder; nothing else is needed.
 
   Args:
-    directory: a run's, a demo's or an exported folder.
+    directory: folder of a run, a demo or an export.
     text_encoder: folder of the frozen text encoder, for models that take text
-      embeddings and do not have it beside them.
+      embeddings and do not contain it.
 
   Raises:
     CheckpointError: it is missing, empty, half written or of another kind.
@@ -408,7 +409,7 @@ def load(directory: Path, *, text_encoder: Path = '') -> Model:
 
 
 def _named(signal: Any) -> Any:
-  """A condition as the record names it."""
+  """Name of a condition in the record."""
   if isinstance(signal, (str, os.PathLike)):
     return str(signal)
   if isinstance(signal, clips_lib.Clip):
@@ -419,7 +420,7 @@ def _named(signal: Any) -> Any:
 
 
 def _acted(config: sampling.SamplingConfig) -> dict[str, Any]:
-  """The settings as they acted, as JSON values."""
+  """The settings that had an effect, as JSON values."""
   acted = dataclasses.asdict(config)
   acted['guide_on'] = list(config.guide_on) if config.is_guided else []
   return acted

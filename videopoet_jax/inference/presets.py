@@ -2,7 +2,8 @@
 
 The paper's human evaluation gives every model one fixed negative prompt and one
 fixed suffix for all prompts (VideoPoet, appendix A.5.4). The wording here is
-ours: the appendix's was not at hand, so this is the procedure and no quotation.
+ours, since the appendix was not available: it follows the procedure and is not
+a quotation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +18,9 @@ class Preset:
   """Texts that are the same for every prompt.
 
   Attributes:
-    suffix: put behind every prompt.
-    negative_text: what guidance moves away from.
-    wording: where the words are from.
+    suffix: text appended to every prompt.
+    negative_text: negative prompt for guidance.
+    wording: source of the words.
   """
 
   suffix: str
@@ -45,13 +46,13 @@ def apply(
   negative_text: str,
   config: sampling.SamplingConfig,
 ) -> tuple[str, str]:
-  """The suffix and the negative text of a preset.
+  """Adds the suffix and the negative text of a preset.
 
   Args:
-    name: one of `NAMES`.
+    name: name of the preset, one of `NAMES`.
     texts: the prompts.
-    negative_text: given besides, which must be none.
-    config: how ids are drawn, which must be guided.
+    negative_text: the user's negative text, which must be empty.
+    config: settings of sampling, which must be guided.
 
   Raises:
     ConfigError: there is no such preset, or it cannot act.

@@ -1,4 +1,4 @@
-"""From logits to ids: temperature, top-k, top-p and guidance."""
+"""Draws ids from logits: temperature, top-k, top-p and guidance."""
 
 import dataclasses
 import math
@@ -13,22 +13,22 @@ _NEVER = -1e30
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-  """How ids are drawn.
+  """Settings of sampling.
 
-  With factor heads, top-k and top-p are taken of each factor.
+  With factor heads, top-k and top-p apply to each factor.
 
   Attributes:
-    temperature: divides the logits; 0 takes the likeliest id.
-    first_temperature: in its place for the first latent frame of a video that
-      is made from its start: what is shown is decided there, how it goes on
-      after. None makes no difference.
-    top_k: only so many likeliest ids may be drawn; 0 for all.
-    top_p: only the likeliest ids that make up this probability; 1 for all.
-    guidance: weight of classifier-free guidance (arXiv 2207.12598): logits
-      are `without + guidance * (with - without)`; 1 is none, and costs
-      nothing, any other value doubles the batch.
-    guide_on: conditions of the prefix, by feature (`text`, `audio_tokens`),
-      that `without` does not see.
+    temperature: divides the logits; 0 takes the most likely id.
+    first_temperature: replaces it for the first latent frame of a video that is
+      generated from its start: the first frame decides what is shown, later
+      ones how it moves. None uses `temperature` throughout.
+    top_k: number of most likely ids that may be drawn; 0 for all.
+    top_p: only the most likely ids with this total probability; 1 for all.
+    guidance: weight of classifier-free guidance (arXiv 2207.12598): logits are
+      `without + guidance * (with - without)`; 1 turns it off at no cost, any
+      other value doubles the batch.
+    guide_on: conditions of the prefix that are hidden in `without`, by feature
+      (`text`, `audio_tokens`).
   """
 
   temperature: float = 1.0
@@ -44,7 +44,7 @@ class SamplingConfig:
         f'guide_on is {self.guide_on!r}; it must be a list of conditions, such '
         "as ['text']."
       )
-    # gin hands over lists.
+    # gin gives lists.
     object.__setattr__(self, 'guide_on', tuple(dict.fromkeys(self.guide_on)))
     for name, good, wish in (
       ('temperature', 0 <= self.temperature < math.inf, 'at least 0'),
@@ -78,15 +78,15 @@ DEFAULT = SamplingConfig()
 
 
 def restrict(logits_BV: jax.Array, config: SamplingConfig) -> jax.Array:
-  """Rules out what top-k and top-p do not admit.
+  """Masks ids that top-k and top-p do not admit.
 
   Args:
     logits_BV: float32, temperature applied.
-    config: see there.
+    config: settings of sampling.
 
   Returns:
-    float32 (B, V), very low where an id may not be drawn; the likeliest id is
-    always left.
+    float32 (B, V), very low where an id may not be drawn; the most likely id is
+    always kept.
   """
   if config.top_k and config.top_k < logits_BV.shape[-1]:
     lowest_B1 = jax.lax.top_k(logits_BV, config.top_k)[0][:, -1:]
@@ -104,11 +104,11 @@ def restrict(logits_BV: jax.Array, config: SamplingConfig) -> jax.Array:
 def guide(
   logits_BV: jax.Array, guidance: jax.Array | float, is_guided: bool
 ) -> jax.Array:
-  """Joins the two halves of a guided batch.
+  """Combines the two halves of a guided batch.
 
   Args:
-    logits_BV: with the condition, then without; (2 B, V) where guided.
-    guidance: weight.
+    logits_BV: logits with the condition, then without; (2 B, V) if guided.
+    guidance: weight of the guidance.
     is_guided: whether there are two halves.
 
   Returns:
@@ -131,8 +131,9 @@ def draw(
   Args:
     logits_BV: float32, guidance applied.
     keys_B: a key for each row, so that a sample does not depend on its batch.
-    config: see there.
-    temperature: of this position, above 0; that of `config` unless given.
+    config: settings of sampling.
+    temperature: temperature of this position, above 0; that of `config` unless
+      given.
 
   Returns:
     int32 (B,).

@@ -1,4 +1,4 @@
-"""Whether settings of sampling can act on a layout; what cannot is refused."""
+"""Checks that settings of sampling can act on a layout."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -20,18 +20,18 @@ def check(
   """Checks that every setting that differs from its default changes something.
 
   Args:
-    layout: to be sampled.
-    config: how ids are drawn.
-    negative_text: with guidance, what to move away from.
-    drop: by condition, the share of training examples that did not see it;
-      None where the checkpoint does not say.
+    layout: layout to be sampled.
+    config: settings of sampling.
+    negative_text: negative prompt for guidance.
+    drop: share of training examples without a condition, by condition; None if
+      the checkpoint does not record it.
 
   Returns:
     Lines for the user about what could not be checked.
 
   Raises:
-    ConfigError: a setting cannot act; or guidance compares with what the model
-      was never trained on.
+    ConfigError: a setting cannot act; or guidance compares with a case that the
+      model was never trained on.
   """
   if config.first_temperature is not None and not has_first_frame(layout):
     raise errors.ConfigError(
@@ -67,7 +67,7 @@ def check(
       f'negative_text acts with guidance on text only; guide_on is '
       f'{", ".join(config.guide_on)}.'
     )
-  # A negative prompt is a text like any other: nothing is hidden for it.
+  # A negative prompt is an ordinary text: nothing is hidden for it.
   hidden = [
     name for name in config.guide_on if not (name == 'text' and negative_text)
   ]
@@ -91,12 +91,12 @@ def recommended(
   by_task: Mapping[str, Mapping[str, Any]] | None,
   layout: layout_lib.SequenceLayout,
 ) -> sampling.SamplingConfig:
-  """How ids of a layout are drawn unless said otherwise.
+  """Default settings of sampling for a layout.
 
   Args:
     by_task: fields of `SamplingConfig` by task, `default` for all others; None
-      where a checkpoint recommends nothing.
-    layout: to be sampled; what cannot act on it is left out.
+      if a checkpoint recommends nothing.
+    layout: layout to be sampled; settings that cannot act on it are left out.
   """
   by_task = by_task or {}
   config = changed(
@@ -115,10 +115,10 @@ def recommended(
 def changed(
   config: sampling.SamplingConfig, fields: Mapping[str, Any]
 ) -> sampling.SamplingConfig:
-  """A config with other values; those that are None stay.
+  """Returns a config with other values; those that are None stay.
 
   Raises:
-    ConfigError: there is no such field, or a value makes no sense.
+    ConfigError: there is no such field, or a value is invalid.
   """
   known = [field.name for field in dataclasses.fields(config)]
   for name in fields:
@@ -127,7 +127,7 @@ def changed(
       raise errors.ConfigError(f'sampling has no setting {name!r}{hint}.')
   given = {name: value for name, value in fields.items() if value is not None}
   if given.get('temperature') == 0:
-    # The likeliest id is taken, so what narrows draws goes too.
+    # The most likely id is taken, so settings that narrow draws are dropped.
     for name, neutral in (
       ('first_temperature', None), ('top_k', 0), ('top_p', 1.0),
     ):  # fmt: skip

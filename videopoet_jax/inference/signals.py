@@ -1,4 +1,4 @@
-"""Conditions from files, arrays or clips, as training read them."""
+"""Reads conditions from files, arrays or clips, in the same way as training."""
 
 from collections.abc import Mapping
 import os
@@ -27,18 +27,18 @@ def read(
   space: tasks_lib.LayoutSpace,
   given: Mapping[str, Any],
 ) -> dict[str, Any]:
-  """Signals, as much of each as the layout takes: a row a text.
+  """Reads signals, each as long as the layout takes, one row a text.
 
   Args:
-    layout: to be conditioned.
+    layout: layout of the result.
     space: grids of the tokenizers.
-    given: `text` as it is, or several in a list. `image`, `video`, `audio` and
-      `structure`, each for all rows: the path of a file; an array (uint8
-      (H, W, 3) or (T, H, W, 3) at the model's frame rate, int16 (T,) at its
-      sampling rate); or a `clips.Clip`.
+    given: `text`, one or a list. `image`, `video`, `audio` and `structure`,
+      each for all rows: the path of a file; an array (uint8 (H, W, 3) or (T, H,
+      W, 3) at the model's frame rate, int16 (T,) at its sampling rate); or a
+      `clips.Clip`.
 
   Returns:
-    What `Generator.generate` takes, each with a leading axis of rows.
+    The signals for `Generator.generate`, each with a leading axis of rows.
 
   Raises:
     DataError: a signal cannot be used, or a condition is missing.
@@ -78,7 +78,7 @@ def read(
 
 
 def texts(given: Mapping[str, Any]) -> list[str]:
-  """The prompts, of which there may be none."""
+  """Returns the prompts, which may be none."""
   text = given.get('text', [])
   return [text] if isinstance(text, str) else list(text)
 
@@ -88,7 +88,7 @@ def _is_path(signal: Any) -> bool:
 
 
 def _pixels(array: Any, rank: int, what: str) -> np.ndarray:
-  """An array of RGB frames; DataError if it is none."""
+  """An array of RGB frames; raises DataError for anything else."""
   array = np.asarray(array)
   if array.ndim != rank or array.shape[-1] != 3 or array.dtype != np.uint8:
     shape = '(H, W, 3)' if rank == 3 else '(T, H, W, 3)'
@@ -125,7 +125,7 @@ def _video(
   if isinstance(signal, clips.Clip):
     own_rate, signal = signal.frame_rate, signal.video_THWC
   frames = _pixels(signal, 4, 'video')
-  # What is on the screen when the model's frame begins.
+  # The frame on the screen when the model's frame begins.
   shown = (np.arange(count) * own_rate / rate).astype(np.int64)
   if shown[-1] >= len(frames):
     raise errors.DataError(
@@ -162,7 +162,7 @@ def _audio(
 def _structure(
   signal: Any, count: int, size: tuple[int, int], frame_rate: float
 ) -> np.ndarray:
-  """Flow and depth: `.npz` with both, or a video of the three channels."""
+  """Reads flow and depth from an `.npz`, or a video of three channels."""
   if not _is_path(signal) or pathlib.Path(signal).suffix != '.npz':
     return _video(signal, count, frame_rate, *size)
   try:

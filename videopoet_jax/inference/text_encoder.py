@@ -1,4 +1,4 @@
-"""A frozen T5 encoder with its tokenizer: texts to embeddings of the slots.
+"""A frozen T5 encoder with its tokenizer: embeds texts.
 
 VideoPoet (section 3.1) takes text as embeddings of a frozen T5 XL. They are
 computed once for a data set, and once a prompt at generation; the folder that
@@ -44,7 +44,8 @@ PRESETS = {
 }
 _TOKENIZER = 'tokenizer'
 # A language model and its super-resolution share one encoder while it is in
-# use: T5 XL is larger than they are.
+# use:
+# T5 XL is larger than they are.
 _OPEN: weakref.WeakValueDictionary[str, 'TextEncoder'] = (
   weakref.WeakValueDictionary()
 )
@@ -56,8 +57,8 @@ class TextEncoder:
   Attributes:
     config: sizes of the encoder.
     params: its weights, unboxed.
-    tokenizer: of the texts.
-    batch_size: texts of one compiled call.
+    tokenizer: tokenizer of the texts.
+    batch_size: number of texts of one compiled call.
   """
 
   def __init__(
@@ -67,10 +68,10 @@ class TextEncoder:
     tokenizer: text_lib.TextTokenizer,
     batch_size: int = 64,
   ) -> None:
-    """Takes the parts.
+    """Stores the parts.
 
     Raises:
-      CheckpointError: the tokenizer has ids that the encoder has not.
+      CheckpointError: the tokenizer has ids that the encoder lacks.
     """
     if tokenizer.vocab_size > config.vocab_size:
       raise errors.CheckpointError(
@@ -87,7 +88,7 @@ class TextEncoder:
 
   @property
   def width(self) -> int:
-    """Numbers of an embedding."""
+    """Width of an embedding."""
     return self.config.embed_dim
 
   @property
@@ -105,12 +106,12 @@ class TextEncoder:
     """Encodes texts.
 
     Args:
-      texts: any number of them, at least one.
-      slots: positions a text; longer ones lose their last pieces.
+      texts: texts, at least one.
+      slots: number of positions a text; longer texts lose their last pieces.
 
     Returns:
       float32 (texts, slots, width), zeros in unused slots, and int32 (texts,),
-      how many slots each uses: its pieces and the end.
+      the number of used slots of each: its pieces and the end.
     """
     ids_BS = self.tokenizer.encode(texts, slots)
     parts = []
@@ -125,7 +126,7 @@ class TextEncoder:
     return embeddings_BSE, used_BS.sum(axis=1).astype(np.int32)
 
   def save(self, directory: str | os.PathLike[str]) -> None:
-    """Writes a folder that `load` reads; one that holds this is left alone.
+    """Writes a folder for `load`; keeps one that already holds this encoder.
 
     Raises:
       CheckpointError: it cannot be written.
@@ -156,13 +157,13 @@ class TextEncoder:
 
 @dataclasses.dataclass(frozen=True)
 class _Sizes:
-  """What the fingerprint takes of a config."""
+  """Fields of a config that the fingerprint covers."""
 
   sizes: Mapping[str, Any]
 
 
 def _sizes(encoder: TextEncoder) -> dict[str, Any]:
-  """The config as JSON values; the encoder's dtype is the machine's matter."""
+  """The config as JSON values without dtype, which depends on the machine."""
   sizes = dataclasses.asdict(encoder.config)
   del sizes['dtype'], sizes['dropout_rate']
   return sizes
@@ -207,13 +208,13 @@ def open_encoder(
     path: a folder that `TextEncoder.save` wrote, or a released T5 1.1: a file
       of weights, a folder of them, or the folder of a checkpoint of T5X, which
       may be in a bucket.
-    preset: a key of `PRESETS` that the weights must have the sizes of; else
-      they follow from the weights.
+    preset: key of `PRESETS`, whose sizes the weights must have; otherwise the
+      sizes follow from the weights.
     sentencepiece: the tokenizer's `.model` file, or 'bytes'; the folder's
       `spiece.model` unless given.
 
   Raises:
-    ConfigError: there is no such preset, or the weights are of other sizes.
+    ConfigError: there is no such preset, or the weights have other sizes.
     CheckpointError: something is missing or cannot be read.
   """
   path = storage.path(path)
@@ -249,16 +250,16 @@ def beside(
   described: Mapping[str, Any],
   given: str | os.PathLike[str],
 ) -> conditions.EmbedText:
-  """What turns texts into the embeddings that a checkpoint was trained on.
+  """Opens the text encoder that a checkpoint was trained with.
 
   Args:
-    directory: the checkpoint's folder; the encoder stands in it.
+    directory: the checkpoint's folder, which contains the encoder.
     described: the checkpoint's description.
-    given: folder of the encoder, if it stands elsewhere.
+    given: folder of the encoder, if it is elsewhere.
 
   Raises:
-    CheckpointError: the text encoder cannot be read, or is another one. That
-      there is none is said when a text is given: other tasks need none.
+    CheckpointError: the text encoder cannot be read, or is another one. A
+      missing one is reported when a text is given: other tasks need none.
   """
   folder = directory / folders.TEXT_ENCODER
   if given or folder.is_dir():
@@ -293,7 +294,7 @@ def _tokenizer(name: str) -> text_lib.TextTokenizer | None:
 def _checked(
   found: t5_encoder.T5EncoderConfig, preset: str, path: pathlib.Path
 ) -> t5_encoder.T5EncoderConfig:
-  """The preset, where the weights have its sizes; else ConfigError."""
+  """Returns the preset if the weights have its sizes; else ConfigError."""
   # The vocabulary of a tiny encoder is its tokenizer's.
   wanted = dataclasses.replace(PRESETS[preset](), vocab_size=found.vocab_size)
   differences = [

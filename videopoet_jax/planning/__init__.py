@@ -1,1 +1,1 @@
-"""Plans of training on TPU pods, compiled where there is no TPU."""
+"""Plans of training on TPU pods, compiled without a TPU."""

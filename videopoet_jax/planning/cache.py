@@ -1,6 +1,6 @@
-"""Compiled programs on disk, so that a plan is looked at again for nothing.
+"""Compiled programs on disk, so that repeating a plan costs nothing.
 
-What is kept is the text and the memory of a program, not what was made of
+The text and the memory of a program are stored, not the estimates derived from
 them: a better estimate needs no second compilation.
 """
 
@@ -22,9 +22,9 @@ from videopoet_jax.core import storage
 from videopoet_jax.parallel import compiler
 from videopoet_jax.planning import compile as compile_lib
 
-# What a train step is made of; a change of any of their files makes it stale.
+# Rooms that a train step depends on; a change of any file invalidates it.
 TRAINING = ('core', 'parallel', 'layers', 'losses', 'models', 'training')
-# What a program that generates is made of.
+# Rooms that a generating program depends on.
 GENERATION = (*TRAINING, 'inference')
 
 
@@ -45,7 +45,7 @@ def default_directory() -> pathlib.Path:
 
 @functools.cache
 def source_fingerprint(rooms: tuple[str, ...] = TRAINING) -> str:
-  """Of all that a program depends on: our files, libraries, options."""
+  """Hash of everything that programs depend on: files, libraries, options."""
   found = hashlib.sha256(jax.__version__.encode())
   found.update(os.environ.get(compiler.VARIABLE, '').encode())
   try:
@@ -61,18 +61,18 @@ def source_fingerprint(rooms: tuple[str, ...] = TRAINING) -> str:
 
 
 def key(*parts: Any, rooms: tuple[str, ...] = TRAINING) -> str:
-  """Name of what frozen dataclasses and plain values describe.
+  """Name of an entry, from frozen dataclasses and plain values.
 
   Args:
-    *parts: of the description.
-    rooms: whose files the program is made of.
+    *parts: parts of the description.
+    rooms: rooms that the program depends on.
   """
   text = repr((source_fingerprint(rooms), *parts))
   return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def read(directory: pathlib.Path, name: str) -> compile_lib.Program | None:
-  """The program of a key, None if there is none that can be read."""
+  """Reads the program of a key; None if there is none that can be read."""
   path = directory / f'{name}.json.gz'
   try:
     with gzip.open(path, 'rt') as file:
@@ -90,7 +90,7 @@ def read(directory: pathlib.Path, name: str) -> compile_lib.Program | None:
 def write(
   directory: pathlib.Path, name: str, program: compile_lib.Program
 ) -> None:
-  """Keeps a program; one that was cut off is never read as whole."""
+  """Writes a program atomically."""
   text = json.dumps(dataclasses.asdict(program))
   storage.write_whole(
     directory / f'{name}.json.gz', gzip.compress(text.encode(), 3)

@@ -1,9 +1,9 @@
-"""Compiles a train step for a TPU slice that is not there.
+"""Compiles a train step for a TPU slice without having the slice.
 
 The step is the training loop's own: `training.step` gives its two programs,
 gradients of one layout and the update that all layouts share, and they are
-compiled with the shardings and the donated state that the loop gives them.
-Between the two the gradients lie in memory, one share a chip.
+compiled with the loop's shardings and donated state. Between the two the
+gradients lie in memory, one share a chip.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,8 +26,8 @@ GRADIENTS, UPDATE = 'gradients', 'update'
 # Schedules are functions of the step: their length changes no program.
 _TOTAL_STEPS = 1000
 
-# What the compiler says it wanted: all of it, or the temporaries alone where
-# they are too much by themselves.
+# The memory that the compiler reports as needed: all of it, or the temporaries
+# alone if they exceed the memory by themselves.
 _EXHAUSTED = re.compile(
   r'(?:Used |temporaries \()([\d.]+)([KMGT]?)(?: of |\) exceeds available HBM)'
 )
@@ -41,13 +41,13 @@ INSTALL = (
 
 @dataclasses.dataclass(frozen=True)
 class Memory:
-  """What a program holds on one chip, in bytes.
+  """Memory of a program on one chip, in bytes.
 
   Attributes:
-    arguments: what it is given.
-    outputs: what it gives back.
-    aliased: of the outputs, what lies where arguments lay.
-    temporaries: what it needs in between.
+    arguments: bytes of its arguments.
+    outputs: bytes of its outputs.
+    aliased: bytes of the outputs that share memory with arguments.
+    temporaries: bytes of its temporaries.
   """
 
   arguments: int
@@ -66,9 +66,9 @@ class Program:
   """A compiled program.
 
   Attributes:
-    text: its HLO; '' where it did not fit the chip's memory.
-    memory: None where it did not fit.
-    needed: bytes that it asked for where it did not fit.
+    text: its HLO; '' if it did not fit the chip's memory.
+    memory: memory of the program; None if it did not fit.
+    needed: bytes that it needs if it did not fit.
   """
 
   text: str
@@ -78,14 +78,14 @@ class Program:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """The programs of a train step, to be compiled, and what they are given.
+  """The programs of a train step, to be compiled, and their inputs.
 
   Attributes:
-    compilers: by name, a function that compiles the program.
+    compilers: functions that compile a program, by name.
     parameters: bytes of the parameters on one chip.
-    state: of parameters, optimizer state and averaged parameters.
-    gradients: of the gradients.
-    batch: of a batch.
+    state: bytes of parameters, optimizer state and averaged parameters.
+    gradients: bytes of the gradients.
+    batch: bytes of a batch.
     devices: the mesh's devices, in the order that programs number them.
   """
 
@@ -98,10 +98,10 @@ class Step:
 
 
 def devices_of(topology: topologies.Topology) -> list[Any]:
-  """Descriptions of a topology's chips, to compile for.
+  """Returns descriptions of a topology's chips, to compile for.
 
   Raises:
-    ConfigError: libtpu is missing, or knows no such topology.
+    ConfigError: libtpu is missing, or does not support the topology.
   """
   try:
     import libtpu  # noqa: F401
@@ -117,7 +117,7 @@ def devices_of(topology: topologies.Topology) -> list[Any]:
       chips_per_host_bounds=topology.host_bounds,
       **options,
     )
-  except Exception as error:  # Whatever the compiler raises names no flag.
+  except Exception as error:  # The compiler raises many kinds.
     raise errors.ConfigError(
       f'--topology {topology.name}: the compiler knows no such slice '
       f'({str(error).splitlines()[0][:200]}); sizes are powers of two, or '
@@ -132,11 +132,11 @@ def train_step(
   """Prepares the programs of a train step; nothing is compiled yet.
 
   Args:
-    plan: what to compile.
-    devices: to compile for; those of the plan's topology unless given.
+    plan: plan to compile.
+    devices: devices to compile for; those of the plan's topology unless given.
 
   Raises:
-    UserError: libtpu is missing, or parts of the plan do not go together.
+    UserError: libtpu is missing, or parts of the plan do not match.
   """
   plan.mesh_sizes()
   if devices is None:
@@ -188,7 +188,7 @@ def per_device_bytes(tree: Any) -> int:
 
 
 def compile_lowered(lowered: Any) -> Program:
-  """Compiles; a program that does not fit says what it asked for."""
+  """Compiles a program; one that does not fit records what it needs."""
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:

@@ -1,14 +1,14 @@
-"""From compiled programs to the figures of a plan.
+"""Estimates of a plan from its compiled programs.
 
 The estimate of a step's time is
 
   sum over operations, in the order that they run, of
     estimated_cycles / clock        (the compiler's; loop bodies times trips)
   + attention kernels' FLOPs / (KERNEL_EFFICIENCY x peak)
-  + collectives, as far as nothing else covers them, at the links' rate
+    + collectives, as far as nothing else overlaps them, at the links' rate
 
-of both programs of a step. docs/planning.md says how it compares with
-published step times.
+of both programs of a step. docs/planning.md compares it with published step
+times.
 """
 
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ from videopoet_jax.planning import specification
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """What a step costs on one chip; None where it does not fit.
+  """Costs of a step on one chip; None if it does not fit.
 
   Attributes:
-    plan: of what.
+    plan: plan of the step.
     memory: bytes by name, per chip; see `_memory`.
-    model_flops: of the model's work, all chips.
-    recomputed_flops: that the remat policy allows on top, all chips.
-    tally: of both programs, one chip.
-    seconds: of a step.
+    model_flops: FLOPs of the model's work, all chips.
+    recomputed_flops: additional FLOPs that the remat policy allows, all chips.
+    tally: tally of both programs, one chip.
+    seconds: seconds of a step.
   """
 
   plan: specification.Specification
@@ -49,12 +49,12 @@ class Estimate:
 
   @property
   def seconds(self) -> float | None:
-    """Of a step."""
+    """Seconds of a step."""
     return self.tally.seconds if self.tally else None
 
   @property
   def mfu(self) -> float | None:
-    """Model FLOPs over what all chips could have done in a step's time."""
+    """Model FLOPs relative to what all chips could do in a step's time."""
     if not self.seconds:
       return None
     topology = self.plan.topology
@@ -63,14 +63,14 @@ class Estimate:
 
   @property
   def tokens_per_second(self) -> float | None:
-    """Positions of all sequences, as the training loop counts them."""
+    """Positions of all sequences, as counted by the training loop."""
     if not self.seconds:
       return None
     tokens = self.plan.batch * self.plan.subject.positions
     return tokens / self.seconds
 
   def to_json(self) -> dict[str, Any]:
-    """Plain values; rates are null where the step does not fit."""
+    """Plain values; rates are null if the step does not fit."""
     tally = self.tally
     chips = self.plan.topology.num_chips
     cycles = None
@@ -105,12 +105,12 @@ def estimate(
   step: compile_lib.Step,
   programs: Mapping[str, compile_lib.Program],
 ) -> Estimate:
-  """Adds up the programs of a step.
+  """Combines the programs of a step.
 
   Args:
-    plan: what was compiled.
-    step: how.
-    programs: by name, those of `step.compilers`.
+    plan: plan that was compiled.
+    step: step that was compiled.
+    programs: programs of `step.compilers`, by name.
   """
   subject = plan.subject
   pairs = subject.kernel_pairs(plan.mesh_sizes()['sequence'])
@@ -145,10 +145,10 @@ def _memory(
 ) -> dict[str, int]:
   """Bytes of one chip.
 
-  arguments_bytes: what lies there between steps (parameters, optimizer state)
-    and a batch. temporaries_bytes: what a step needs on top: the gradients
-  program's temporaries and the gradients, or the update's, whichever is more.
-  peak_bytes: both.
+  arguments_bytes: memory between steps (parameters, optimizer state) and a
+    batch. temporaries_bytes: additional memory during a step: the gradients
+    program's temporaries and the gradients, or the update's, whichever is more.
+    peak_bytes: both.
   """
   resident = step.state + step.batch
   gradients = programs[compile_lib.GRADIENTS]
@@ -156,8 +156,9 @@ def _memory(
   peaks, temporaries, activations = [], 0, 0
   if gradients.memory is not None:
     memory = gradients.memory
-    # The state's other parts are no arguments of this program, yet they lie
-    # there all the same.
+    # The state's other parts are not arguments of this program, but occupy
+    # memory
+    # all the same.
     peaks.append(step.state - step.parameters + memory.peak)
     temporaries = memory.temporaries
     activations = _activations(plan, gradients)
@@ -187,7 +188,7 @@ def _memory(
 def _activations(
   plan: specification.Specification, program: compile_lib.Program
 ) -> int:
-  """Bytes of what the forward pass keeps of every layer for the backward.
+  """Bytes that the forward pass keeps of every layer for the backward.
 
   Under a scan these are the loops' arrays whose first axis counts layers,
   parameters and their gradients aside: float arrays of the compute dtype.
@@ -196,9 +197,9 @@ def _activations(
   if not plan.config.scan_layers or not program.text:
     return 0
   module = hlo.parse(program.text)
-  # Loops carry parameters and their gradients too, in the shapes that the
-  # program takes them in. A loop may run one layer fewer than it carries: the
-  # compiler may have put the first before it.
+  # Loops carry parameters and their gradients too, with the shapes of the
+  # program's arguments. A loop may run one layer fewer than it carries: the
+  # compiler may have moved the first out of it.
   parameters = {
     array.shape
     for instruction in module.computations[module.entry].instructions
@@ -231,7 +232,7 @@ def _collective_bytes(
 
 
 def _by_kind(tally: schedule.Tally | None) -> dict[str, float]:
-  """The same by kind, `all-gather/ici`."""
+  """The same by kind, such as `all-gather/ici`."""
   if tally is None:
     return {}
   return {

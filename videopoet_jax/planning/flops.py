@@ -1,11 +1,10 @@
-"""The work that a layout asks of a model, whoever does it.
+"""The FLOPs of a model on a layout, independent of the implementation.
 
-The field's convention: a matrix of N parameters costs 2 N FLOPs a token that
-meets it, 6 N with the backward pass; attention counts the pairs of query and
-key that the layout's mask lets see each other, no others; the unembedding
-counts at target positions only, over the ids that the loss is taken over.
-Embedding by look-up, norms and activations count nothing, and neither does
-anything that the backward pass computes a second time.
+The field's convention: a matrix of N parameters costs 2 N FLOPs for each token
+that it is applied to, 6 N with the backward pass; attention counts only the
+pairs of query and key that the layout's mask admits; the unembedding counts at
+target positions only, over the ids of the loss. Embedding by look-up, norms and
+activations are not counted, and neither is recomputation in the backward pass.
 """
 
 import dataclasses
@@ -27,10 +26,10 @@ class Work:
   """FLOPs of one sequence's forward pass.
 
   Attributes:
-    blocks: matrices of the transformer blocks.
-    attention: queries by keys and weights by values, where visible.
-    inputs: projections of text and of bits.
-    heads: the unembedding.
+    blocks: FLOPs of the matrices of the transformer blocks.
+    attention: FLOPs of queries by keys and weights by values, where visible.
+    inputs: FLOPs of the projections of text and of bits.
+    heads: FLOPs of the unembedding.
   """
 
   blocks: float
@@ -40,12 +39,12 @@ class Work:
 
   @property
   def forward(self) -> float:
-    """All of it."""
+    """Sum of all FLOPs."""
     return self.blocks + self.attention + self.inputs + self.heads
 
   @property
   def train(self) -> float:
-    """Forward and backward."""
+    """FLOPs of forward and backward pass."""
     return _TRAIN * self.forward
 
 
@@ -54,7 +53,7 @@ def visible_pairs(length: int, prefix_length: int) -> int:
 
   Args:
     length: positions, queries and keys alike.
-    prefix_length: of them, seen by all.
+    prefix_length: number of them that all queries see.
   """
   return int(np.maximum(np.arange(1, length + 1), prefix_length).sum())
 
@@ -72,8 +71,8 @@ def of_layout(
   """The work of one sequence.
 
   Args:
-    config: of the model; cell inputs are not counted.
-    layout: of the sequence.
+    config: config of the model; cell inputs are not counted.
+    layout: layout of the sequence.
   """
   pairs = visible_pairs(layout.input_length, layout.prefix_length)
   inner = config.num_heads * config.head_dim
@@ -89,10 +88,11 @@ def of_layout(
 def recomputation(
   config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
 ) -> float:
-  """FLOPs that the backward pass may spend a second time, a sequence.
+  """FLOPs that the backward pass may compute again, a sequence.
 
-  What the remat policy drops, and the logits of a loss in chunks. An upper
-  bound: the compiler leaves out what no gradient needs.
+  These are the results that the remat policy drops, and the logits of a loss in
+  chunks. It is an upper bound: the compiler leaves out results that no gradient
+  needs.
   """
   work = of_layout(config, layout)
   again = 0.0

@@ -1,9 +1,9 @@
-"""What generating takes on a slice: one compiled call, loop and all.
+"""The cost of generating on a slice: one compiled call, loop included.
 
-The program itself is given by the caller: it is inference's own. Memory is the
+The program itself is inference's own and is passed in. Memory is the
 compiler's; the estimate is that of a train step (`planning.estimate`), the
-loop's body times its steps. Beside it stands the floor: the model's work at the
-chips' peak rate, which no program can beat.
+loop's body times its steps. The floor is the model's work at the chips' peak
+rate, which no program can beat.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,13 +28,13 @@ class Generation:
 
   Attributes:
     plan: the model, the slice, and the batch.
-    name: of the program, with all that distinguishes it from others.
+    name: name of the program, unique among all programs.
     function: (params, *inputs) -> tokens.
-    inputs: shapes of what it is given; each's first axis is the batch, or a
+    inputs: shapes of its inputs; the first axis of each is the batch, or a
       multiple of it, unless it is a scalar or named by `whole`.
-    whole: indices of inputs of which every chip has all.
-    steps: bodies of its loop that are run.
-    flops: of the model's work, all chips.
+    whole: indices of inputs that every chip holds completely.
+    steps: number of times that the body of its loop runs.
+    flops: FLOPs of the model's work, all chips.
   """
 
   plan: specification.Specification
@@ -48,7 +48,7 @@ class Generation:
   def compiler(
     self, devices: Sequence[Any]
   ) -> Callable[[], compile_lib.Program]:
-    """A function that compiles the call for these devices."""
+    """Returns a function that compiles the call for these devices."""
     mesh = mesh_lib.create(self.plan.mesh, devices)
     rules = self.plan.rules
     boxed = jax.eval_shape(
@@ -79,7 +79,7 @@ class Generation:
   def estimate(
     self, program: compile_lib.Program, devices: Sequence[Any]
   ) -> 'Estimate':
-    """Adds up the compiled call."""
+    """Estimates the compiled call."""
     tally = None
     topology = self.plan.topology
     if program.text:
@@ -103,12 +103,12 @@ def _placed(shapes: Any, shardings: Any) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-  """What a call costs; None where it does not fit.
+  """Cost of a call; None if it does not fit.
 
   Attributes:
-    generation: of what.
-    peak_bytes: on a chip.
-    tally: of one chip.
+    generation: call that was compiled.
+    peak_bytes: peak of memory on a chip.
+    tally: tally of one chip.
   """
 
   generation: Generation
@@ -123,26 +123,26 @@ class Estimate:
 
   @property
   def seconds(self) -> float | None:
-    """Of the whole call."""
+    """Seconds of the whole call."""
     return self.tally.seconds if self.tally else None
 
   @property
   def floor_seconds(self) -> float:
-    """The model's work at the peak rate of all chips."""
+    """Seconds of the model's work at the peak rate of all chips."""
     topology = self.generation.plan.topology
     peak = topology.num_chips * topology.chip.peak_flops
     return self.generation.flops / peak
 
   @property
   def bandwidth_seconds(self) -> float | None:
-    """What operations read and write in the large memory, at its rate."""
+    """Seconds of reading and writing the large memory, at its rate."""
     if self.tally is None:
       return None
     chip = self.generation.plan.topology.chip
     return self.tally.bytes / chip.hbm_bandwidth
 
   def to_json(self) -> dict[str, Any]:
-    """Plain values; rates are null where the call does not fit."""
+    """Plain values; rates are null if the call does not fit."""
     plan, tally = self.generation.plan, self.tally
     return {
       'fits': self.fits,
@@ -166,7 +166,7 @@ class Estimate:
     }
 
   def text(self) -> str:
-    """Lines for people."""
+    """Lines of text for the terminal."""
     plan, chip = self.generation.plan, self.generation.plan.topology.chip
     lines = [
       f'{self.generation.name} of {plan.layout}: {plan.batch} clips on '

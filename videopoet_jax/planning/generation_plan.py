@@ -24,7 +24,7 @@ from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import subjects
 
-# How the paper samples each stage: one pass a step for each distinct set of
+# The paper's sampling of each stage: one pass a step for each distinct set of
 # conditions.
 _SAMPLED = dict(zip(presets.STAGES, upscale_config.STAGES))
 
@@ -36,17 +36,17 @@ def generation(
   model: str = '',
   steps: int = 24,
 ) -> generation_lib.Generation:
-  """The call that generates a plan's batch.
+  """Returns the call that generates a plan's batch.
 
   Args:
     plan: the model, the slice, and the batch.
     program: 'sample' for super-resolution, 'decode' for the language model.
-    model: name that it was asked for by; a stage of the paper's
-      super-resolution is guided as the paper guides it.
-    steps: of 'sample'.
+    model: name in the request; stages of the paper's super-resolution are
+      guided as in the paper.
+    steps: number of steps for 'sample'.
 
   Raises:
-    ConfigError: the program is not the model's.
+    ConfigError: the program does not belong to the model.
   """
   wanted = 'sample' if isinstance(plan.space, subjects.Grids) else 'decode'
   if program != wanted:
@@ -54,7 +54,7 @@ def generation(
       f'--program {program} is not of the model of {plan.layout}; give '
       f'--program {wanted}.'
     )
-  # What generates needs no remat, and no float32 copy of its parameters.
+  # Generation needs no remat, and no float32 copy of its parameters.
   config = dataclasses.replace(
     plan.config, remat='none', param_dtype='bfloat16'
   )
@@ -72,7 +72,7 @@ def _keys(batch: int) -> Any:
 def _sample(
   plan: specification.Specification, config: upscale_config.UpscaleConfig
 ) -> generation_lib.Generation:
-  """Every token of a batch decided, from none."""
+  """Decides every token of a batch, starting from none."""
   trainable = plan.subject.trainable()
   shapes = trainable.batch_shapes(plan.layout, plan.batch)
   ids = shapes['video_tokens']
@@ -114,7 +114,7 @@ def _sample(
 
 
 def _decode(plan: specification.Specification) -> generation_lib.Generation:
-  """Every target position of a batch filled, guided: two sequences a clip."""
+  """Fills every target position of a batch, guided: two sequences a clip."""
   trainable = plan.subject.trainable()
   layout = trainable.layouts[plan.layout]
   shapes = trainable.batch_shapes(plan.layout, 2 * plan.batch)
@@ -148,7 +148,7 @@ def _decode(plan: specification.Specification) -> generation_lib.Generation:
 def copied(
   plan: specification.Specification,
 ) -> specification.Specification:
-  """The same with a copy of the model on every chip."""
+  """Returns the plan with a copy of the model on every chip."""
   mesh = mesh_lib.MeshConfig(data=-1, slices=plan.topology.slices)
   return dataclasses.replace(plan, mesh=mesh)
 

@@ -1,8 +1,8 @@
 """Reads the text of a compiled program (HLO) into plain objects.
 
-XLA offers no better way to a TPU program's own cost figures: its
-`cost_analysis` counts the body of a loop once, and the cycles that the
-compiler estimated for an operation stand in the text alone.
+XLA offers no better way to a TPU program's own costs: its `cost_analysis`
+counts the body of a loop once, and the cycles that the compiler estimated for
+an operation are in the text alone.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-# Bits of an element; what is not listed holds no data (tokens, tuples).
+# Bits of an element; types that are not listed hold no data (tokens, tuples).
 _BITS = {
   'pred': 8, 's4': 4, 'u4': 4, 's8': 8, 'u8': 8, 's16': 16, 'u16': 16,
   's32': 32, 'u32': 32, 's64': 64, 'u64': 64, 'f16': 16, 'bf16': 16,
@@ -22,7 +22,7 @@ _BITS = {
 }  # fmt: skip
 
 _COMPUTATION = re.compile(r'^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) .*\{$')
-# What a sparse core runs says so at its end.
+# Operations of a sparse core are marked at the end of their text.
 _END = re.compile(r'^\}(, execution_thread="[^"]*")?\s*$')
 _INSTRUCTION = re.compile(r'^\s+(?P<root>ROOT )?%?(?P<name>[\w.\-]+) = ')
 _ARRAY = re.compile(
@@ -77,7 +77,7 @@ class Array:
 
   @property
   def bytes(self) -> int:
-    """Without the padding of layouts."""
+    """Bytes without the padding of layouts."""
     return self.elements * _BITS.get(self.type, 0) // 8
 
 
@@ -87,12 +87,12 @@ class Instruction:
 
   Attributes:
     name: unique within its computation.
-    opcode: what it does.
-    arrays: of the result; several for a tuple.
-    operands: names of what it takes.
-    text: everything behind the operands: attributes and backend config.
-    operand_text: what stands in the operands' brackets.
-    root: whether its result is the computation's.
+    opcode: name of the operation.
+    arrays: arrays of the result; several for a tuple.
+    operands: names of its operands.
+    text: text behind the operands: attributes and backend config.
+    operand_text: text between the operands' brackets.
+    root: whether its result is that of the computation.
   """
 
   name: str
@@ -105,7 +105,7 @@ class Instruction:
 
   @property
   def bytes(self) -> int:
-    """Of the result."""
+    """Bytes of the result."""
     return sum(array.bytes for array in self.arrays)
 
   @property
@@ -120,7 +120,7 @@ class Instruction:
 
   @property
   def known_trips(self) -> int | None:
-    """Times that a loop's body runs, where the text says so."""
+    """Number of times that a loop's body runs, if the text states it."""
     match = _TRIPS.search(self.text)
     return int(match[1]) if match else None
 
@@ -133,9 +133,9 @@ class Instruction:
 
   @property
   def cycles(self) -> int:
-    """The compiler's own estimate of this operation; 0 if it gives none.
+    """The compiler's estimate of this operation's cycles; 0 if there is none.
 
-    Gathers that it hands to the sparse cores have the largest number there is.
+    Gathers on the sparse cores have the largest possible number.
     """
     match = _CYCLES.search(self.text)
     cycles = int(match[1]) if match else 0
@@ -143,7 +143,7 @@ class Instruction:
 
   @property
   def target(self) -> str:
-    """Of a custom call."""
+    """Target of a custom call."""
     match = _TARGET.search(self.text)
     return match[1] if match else ''
 
@@ -154,7 +154,7 @@ class Instruction:
     return match[1] if match else ''
 
   def attribute(self, name: str) -> str:
-    """Value of an attribute, '' where it is missing; braces are taken off."""
+    """Value of an attribute without braces, '' if it is missing."""
     match = re.search(rf'\b{name}=(\{{[^}}]*\}}|[^\s,]+)', self.text)
     return match[1].strip('{}') if match else ''
 
@@ -195,7 +195,7 @@ def _mesh_groups(axes: str, order: str, named: str) -> np.ndarray:
     shape += [before, part, int(size) // before // part]
   devices = np.arange(math.prod(shape))
   if 'device_ids' in order:
-    # From an iota of one shape, its axes in another order.
+    # From an iota of one shape, with its axes in another order.
     *_, (sizes, axes_order) = _IOTA_ORDER.findall(order)
     devices = devices.reshape(_numbers(sizes))
     if axes_order:
@@ -229,14 +229,14 @@ class Computation:
 
   @property
   def root(self) -> Instruction:
-    """The one whose result is the computation's."""
+    """The instruction whose result is the computation's."""
     for instruction in self.instructions:
       if instruction.root:
         return instruction
     return self.instructions[-1]
 
   def operands(self, instruction: Instruction) -> list[Instruction]:
-    """What an instruction takes, in order."""
+    """Operands of an instruction, in order."""
     return [
       self.by_name[name]
       for name in instruction.operands
@@ -249,22 +249,22 @@ class Module:
   """A compiled program.
 
   Attributes:
-    computations: by name.
-    entry: name of the one that the program starts with.
+    computations: computations by name.
+    entry: name of the computation that the program starts with.
   """
 
   computations: Mapping[str, Computation]
   entry: str
 
   def trips(self, computation: Computation, loop: Instruction) -> int | None:
-    """Times that a loop's body runs; None where that cannot be told.
+    """Number of times that a loop's body runs; None if unknown.
 
-    A TPU's compiler does not write the number down, but a scan's condition
-    compares a counter with it: from the initial value, in steps of what the
-    body adds, one unless the compiler unrolled it.
+    A TPU's compiler does not state the number, but a scan's condition compares
+    a counter with it: from the initial value, in steps that the body adds,
+    which is one unless the compiler unrolled the loop.
 
     Args:
-      computation: where the loop stands.
+      computation: computation with the loop.
       loop: a `while`.
     """
     if loop.known_trips is not None:
@@ -287,7 +287,7 @@ class Module:
     return max(0, -(-(limit - start) // step))
 
   def _step(self, body: Computation, index: int) -> int:
-    """What a loop's body adds to an element of the tuple that it returns."""
+    """Number that a loop's body adds to an element of its result tuple."""
     if body.root.opcode != 'tuple':
       return 1
     value = body.by_name.get(body.root.operands[index])
@@ -312,7 +312,7 @@ class Module:
     return 1
 
   def _comparison(self, condition: Computation) -> tuple[int, int] | None:
-    """Limit of `element < limit`, and which element of the tuple it is of."""
+    """Limit of `element < limit`, and the index of that element."""
     root, inside = condition.root, condition
     if root.opcode == 'fusion':
       inside = self.computations[root.called['calls']]
@@ -334,7 +334,7 @@ class Module:
     return None if limit is None else (limit, index)
 
   def walk(self) -> Iterator[tuple[Computation, Instruction]]:
-    """Every instruction once, whatever how often it runs."""
+    """Yields every instruction once, regardless of how often it runs."""
     for computation in self.computations.values():
       for instruction in computation.instructions:
         yield computation, instruction
@@ -363,7 +363,7 @@ def parse(text: str) -> Module:
     elif _INSTRUCTION.match(line) or not lines:
       lines.append(line)
     else:
-      # The metadata of a kernel goes on over lines.
+      # The metadata of a kernel extends over several lines.
       lines[-1] += line
   if not entry:
     raise ValueError('no ENTRY computation in the text of the program')

@@ -1,14 +1,14 @@
-"""The plan of a whole mixture: the average step over all that a run trains.
+"""The plan of a whole mixture: the average over all steps of a run.
 
-A run trains a layout a step, in the shares of its mixture. Layouts of one
-length take nearly the same time, so one layout of each length is compiled, that
-with the most work, and the others are scaled by their work; or nothing is
+A run trains one layout a step, in the shares of its mixture. Layouts of one
+length take nearly the same time, so one layout of each length is compiled, the
+one with the most work, and the others are scaled by their work; or nothing is
 compiled and every step is estimated from its work:
 
   step = matrix FLOPs / (MATRIX_EFFICIENCY x peak)
        + attention kernels' FLOPs / (KERNEL_EFFICIENCY x peak)
 
-with what the remat policy computes again. docs/planning.md compares the two.
+with recomputation by the remat policy. docs/planning.md compares the two.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import schedule
 from videopoet_jax.planning import specification
 
-# Share of the peak that matrix products reach, collectives that nothing covers
-# included: what compiled plans of the 8B on v5p come to (docs/planning.md).
+# Share of the peak that matrix products reach, exposed collectives included, as
+# in compiled plans of the 8B on v5p (docs/planning.md).
 MATRIX_EFFICIENCY = 0.8
 # Matrix products of a fused kernel over a block: forward, and both programs of
 # the backward pass.
@@ -35,8 +35,8 @@ class Member:
 
   Attributes:
     layout: its positions and mask.
-    share: of the steps of the run that train it.
-    batch: sequences of a global batch.
+    share: share of the run's steps that train it.
+    batch: number of sequences in a global batch.
   """
 
   layout: layout_lib.SequenceLayout
@@ -45,22 +45,22 @@ class Member:
 
   @property
   def tokens(self) -> int:
-    """Positions of a batch, as the training loop counts them."""
+    """Positions of a batch, as counted by the training loop."""
     return self.batch * self.layout.length
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-  """What a step of a member costs.
+  """Cost of a member's step.
 
   Attributes:
     member: the layout.
-    seconds: of a step, None where it does not fit.
-    model_flops: of the model's work, all chips.
+    seconds: seconds of a step, None if it does not fit.
+    model_flops: FLOPs of the model's work, all chips.
     compiled: name of the layout that was compiled for it, '' for an estimate
       from work alone.
-    fits: whether the memory suffices, None where nothing was compiled.
-    peak_bytes: of a chip, likewise.
+    fits: whether the memory suffices, None if nothing was compiled.
+    peak_bytes: peak of memory on a chip, None if nothing was compiled.
   """
 
   member: Member
@@ -77,13 +77,13 @@ def members(
   tokens_per_batch: int,
   multiple: int,
 ) -> tuple[Member, ...]:
-  """The layouts that a run draws, with their batches.
+  """Returns the layouts that a run draws, with their batches.
 
   Args:
-    layouts: of the run.
-    shares: of its steps, in the same order.
+    layouts: layouts of the run.
+    shares: shares of its steps, in the same order.
     tokens_per_batch: positions of a global batch.
-    multiple: of which every batch is one, such as the chips.
+    multiple: number that every batch is a multiple of, such as the chips.
   """
   total = float(sum(shares))
   return tuple(
@@ -98,10 +98,10 @@ def members(
 
 
 def kernel_padding(mixture: Sequence[Member]) -> float:
-  """Share of the positions that attention kernels compute and nobody needs.
+  """Share of padding among the positions that attention kernels compute.
 
-  Of queries or keys, whichever are padded more, over all steps of a run; see
-  `SequenceLayout.kernel_padding`.
+  It counts queries or keys, whichever are padded more, over all steps of a run;
+  see `SequenceLayout.kernel_padding`.
   """
   inputs = sum(m.share * m.batch * m.layout.input_length for m in mixture)
   padding = sum(m.share * m.batch * m.layout.kernel_padding for m in mixture)
@@ -120,14 +120,14 @@ def specify(
 
 
 def rough_seconds(plan: specification.Specification) -> float:
-  """A step's time by its work, nothing compiled."""
+  """Estimates the time of a step from its work, without compiling."""
   subject, config = plan.subject, plan.config
   work = subject.work()
   again = subject.recomputation()
   products = _KERNEL_FORWARD + _KERNEL_BACKWARD
   attention_again = 0.0
   if config.remat == 'full':
-    # Attention's part of what is computed again is the kernel's too.
+    # Recomputed attention also runs in the kernel.
     products += _KERNEL_FORWARD
     attention_again = work.attention
   elif config.remat != 'none':
@@ -146,7 +146,7 @@ def rough_seconds(plan: specification.Specification) -> float:
 def estimate(
   plan: specification.Specification, mixture: Sequence[Member]
 ) -> list[Step]:
-  """Every step from its work alone."""
+  """Estimates every step from its work alone."""
   steps = []
   for member in mixture:
     each = specify(plan, member)
@@ -161,11 +161,11 @@ def compile_groups(
   plan: specification.Specification,
   mixture: Sequence[Member],
 ) -> list[Step]:
-  """Every step from the compiled step of a layout of its length.
+  """Estimates every step from a compiled step of the same length.
 
   Args:
-    planner: compiles, and keeps what it compiled.
-    plan: of the run; layout and batch are those of each member.
+    planner: planner, which compiles and keeps compiled programs.
+    plan: plan of the run; each member replaces layout and batch.
     mixture: the members.
   """
   by_length: dict[int, list[Member]] = {}
@@ -198,16 +198,16 @@ def summary(
   steps: Sequence[Step],
   total_steps: int,
 ) -> dict[str, Any]:
-  """The averages over a run, as JSON values.
+  """Returns the averages over a run, as JSON values.
 
   Args:
-    plan: topology and mesh.
-    steps: one a member.
-    total_steps: of the run.
+    plan: plan with topology and mesh.
+    steps: steps, one a member.
+    total_steps: number of steps of the run.
 
   Returns:
-    `average_step_seconds` and the like, by the members' shares; null where a
-    layout does not fit. `layouts` holds each member's own figures.
+    `average_step_seconds` and others, weighted by the members' shares; null if
+    a layout does not fit. `layouts` holds the values of each member.
   """
   mixture = [step.member for step in steps]
   tokens = sum(m.share * m.tokens for m in mixture)
@@ -255,7 +255,7 @@ def _row(step: Step) -> dict[str, Any]:
 
 
 def table(shown: Mapping[str, Any]) -> str:
-  """What `summary` returned, for people: a row a length, then the averages."""
+  """Formats the result of `summary`: a row a length, then the averages."""
   groups: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
   for name, row in shown['layouts'].items():
     groups.setdefault(row['length'], []).append((name, row))

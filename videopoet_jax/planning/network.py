@@ -1,8 +1,8 @@
-"""How long a collective takes on the links that its group of chips has.
+"""The duration of a collective on the links of its group of chips.
 
-Rings over every dimension of the torus in which a group extends, both ways
-where the dimension closes on itself. A chip's share of the traffic is that of
-the ring algorithms:
+The model is rings over every dimension of the torus in which a group extends,
+in both directions if the dimension closes on itself. A chip's share of the
+traffic is that of the ring algorithms:
 
   all-gather, reduce-scatter, all-to-all   (g - 1) / g of the whole array
   all-reduce                               twice that
@@ -31,7 +31,7 @@ KINDS = (
   'all-to-all',
   'collective-permute',
 )
-# What a program of several slices says of a transfer that its hosts carry.
+# Text in a program of several slices for a transfer that its hosts carry.
 _BETWEEN_SLICES = '_xla_megascale_transfer_type'
 # A dimension of this many chips closes on itself: cubes of 4 on v4 and v5p
 # are joined by optical switches, a v5e or v6e pod is 16 wide.
@@ -46,7 +46,7 @@ class Transfer:
     kind: one of `KINDS`.
     ici: bytes that a chip sends over the links of its slice.
     dcn: bytes that it sends to other slices.
-    seconds: that it takes where nothing else is sent.
+    seconds: duration if nothing else is sent.
   """
 
   kind: str
@@ -61,12 +61,12 @@ class Network:
   def __init__(
     self, topology: topologies.Topology, devices: Sequence[Any]
   ) -> None:
-    """Reads where each device is.
+    """Reads the place of each device.
 
     Args:
-      topology: what they are of.
-      devices: in the order that the program numbers them; without `coords`
-        (a CPU's) they count as a row.
+      topology: topology of the devices.
+      devices: devices in the order of the program's numbering; without `coords`
+        (on a CPU) they count as a row.
     """
     self._chip = topology.chip
     self._grid = topology.grid
@@ -74,7 +74,7 @@ class Network:
     self._coordinates = np.array(
       [getattr(d, 'coords', (i, 0, 0)) for i, d in enumerate(devices)]
     )
-    # A single slice's devices do not say which it is.
+    # A single slice's devices do not have a slice index.
     self._slices = np.array(
       [getattr(d, 'slice_index', None) or 0 for d in devices]
     )
@@ -82,7 +82,7 @@ class Network:
   def transfer(
     self, instruction: hlo.Instruction, kind: str, size: float | None = None
   ) -> Transfer:
-    """What one run of a collective moves, and how long it takes.
+    """Returns the traffic and the duration of one run of a collective.
 
     Args:
       instruction: the collective, or the start of it.
@@ -101,7 +101,8 @@ class Network:
     inside = groups.shape[1] // slices
     rounds = 2.0 if kind == 'all-reduce' else 1.0
     ici = rounds * size * (inside - 1) / inside
-    # What crosses has been reduced, or is not yet spread, within a slice.
+    # Data that cross slices have been reduced, or are not yet spread, in a
+    # slice.
     dcn = rounds * size * (slices - 1) / slices / inside
     seconds = self._dcn(dcn)
     if ici:
@@ -109,10 +110,11 @@ class Network:
     return Transfer(kind, ici, dcn, seconds)
 
   def between_slices(self, instruction: hlo.Instruction) -> Transfer | None:
-    """What a send to other slices moves; None of any other instruction.
+    """The traffic of a send to other slices; None for other instructions.
 
-    Of a collective that extends over slices the compiler leaves what is inside
-    of one, and writes the rest as sends to the host, which reduces and spreads.
+    Of a collective that extends over slices the compiler keeps the part inside
+    of a slice, and writes the rest as sends to the host, which reduces and
+    spreads.
     """
     if instruction.opcode != 'send':
       return None
@@ -132,7 +134,7 @@ class Network:
     return size / (self._chip.dcn_bandwidth * LINK_EFFICIENCY)
 
   def _links(self, group: np.ndarray) -> int:
-    """Links of a chip that a group's rings use."""
+    """Number of a chip's links that a group's rings use."""
     places = self._coordinates[group]
     links = 0
     for axis in range(min(places.shape[1], len(self._grid))):
@@ -146,7 +148,7 @@ class Network:
 
 
 def _payload(instruction: hlo.Instruction, kind: str, group: int) -> float:
-  """Bytes of the whole array that a collective is about."""
+  """Bytes of the whole array of a collective."""
   size = float(instruction.bytes)
   if instruction.opcode == 'all-gather-start':
     # The result of a start holds the operands too.

@@ -1,4 +1,4 @@
-"""What planning found: estimates, as JSON and as text for people."""
+"""The outcome of planning: estimates, as JSON and as text."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -10,12 +10,12 @@ from videopoet_jax.planning import report
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-  """A finished plan; printed, it is a table.
+  """A finished plan, which prints as a table.
 
   Attributes:
     fits: whether every program fits into the memory of its chips.
-    values: all of it, as JSON values.
-    text: the same for people.
+    values: the complete outcome as JSON values.
+    text: the same as text.
   """
 
   fits: bool
@@ -29,10 +29,10 @@ class Outcome:
 def of_steps(
   estimates: Sequence[estimate_lib.Estimate], *, is_search: bool = False
 ) -> Outcome:
-  """The outcome of planned train steps.
+  """Returns the outcome of planned train steps.
 
   Args:
-    estimates: one a layout; of a search, the best first.
+    estimates: estimates, one a layout; for a search, the best first.
     is_search: whether each has a mesh of its own.
   """
   values = (report.search_json if is_search else report.to_json)(estimates)

@@ -14,7 +14,7 @@ from videopoet_jax.planning import specification
 
 
 class Planner:
-  """Compiles, keeps what it compiled, and says how far it is."""
+  """Compiles, keeps compiled programs, and reports progress."""
 
   def __init__(
     self,
@@ -26,9 +26,10 @@ class Planner:
     """Opens the folder of compiled programs.
 
     Args:
-      directory: where programs are kept; None keeps none.
-      devices: to compile for; those of each plan's topology unless given.
-      log: takes lines of progress.
+      directory: folder of the programs; None keeps none.
+      devices: devices to compile for; those of each plan's topology unless
+        given.
+      log: receives lines of progress.
     """
     self._directory = directory
     self._devices = devices
@@ -39,14 +40,14 @@ class Planner:
   def plan(
     self, plan: specification.Specification, left: int = 0
   ) -> estimate_lib.Estimate:
-    """Compiles one step, or reads what was compiled before.
+    """Compiles one step, or reads the earlier result.
 
     Args:
-      plan: what to compile.
-      left: plans that are to follow, for the time that is left.
+      plan: plan to compile.
+      left: plans that will follow, for the estimate of the remaining time.
 
     Raises:
-      UserError: parts of the plan do not go together, or libtpu is missing.
+      UserError: parts of the plan do not match, or libtpu is missing.
     """
     began = time.monotonic()
     step = compile_lib.train_step(plan, self._devices)
@@ -72,13 +73,13 @@ class Planner:
   def generation(
     self, generation: generation_lib.Generation
   ) -> generation_lib.Estimate:
-    """Compiles a call that generates, or reads what was compiled before.
+    """Compiles a call that generates, or reads the earlier result.
 
     Args:
-      generation: what to compile.
+      generation: call to compile.
 
     Raises:
-      UserError: parts of the plan do not go together, or libtpu is missing.
+      UserError: parts of the plan do not match, or libtpu is missing.
     """
     plan = generation.plan
     plan.mesh_sizes()
@@ -97,7 +98,7 @@ class Planner:
     run: Callable[[], compile_lib.Program],
     rooms: tuple[str, ...] = cache.TRAINING,
   ) -> tuple[compile_lib.Program, bool]:
-    """The program, and whether it had to be compiled."""
+    """Returns the program, and whether it had to be compiled."""
     key = cache.key(name, _relevant(name, plan), self._kind(), rooms=rooms)
     if key in self._memory:
       return self._memory[key], False
@@ -137,7 +138,7 @@ class Planner:
 
 
 def _relevant(name: str, plan: specification.Specification) -> Any:
-  """What a program depends on: the update knows neither layout nor batch."""
+  """Inputs of a program: the update depends on neither layout nor batch."""
   if name != compile_lib.UPDATE:
     return plan
   config = plan.subject.bare_config()
@@ -145,7 +146,7 @@ def _relevant(name: str, plan: specification.Specification) -> Any:
 
 
 def describe(plan: specification.Specification) -> str:
-  """One line of what a plan is of."""
+  """Returns a line that describes a plan."""
   mesh = ','.join(
     f'{axis}={size}' for axis, size in plan.mesh_sizes().items() if size > 1
   )
@@ -164,13 +165,13 @@ def candidates(
   remats: Sequence[str],
   batches: Sequence[float],
 ) -> list[specification.Specification]:
-  """All combinations that go together.
+  """Returns all valid combinations.
 
   Args:
-    plan: what they are variants of.
-    meshes: MeshConfigs.
-    remats: names of policies.
-    batches: sequences a chip.
+    plan: plan that they are variants of.
+    meshes: MeshConfigs to combine.
+    remats: names of remat policies.
+    batches: numbers of sequences a chip.
   """
   found = []
   for mesh in meshes:
@@ -190,15 +191,15 @@ def search(
   plans: Sequence[specification.Specification],
   log: Callable[[str], None] = print,
 ) -> list[estimate_lib.Estimate]:
-  """Plans all that are possible, the best first.
+  """Plans all possible candidates, the best first.
 
-  A batch is not tried where a smaller one of the same mesh and remat policy
-  did not fit.
+  A batch is skipped if a smaller one of the same mesh and remat policy did not
+  fit.
 
   Args:
-    planner: to plan with.
-    plans: in order of growing batch for each mesh and policy.
-    log: takes a line for each plan that is left out.
+    planner: planner to use.
+    plans: candidates in order of growing batch for each mesh and policy.
+    log: receives a line for each candidate that is left out.
 
   Returns:
     Those that fit by falling MFU, then the others.

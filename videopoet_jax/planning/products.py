@@ -1,7 +1,7 @@
 """FLOPs of matrix products and convolutions in a compiled program.
 
-A multiplication and an addition count two. Elementwise work counts nothing,
-as in all figures of model FLOPs.
+A multiplication and an addition count two. Elementwise work is not counted, as
+usual for model FLOPs.
 """
 
 import itertools
@@ -14,11 +14,11 @@ _WINDOW = re.compile(r'(\w+)=([\d_x\-]+)')
 
 
 def flops(computation: hlo.Computation, instruction: hlo.Instruction) -> int:
-  """Of one instruction, what it calls not included; 0 for others.
+  """FLOPs of one instruction without those it calls; 0 for other kinds.
 
   Args:
-    computation: where it stands.
-    instruction: any.
+    computation: computation with the instruction.
+    instruction: any instruction.
   """
   if instruction.opcode == 'dot':
     return _dot(computation, instruction)
@@ -37,9 +37,10 @@ def _dot(computation: hlo.Computation, instruction: hlo.Instruction) -> int:
 def _convolution(
   computation: hlo.Computation, instruction: hlo.Instruction
 ) -> int:
-  # A TPU knows no other product: what was a dot is a convolution here, its
-  # batch dimensions turned into space with padding and dilation that leave one
-  # valid place for each. So valid places are counted, not all.
+  # A TPU knows no other product: a dot is a convolution here, with its batch
+  # dimensions as space, padded and dilated so that one place of each is valid.
+  # So
+  # only valid places are counted.
   left, right = (i.arrays[0].shape for i in computation.operands(instruction))
   out = instruction.arrays[0].shape
   left_names, rest = instruction.attribute('dim_labels').split('_')
@@ -52,7 +53,7 @@ def _convolution(
   valid = 1
   for index, axis in enumerate(spatial):
     low, high = window['pad'][index].split('_') if 'pad' in window else '00'
-    del high  # The size of the output says the same.
+    del high  # It follows from the size of the output.
     valid *= _valid_places(
       base=left[left_names.index(axis)],
       kernel=right[right_names.index(axis)],

@@ -21,10 +21,10 @@ _COLUMNS = (
 def to_json(
   estimates: Sequence[estimate_lib.Estimate],
 ) -> dict[str, Any]:
-  """The plan of all layouts of one mesh and topology.
+  """Returns the plan of all layouts of one mesh and topology.
 
   Args:
-    estimates: one a layout, at least one.
+    estimates: estimates, one a layout, at least one.
   """
   first = estimates[0].plan
   return {
@@ -54,10 +54,10 @@ def search_json(
 def table(
   estimates: Sequence[estimate_lib.Estimate], with_mesh: bool = False
 ) -> str:
-  """Rows of text under a header; memory in GB (1e9) a chip.
+  """Formats rows under a header; memory in GB (1e9) a chip.
 
   Args:
-    estimates: one a row.
+    estimates: estimates, one a row.
     with_mesh: whether the mesh of each row is shown.
   """
   columns = _COLUMNS + (('mesh',) if with_mesh else ())
@@ -79,7 +79,7 @@ def table(
 
 
 def details(estimate: estimate_lib.Estimate) -> str:
-  """What of a chip's memory and links goes where, in lines."""
+  """Formats the use of a chip's memory and links, line by line."""
   memory = estimate.memory
   chip = estimate.plan.topology.chip
   lines = [

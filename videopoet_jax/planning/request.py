@@ -1,4 +1,4 @@
-"""What a plan is asked for: model, slice, layouts, and meshes to search."""
+"""A request for a plan: model, slice, layouts, and meshes to search."""
 
 import ast
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ PROGRAMS = ('train', 'sample', 'decode')
 
 
 def set_environment(topology: 'topologies.Topology') -> None:
-  """Tells libtpu that there is no TPU; to be called before JAX starts.
+  """Configures libtpu for a missing TPU; call it before JAX starts.
 
   JAX itself computes on the CPU, and several planners may run at once.
   """
@@ -54,26 +54,26 @@ def specify(
   optimizer: str = 'adamw',
   bindings: Sequence[str] = (),
 ) -> 'list[specification.Specification]':
-  """What is to be compiled, one plan a layout; compiles nothing.
+  """Returns the plans to compile, one a layout; compiles nothing.
 
   Args:
     model: name of a preset, or of a stage of the paper's super-resolution.
-    topology: of a slice.
-    slices: how many.
+    topology: topology of a slice.
+    slices: number of slices.
     mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
     layouts: names; `all` is every layout of `clips`, `longest` the longest of
-      each clip. Units of super-resolution, for its models. None are one: text
-      to video, or the stage's.
-    clips: `FRAMESxHEIGHTxWIDTH`.
-    remat: policy; '' is the preset's.
-    batch_per_chip: sequences a chip.
+      each clip. For super-resolution, units. By default one: text to video, or
+      the stage's unit.
+    clips: clip sizes, `FRAMESxHEIGHTxWIDTH`.
+    remat: remat policy; '' is the preset's.
+    batch_per_chip: number of sequences a chip.
     attention: implementation; '' is the preset's.
-    optimizer: name.
+    optimizer: name of the optimizer.
     bindings: `prefix_lm_preset.FIELD = VALUE` (`super_resolution_preset` for
       its models) or `OptimizerConfig.FIELD = ..`.
 
   Raises:
-    UserError: a name is unknown, or parts do not go together.
+    UserError: a name is unknown, or parts do not match.
   """
   from videopoet_jax.planning import specification
   from videopoet_jax.planning import topologies
@@ -111,7 +111,7 @@ def _subjects(
   layouts: Sequence[str],
   clips: Sequence[str],
 ) -> tuple[Any, Any, list[str]]:
-  """Config, space and the names of layouts or units, checked."""
+  """Returns config, space and the names of layouts or units, checked."""
   from videopoet_jax.core import tasks
   from videopoet_jax.core import upscaling
   from videopoet_jax.models.prefix_lm import presets
@@ -158,10 +158,10 @@ def _subjects(
 def layout_names(
   space: Any, layouts: Sequence[str], clips: Sequence[str]
 ) -> list[str]:
-  """Names behind `all` and `longest`, each once.
+  """Resolves `all` and `longest` to names, each once.
 
   Raises:
-    LayoutError: a name or clip is none.
+    LayoutError: a name or clip is invalid.
   """
   names: list[str] = []
   for name in layouts:
@@ -220,7 +220,7 @@ def search_meshes(
   """Meshes to search.
 
   Args:
-    topology: what they are of.
+    topology: topology of the meshes.
     given: `--meshes`; by default parameters over all chips of a slice, over a
       plane of a torus of three dimensions, and with heads split in 2 and 4.
   """

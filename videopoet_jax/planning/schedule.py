@@ -1,10 +1,10 @@
-"""Adds up a compiled program in the order that it runs.
+"""Sums a compiled program in the order that it runs.
 
 Loop bodies count as often as they run. The time of an operation is the
-compiler's own estimate of its cycles; collectives and attention kernels, of
-which it gives none, are added at the rates stated in `network` and
+compiler's own estimate of its cycles; collectives and attention kernels, which
+have no estimate, are added at the rates stated in `network` and
 `KERNEL_EFFICIENCY`. A collective that is started and waited for later takes
-time only as far as what runs between does not cover it.
+time only as far as the operations in between do not overlap it.
 """
 
 import collections
@@ -31,11 +31,10 @@ _FREE = {
 }  # fmt: skip
 # Opcodes whose called computation runs in their place.
 _CALLS = ('call', 'async-start', 'call-start')
-# Opcodes in whose called computation a collective may hide; the last is of
-# those that run on a chip's sparse cores, beside everything else.
+# Opcodes whose called computation may hide a collective; the last is for those
+# that run on a chip's sparse cores, beside everything else.
 _HOLDERS = ('fusion', 'async-start', 'call-start')
-# What hands another core, which was started before, what it is to work on; its
-# end is waited for.
+# Passes work to another core, which was started before; its end is waited for.
 _UPDATE = 'call-update'
 # Custom calls that open and close a chain of fusions which computes while a
 # collective proceeds; every link of it names the collective again.
@@ -48,15 +47,15 @@ class Tally:
   """Sums over a program on one chip.
 
   Attributes:
-    flops: of matrix products, attention kernels included.
-    kernel_flops: of them, in attention kernels.
-    bytes: read and written in the large memory, by an operation at a time.
-    cycles: the compiler's estimates.
+    flops: FLOPs of matrix products, attention kernels included.
+    kernel_flops: FLOPs in attention kernels among them.
+    bytes: bytes read and written in the large memory, operation by operation.
+    cycles: sum of the compiler's estimates.
     collectives: bytes sent, by (kind, 'ici' or 'dcn').
-    collective_seconds: that all transfers take together.
-    waited_seconds: of them, what nothing else covers.
-    seconds: of the whole, in the order of the program.
-    unknown_loops: loops of which the compiler states no number of trips.
+    collective_seconds: seconds of all transfers together.
+    waited_seconds: seconds of transfers that nothing else overlaps.
+    seconds: seconds of the program, in its order.
+    unknown_loops: number of loops without a known number of trips.
   """
 
   flops: float = 0.0
@@ -72,7 +71,7 @@ class Tally:
   unknown_loops: int = 0
 
   def add(self, other: 'Tally', times: float = 1.0) -> None:
-    """Adds another's sums, so many times."""
+    """Adds the sums of another tally, multiplied by `times`."""
     for field in dataclasses.fields(self):
       if field.name != 'collectives':
         value = getattr(self, field.name)
@@ -93,15 +92,15 @@ class Scheduler:
     peak_flops: float,
     kernel_pairs: float = 0.0,
   ) -> None:
-    """Keeps what the walk needs.
+    """Stores the inputs of the walk.
 
     Args:
-      module: the program.
+      module: program to walk.
       network: links between its devices.
-      clock_hz: of the chip.
-      peak_flops: of the chip.
-      kernel_pairs: pairs of query and key of one head and one sequence that
-        an attention kernel works on; 0 takes the whole square.
+      clock_hz: clock of the chip.
+      peak_flops: peak rate of the chip.
+      kernel_pairs: pairs of query and key of one head and one sequence that an
+        attention kernel computes; 0 takes the whole square.
     """
     self._module = module
     self._network = network
@@ -172,8 +171,8 @@ class Scheduler:
   ) -> tuple[str, str]:
     """Channel of the collective that a fusion holds, and its place in a chain.
 
-    The place is the custom call that opens or closes the chain, _CHAINED of
-    other fusions that compute products beside the collective, '' of others.
+    The place is the custom call that opens or closes the chain, _CHAINED for
+    other fusions that compute products beside the collective, '' for others.
     """
     if instruction.opcode != 'fusion':
       return '', ''
@@ -241,7 +240,7 @@ class Scheduler:
     source = self._source(instruction) or instruction
     size = None
     if instruction.opcode == 'fusion' and kind == 'reduce-scatter':
-      # TPUs write it as an all-reduce of which a fusion keeps a part, padded.
+      # TPUs write it as an all-reduce of which a fusion keeps a padded part.
       group = source.groups(self._network.num_devices).shape[1]
       size = float(group * instruction.bytes)
     return self._network.transfer(source, kind, size)
@@ -259,7 +258,7 @@ class Scheduler:
   def _flops(
     self, computation: hlo.Computation, instruction: hlo.Instruction
   ) -> float:
-    """Of an instruction and what it is fused of."""
+    """FLOPs of an instruction and of the instructions fused into it."""
     total = float(products.flops(computation, instruction))
     if instruction.opcode == 'fusion':
       name = instruction.called['calls']
@@ -281,7 +280,7 @@ class Scheduler:
     named = re.search('splash|flash|attention', label)
     if not named and not _is_compilers_attention(instruction, arrays):
       return 0.0
-    # Before queries and keys come tables of blocks, which are integers.
+    # The first operands are tables of blocks, which are integers.
     query, key = [
       array.shape
       for array in arrays
@@ -298,11 +297,10 @@ class Scheduler:
 def _is_compilers_attention(
   instruction: hlo.Instruction, arrays: Sequence[hlo.Array]
 ) -> bool:
-  """Whether it is a kernel by which the compiler replaced an attention.
+  """Whether the compiler generated this kernel from an attention.
 
-  Where scores are large it does so by itself, and the kernel bears the name of
-  no operation: it has queries, keys and values, (batch, heads, positions,
-  dimensions).
+  It does so by itself if scores are large, and the kernel has no operation's
+  name: it has queries, keys and values, (batch, heads, positions, dimensions).
   """
   if instruction.op_name or len(arrays) != 3:
     return False
@@ -312,10 +310,10 @@ def _is_compilers_attention(
 
 
 class _Links:
-  """When what is on its way arrives, and when the next may follow it.
+  """Arrival times of pending transfers, and when the next may start.
 
   Attributes:
-    pending: by what it is waited for by, seconds from the computation's start.
+    pending: seconds from the computation's start, by the name that is awaited.
   """
 
   def __init__(self) -> None:
@@ -332,7 +330,7 @@ class _Links:
     self.pending[name] = self._free[way]
 
   def wait(self, total: Tally, name: str) -> None:
-    """Time passes, and is waited, as far as it has not yet."""
+    """Advances the time to the arrival, and counts it as waiting."""
     wait = self.pending.pop(name, 0.0) - total.seconds
     if wait > 0.0:
       total.waited_seconds += wait
@@ -340,11 +338,11 @@ class _Links:
 
 
 def _meeting(instruction: hlo.Instruction) -> str:
-  """What a send to the host and its receive have in common."""
+  """The common part of a send to the host and its receive."""
   return instruction.attribute('_xla_host_transfer_rendezvous').strip('"')
 
 
 def _names(instruction: hlo.Instruction) -> str:
-  """What an instruction and what it calls are named."""
+  """The names of an instruction and of its called computations."""
   names = ' '.join((instruction.name, *instruction.called.values()))
   return names.replace('all-reduce-scatter', 'reduce-scatter')

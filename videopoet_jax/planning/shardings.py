@@ -1,4 +1,4 @@
-"""Where every parameter lies on a mesh, told without a device."""
+"""The sharding of every parameter on a mesh, computed without devices."""
 
 from collections.abc import Mapping
 import math
@@ -19,11 +19,11 @@ def table(
   sizes: Mapping[str, int],
   rules: rules_lib.Rules = rules_lib.STANDARD,
 ) -> dict[str, tuple[str, int]]:
-  """Partition and bytes a chip of every parameter.
+  """Returns partition and bytes a chip of every parameter.
 
   Args:
-    config: of the model.
-    space: its vocabulary.
+    config: config of the model.
+    space: layout space with its vocabulary.
     sizes: chips along each mesh axis; those left out are 1.
     rules: logical to mesh axes.
 
@@ -31,7 +31,7 @@ def table(
     By path (`stack/layers/block/mlp/up`): the mesh axes of each dimension
     (`(None, 'fsdp', 'tensor')`), and bytes on one chip.
   """
-  # It has sizes and no devices, which is all that shardings ask for.
+  # It has sizes and no devices, which is all that shardings need.
   mesh: Any = jax.sharding.AbstractMesh(
     tuple(sizes.get(axis, 1) for axis in mesh_lib.AXES), mesh_lib.AXES
   )

@@ -1,4 +1,4 @@
-"""What one plan is of."""
+"""The specification of one plan."""
 
 import dataclasses
 import math
@@ -13,18 +13,18 @@ from videopoet_jax.training import optimizers
 
 @dataclasses.dataclass(frozen=True)
 class Specification:
-  """A model on a slice, its train step to be compiled or what it generates.
+  """A model on a slice, whose train step or generation is planned.
 
   Attributes:
     config: the model's sizes and choices, remat policy and attention included.
     space: vocabulary and grids that sizes are built from.
     layout: name of a layout, or of a unit of super-resolution.
-    topology: where it is to run.
-    batch_per_chip: sequences a chip; below one where several chips share a
+    topology: topology that it runs on.
+    batch_per_chip: sequences a chip; below one if several chips share a
       sequence.
     mesh: chips along each axis.
     rules: logical to mesh axes.
-    optimizer: which, and its rates.
+    optimizer: config of the optimizer.
     ema: whether the run keeps averaged parameters.
   """
 
@@ -48,7 +48,7 @@ class Specification:
     """Sequences of a global batch.
 
     Raises:
-      ConfigError: it is no whole number.
+      ConfigError: it is not a whole number.
     """
     exact = self.batch_per_chip * self.topology.num_chips
     whole = round(exact)
@@ -64,8 +64,8 @@ class Specification:
     """Chips along each axis, checked against topology and batch.
 
     Raises:
-      MeshError: they do not fit; the message says what would.
-      ConfigError: the batch is no whole number.
+      MeshError: they do not match; the message names sizes that would.
+      ConfigError: the batch is not a whole number.
     """
     sizes = mesh_lib.sizes(self.mesh, self.topology.num_chips)
     found = dict(zip(mesh_lib.AXES, sizes))
@@ -81,14 +81,14 @@ class Specification:
 
 
 def parse_mesh(text: str, slices: int = 1) -> mesh_lib.MeshConfig:
-  """Reads `fsdp=16,tensor=4`; what is left out is 1, or takes the rest.
+  """Parses `fsdp=16,tensor=4`; axes left out are 1, or take the rest.
 
   Args:
     text: pairs; '' splits parameters over all chips of a slice.
-    slices: of the topology; `data` spans them unless given.
+    slices: number of slices; `data` spans them unless given.
 
   Raises:
-    MeshError: it names no axis or no number.
+    MeshError: it contains an unknown axis or an invalid number.
   """
   given: dict[str, int] = {}
   for pair in filter(None, text.split(',')):

@@ -1,7 +1,7 @@
-"""What a plan may be of: a model, at one size of its inputs.
+"""The subject of a plan: a model, at one size of its inputs.
 
-All that the planner asks of a model is here; the rest of the room does not know
-which models there are.
+The planner uses models only through this module; the rest of the room does not
+depend on which models there are.
 """
 
 import dataclasses
@@ -26,8 +26,8 @@ class Grids:
   """The tokenizers' grids of a super-resolution model.
 
   Attributes:
-    visual: of the result.
-    low_visual: of the condition.
+    visual: grid of the result's tokenizer.
+    low_visual: grid of the condition's tokenizer.
   """
 
   visual: specs.VisualSpec = specs.VisualSpec()
@@ -42,31 +42,31 @@ class Subject(Protocol):
 
   @property
   def scanned(self) -> int:
-    """Bodies of the scan over the model's depth."""
+    """Number of bodies of the scan over the model's depth."""
 
   @property
   def positions(self) -> int:
-    """Tokens of an example."""
+    """Number of tokens of an example."""
 
   def trainable(self) -> Any:
-    """What the training loop trains."""
+    """The trainable for the training loop."""
 
   def bare_config(self) -> Any:
-    """The config without what does not concern the update."""
+    """The config without fields that do not affect the update."""
 
   def work(self) -> flops_lib.Work:
-    """Of an example."""
+    """FLOPs of an example."""
 
   def recomputation(self) -> float:
-    """FLOPs that the backward pass may spend a second time, an example."""
+    """FLOPs that the backward pass may compute again, an example."""
 
   def kernel_pairs(self, parts: int) -> float:
-    """Pairs of query and key that a fused kernel works on, a head.
+    """Pairs of query and key that a fused kernel computes, a head.
 
-    Whole blocks, so more than the mask leaves; a chip's share.
+    It counts whole blocks, so more than the mask admits; a chip's share.
 
     Args:
-      parts: chips that the mesh splits a sequence over.
+      parts: number of chips that the mesh splits a sequence over.
     """
 
 
@@ -77,7 +77,7 @@ class PrefixLM:
   Attributes:
     config: sizes and choices.
     space: vocabulary and grids that layouts are built from.
-    name: the layout's.
+    name: name of the layout.
   """
 
   config: prefix_lm_config.PrefixLMConfig
@@ -121,7 +121,7 @@ class SuperResolution:
   Attributes:
     config: sizes and choices.
     space: the tokenizers' grids.
-    name: the unit's.
+    name: name of the unit.
   """
 
   config: sr_config.SuperResolutionConfig
@@ -130,7 +130,7 @@ class SuperResolution:
 
   @property
   def unit(self) -> upscaling.Upscaling:
-    """The sizes."""
+    """The sizes of the unit."""
     return upscaling.Upscaling.parse(self.name)
 
   @property
@@ -168,7 +168,7 @@ class SuperResolution:
 
 
 def of(config: Any, space: Any, name: str) -> Subject:
-  """The model of a config at a layout or unit of that name."""
+  """Returns the model of a config at a layout or unit of that name."""
   if isinstance(config, sr_config.SuperResolutionConfig):
     return SuperResolution(config, space, name)
   return PrefixLM(config, space, name)

@@ -1,8 +1,8 @@
-"""The work that a size asks of a super-resolution model.
+"""The FLOPs of a super-resolution model at a size.
 
-Counted as in `planning.flops`: matrices by the tokens that meet them, attention
-by its pairs of query and key. Every place of the result has its logits, masked
-or not.
+They are counted as in `planning.flops`: matrices by the tokens that they are
+applied to, attention by its pairs of query and key. Every place of the result
+has its logits, masked or not.
 """
 
 import math
@@ -22,7 +22,7 @@ def of_grid(
   """The work of one example.
 
   Args:
-    config: of the model.
+    config: config of the model.
     grid: latent frames, rows and columns of the result.
     codebook_size: codes of the result.
     low_codebook_size: codes of the condition.
@@ -56,7 +56,7 @@ def of_grid(
 def recomputation(
   config: config_lib.SuperResolutionConfig, work: flops_lib.Work
 ) -> float:
-  """FLOPs that the backward pass may spend a second time, an example."""
+  """FLOPs that the backward pass may compute again, an example."""
   if config.remat == 'full':
     return work.blocks + work.attention
   return 0.0 if config.remat == 'none' else work.attention

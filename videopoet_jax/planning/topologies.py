@@ -1,6 +1,6 @@
-"""TPU chips and slices: what they can do, and how they are named.
+"""TPU chips and slices: their capabilities and names.
 
-Figures are those of Google's pages on each chip (cloud.google.com/tpu/docs,
+The numbers are those of Google's pages on each chip (cloud.google.com/tpu/docs,
 v4, v5e, v5p and v6e), unless a field says otherwise.
 """
 
@@ -19,22 +19,22 @@ class Chip:
   """One kind of TPU chip; all rates are of one chip.
 
   Attributes:
-    name: as topologies name it.
+    name: name in topologies.
     peak_flops: bfloat16 FLOP/s.
-    hbm_bytes: memory that a program may use; what the compiler itself refuses
-      to exceed, which is less than the 32, 16, 95 and 32 GB of the data sheet.
+    hbm_bytes: memory that a program may use, the compiler's limit, which is
+      less than the 32, 16, 95 and 32 GB of the data sheet.
     hbm_bandwidth: bytes/s.
     link_bandwidth: bytes/s of one link between chips, one way. The data sheet
       gives the sum of all links, both ways.
-    dimensions: of the network between chips; two links each.
-    dcn_bandwidth: bytes/s to other slices, one way: 200 Gbit/s a host of v4,
-      v5p and v6e and 100 Gbit/s of v5e, split over its chips.
-    clock_hz: of the cores. v4: 1.05 GHz (Jouppi et al., arXiv 2304.01433); the
-      others are what the peak takes, with 4 matrix units of 128 x 128 a core
-      (v6e: 4 of 256 x 256).
-    cores: tensor cores, which count in an accelerator type.
-    accelerator_type: prefix of it.
-    host_grid: chips of one host.
+    dimensions: dimensions of the network between chips, with two links each.
+    dcn_bandwidth: bytes/s to other slices, one way: 200 Gbit/s a host for v4,
+      v5p and v6e and 100 Gbit/s for v5e, split over its chips.
+    clock_hz: clock of the cores. v4: 1.05 GHz (Jouppi et al., arXiv
+      2304.01433); the others follow from the peak, with 4 matrix units of 128 x
+      128 a core (v6e: 4 of 256 x 256).
+    cores: number of tensor cores, which count in an accelerator type.
+    accelerator_type: prefix of the accelerator type.
+    host_grid: chips of one host along each dimension.
   """
 
   name: str
@@ -83,9 +83,9 @@ class Topology:
   """Slices of one shape.
 
   Attributes:
-    chip: of every place.
+    chip: kind of all chips.
     grid: chips along each dimension of a slice.
-    slices: how many, joined by the data-centre network.
+    slices: number of slices, joined by the data-centre network.
   """
 
   chip: Chip
@@ -104,32 +104,32 @@ class Topology:
 
   @property
   def num_chips(self) -> int:
-    """Chips of all slices; JAX shows each as one device."""
+    """Number of chips of all slices; JAX shows each as one device."""
     return self.chips_per_slice * self.slices
 
   @property
   def accelerator_type(self) -> str:
-    """What the cloud calls a slice: `v5p-128`, which counts cores."""
+    """The cloud's name of a slice: `v5p-128`, which counts cores."""
     cores = self.chips_per_slice * self.chip.cores
     return f'{self.chip.accelerator_type}-{cores}'
 
   @property
   def host_bounds(self) -> tuple[int, int, int]:
-    """Chips of a host that the compiler is told of, where the grid has them."""
+    """Chips of a host for the compiler, as far as the grid has them."""
     grid = (*self.grid, 1, 1)[:3]
     x, y, z = (min(a, b) for a, b in zip(self.chip.host_grid, grid))
     return (x, y, z)
 
 
 def parse(name: str, slices: int = 1) -> Topology:
-  """Reads a topology's name.
+  """Parses a topology's name.
 
   Args:
     name: `CHIP:AxB` for v5e and v6e, `CHIP:AxBxC` for v4 and v5p.
-    slices: how many of that shape.
+    slices: number of slices of that shape.
 
   Raises:
-    ConfigError: it is not one; the message says what one looks like.
+    ConfigError: it is invalid; the message shows a valid one.
   """
   match = _NAME.match(name)
   wanted = 'expected for example v5p:4x4x4, v4:4x4x4, v5e:16x16 or v6e:8x8'

@@ -1,8 +1,8 @@
 """Bytes between the cores and the large memory, operation by operation.
 
-Of a slice that is read from or written into a larger array only the slice
-moves, also where it lies within fusions in a fusion: a scan's body reads one
-layer of its stacked weights, not all.
+If a slice is read from or written into a larger array, only the slice is moved,
+even within nested fusions: a scan's body reads one layer of its stacked
+weights, not all.
 """
 
 from videopoet_jax.planning import hlo
@@ -50,7 +50,7 @@ def _large(instruction: hlo.Instruction) -> int:
 def _read(
   module: hlo.Module, inner: hlo.Computation, index: int
 ) -> tuple[float, bool]:
-  """Bytes that slices take of an operand, and whether all of it is needed."""
+  """Bytes that slices read of an operand, and whether all of it is needed."""
   size = 0.0
   names = [
     i.name
@@ -75,7 +75,7 @@ def _read(
           size += taken
           if whole and _origin(nested, nested.root).opcode != 'parameter':
             return size, True
-          if whole:  # It is but another form of it.
+          if whole:  # It is only another form of the operand.
             names.append(user.name)
         elif user.opcode != _UPDATE or place != 0:
           return size, True
@@ -112,7 +112,7 @@ def _stored(
 
 
 def _origin(inner: hlo.Computation, value: hlo.Instruction) -> hlo.Instruction:
-  """What a result is another form of."""
+  """The value that a result is another form of."""
   while value.opcode == 'bitcast' and inner.operands(value):
     (value,) = inner.operands(value)
   return value

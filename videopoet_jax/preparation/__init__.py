@@ -1,1 +1,1 @@
-"""From media sets to token sets, on any number of hosts."""
+"""Makes token sets from media sets, on any number of hosts."""

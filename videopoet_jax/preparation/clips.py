@@ -30,7 +30,7 @@ _SKIPPED_STATUS = 1
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """What was written.
+  """Summary of the written data set.
 
   Attributes:
     directory: the data set's folder.
@@ -75,31 +75,31 @@ def prepare(
     inputs: a file or a folder to search, or several.
     output: the data set's folder.
     captions: a file of captions, see `data/ingest/captions.py`.
-    numbers: further columns of it that go with the clips.
+    numbers: further columns of it that are stored with the clips.
     num_frames: frames of a clip; 1 + 4k suits the tokenizer.
     frame_rate: frames a second; None takes the frames of each file, without
       sound.
-    height: in pixels.
-    width: in pixels.
-    sampling_rate: of the sound, in samples a second.
+    height: height in pixels.
+    width: width in pixels.
+    sampling_rate: samples a second of the sound.
     cut: 'consecutive' takes all clips of a video, 'first' and 'central' one.
     validation_share: share of the clips held out, from 0 to 0.5.
-    max_clips: stop after so many clips.
-    strict: stop at the first file that cannot be used.
-    overwrite: replace a data set at `output`.
-    meter: makes what shows the progress; nothing by default.
-    skipping: told why each file that cannot be used is left out, at once.
-    hosts: this one among those that make the data set; alone unless given.
+    max_clips: largest number of clips; None sets no limit.
+    strict: whether to stop at the first file that cannot be used.
+    overwrite: whether to replace a data set at `output`.
+    meter: makes the meter that shows the progress; none by default.
+    skipping: receives the reason for each file that is left out, immediately.
+    hosts: this host among those that make the data set; alone unless given.
 
   Returns:
-    What was written.
+    A summary of the data set.
 
   Raises:
-    ConfigError: a size or the share is impossible, or numbers are asked of no
-      captions file or by the name of another feature.
+    ConfigError: a size or the share is impossible, or numbers are requested
+      without a captions file or under the name of another feature.
     DataError: there is nothing to write, it cannot be written, the captions
-      name missing files or lack a number, or a file cannot be used and
-      `strict` is set.
+      name missing files or lack a number, or a file cannot be used and `strict`
+      is set.
   """
   # These import TensorFlow, which takes seconds: after the flags are read.
   from videopoet_jax.data.ingest import captions as captions_lib
@@ -128,7 +128,7 @@ def prepare(
   given = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
   files = clips_lib.find_files(
     [_local_path(one) for one in given],
-    # Sets of single frames are those of text-to-image.
+    # Sets of single frames serve text-to-image.
     with_pictures=num_frames == 1,
   )
   texts = captions_lib.Captions()
@@ -221,7 +221,7 @@ def _probe(
   skip: Callable[[str, Exception], str],
   meter: progress.Meters,
 ) -> dict[str, dict[str, Any]]:
-  """What each file holds, or why it cannot be used; read once by one host."""
+  """Properties of each file, or why it cannot be used; one host reads it."""
   found: dict[str, dict[str, Any]] = {}
   known = pieces.kept('probed')
   if known is None:
@@ -248,7 +248,7 @@ def _probe(
 
 @dataclasses.dataclass(frozen=True)
 class _Skip:
-  """Names a file that cannot be used, and stops at it where that is asked."""
+  """Reports a file that cannot be used, and stops if `strict` is set."""
 
   strict: bool
   log: Callable[[str], None] | None
@@ -277,7 +277,7 @@ class _Work:
   def spill(
     self, spills: Sequence['writer_lib.Spill'], meters: progress.Meters
   ) -> None:
-    """Decodes this host's share of what is not finished."""
+    """Decodes this host's share of the unfinished spills."""
     left = [s for s in spills if s.name not in self.pieces.finished]
     mine = {
       s.name for s in self.hosts.balanced(left, lambda spill: spill.seconds)
@@ -286,7 +286,7 @@ class _Work:
     meter = meters(total, self.hosts.unit('s of video'))
     before = 0
     for spill in spills:
-      # Clips beyond the limit count for nothing, wherever the others are.
+      # Clips beyond the limit do not count, wherever the others are.
       if self.max_clips is not None and before >= self.max_clips:
         break
       if spill.name in mine:
@@ -334,7 +334,7 @@ def _count(
   finished: Mapping[str, Any],
   max_clips: int | None,
 ) -> tuple[dict[str, int], list['writer_lib.Spill'], dict[str, str]]:
-  """The first clips of all, in order of the files.
+  """Counts the first clips, in order of the files.
 
   Returns:
     Clips by source, the spills that hold them, and reasons by source for files

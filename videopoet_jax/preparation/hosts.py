@@ -1,10 +1,10 @@
-"""Data jobs on several hosts: who does what, and ending together.
+"""Data jobs on several hosts: sharing work and ending together.
 
-Each host makes pieces of the data set (`data/shard_writer.py`) on its own, with
-no collective between. Hosts meet before the work begins, so that a mistake is
-reported at once, and when it is done. A host that fails says why in the data
-set's folder, where the others look; one that dies is missed by JAX's
-coordination service, which ends the others.
+Each host makes pieces of the data set (`data/shard_writer.py`) on its own,
+without collectives in between. Hosts meet before the work begins, so that a
+mistake is reported immediately, and when it is done. A host that fails writes
+the reason to the data set's folder, where the others look; if a host dies,
+JAX's coordination service notices and ends the others.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,12 +40,12 @@ class Hosts:
   """This process among those of the job.
 
   Attributes:
-    index: of this process.
-    count: of processes.
-    pieces: what they make, once they have begun.
-    met: whether the hosts have compared what they were given.
-    know: whether all of them know what this one fails of.
-    show: takes lines for the screen; nothing is printed without.
+    index: index of this process.
+    count: number of processes.
+    pieces: data set in the making, once it has begun.
+    met: whether the hosts have compared their arguments.
+    know: whether all of them know why this one fails.
+    show: receives lines for the screen; nothing is printed without it.
   """
 
   index: int = 0
@@ -57,20 +57,20 @@ class Hosts:
 
   @property
   def is_first(self) -> bool:
-    """Whether this process is the one that speaks for all."""
+    """Whether this process is the first, which reports for the job."""
     return self.index == 0
 
   def log(self, line: str) -> None:
-    """Shows a line once for all."""
+    """Shows a line, on the first host only."""
     if self.is_first and self.show is not None:
       self.show(line)
 
   def unit(self, unit: str) -> str:
-    """What a meter counts: `clips of host 1`, where there are several."""
+    """Unit of a meter: `clips of host 1`, if there are several."""
     return unit if self.count == 1 else f'{unit} of host {self.index}'
 
   def share(self, items: Sequence[_Item]) -> Sequence[_Item]:
-    """This host's part of the items, those next to each other."""
+    """This host's part of the items, which are consecutive."""
     first, last = (
       len(items) * (self.index + more) // self.count for more in (0, 1)
     )
@@ -79,9 +79,9 @@ class Hosts:
   def balanced(
     self, items: Sequence[_Item], weight: Callable[[_Item], float]
   ) -> list[_Item]:
-    """This host's part of items of unlike weight, in their order.
+    """This host's part of items of different weights, in their order.
 
-    The heaviest is given first, to the host that has the least.
+    The heaviest is assigned first, to the host with the least weight.
     """
     loads = [0.0] * self.count
     mine = []
@@ -94,7 +94,7 @@ class Hosts:
     return [items[number] for number in sorted(mine)]
 
   def gather(self, number: int, name: str) -> list[int]:
-    """A number below 2**32 of each host; all of them have to ask."""
+    """Gathers a number below 2**32 from each host; collective."""
     if self.count == 1:
       return [number]
     from jax.experimental import multihost_utils
@@ -106,14 +106,14 @@ class Hosts:
 
 
 def run(body: Callable[[Hosts], int]) -> int:
-  """Runs a job with the other hosts that the environment tells of.
+  """Runs a job with the other hosts that the environment names.
 
   Args:
-    body: takes this host, returns an exit status.
+    body: function from this host to an exit status.
 
   Returns:
-    The exit status. On several hosts the process of a job that fails ends
-    here, since leaving in good order would mean waiting for the others.
+    The exit status. On several hosts a process whose job fails ends here, since
+    an orderly exit would wait for the others.
   """
   config = start.from_environment()
   if not config.coordinator:
@@ -122,8 +122,8 @@ def run(body: Callable[[Hosts], int]) -> int:
   import jax
 
   hosts = Hosts(jax.process_index(), jax.process_count(), show=_print)
-  # JAX has taken the signal to announce it to training, which saves then. Here
-  # all that is finished is saved already.
+  # JAX has caught the signal to announce it to training, which then saves. Here
+  # everything finished is already saved.
   signal.signal(signal.SIGTERM, _stop)
   failure: list[BaseException] = []
 
@@ -132,7 +132,8 @@ def run(body: Callable[[Hosts], int]) -> int:
     try:
       return body(hosts)
     except BaseException as error:
-      # Launchers stop whoever is left when one ends: this one is ending, too.
+      # Launchers stop the remaining processes when one ends; this one is
+      # ending, too.
       signal.signal(signal.SIGTERM, signal.SIG_IGN)
       failure.append(error)
       raise
@@ -155,7 +156,7 @@ def _print(line: str) -> None:
 
 
 class _StoppedError(BaseException):
-  """SIGTERM; no `Exception`, so that nobody takes it for one of theirs."""
+  """SIGTERM; not an `Exception`, so that no handler catches it by mistake."""
 
 
 def _stop(number: int, frame: Any) -> NoReturn:
@@ -174,7 +175,7 @@ def _end(status: int) -> NoReturn:
 
 
 def _fail(hosts: Hosts, error: BaseException, status: int) -> NoReturn:
-  """Lets the others know why this host ends, and ends."""
+  """Reports to the others why this host ends, and ends."""
   with contextlib.suppress(Exception):
     if not hosts.met:
       hosts.gather(0, _SETTINGS)
@@ -182,7 +183,7 @@ def _fail(hosts: Hosts, error: BaseException, status: int) -> NoReturn:
       message = ' '.join(str(error).split()) or type(error).__name__
       told = {'host': hosts.index, 'status': status, 'message': message}
       hosts.pieces.keep(_failure(hosts.pieces), told)
-  # The first host is where the others are missed: it stays until they know.
+  # Losing the first host ends the others: it stays until they have the reason.
   if hosts.is_first and hosts.count > 1:
     time.sleep(3 * _look_seconds(hosts.pieces))
   _end(status)
@@ -194,7 +195,7 @@ def _look_seconds(pieces: shard_writer.ShardWriter | None) -> float:
 
 
 def _failure(pieces: shard_writer.ShardWriter) -> str:
-  """The name of what the first host to fail in this start leaves."""
+  """Name of the message from the first host that fails in this start."""
   return f'{pieces.start}-failure-any'
 
 
@@ -218,18 +219,18 @@ def making(
   settings: Mapping[str, Any],
   overwrite: bool,
 ) -> Iterator[shard_writer.ShardWriter]:
-  """Begins the data set on all hosts, or goes on with it.
+  """Begins the data set on all hosts, or resumes it.
 
   Args:
-    hosts: this one among them.
+    hosts: this host among them.
     output: the data set's folder.
-    settings: JSON, everything that pieces depend on.
-    overwrite: whether a data set that is there is replaced in the end.
+    settings: JSON of everything that the pieces depend on.
+    overwrite: whether an existing data set is replaced in the end.
 
   Raises:
-    DataError: something is there, it cannot be written, or hosts do not see
-      the same.
-    ConfigError: hosts were given different things.
+    DataError: the output is something else, cannot be written, or hosts do not
+      see the same folder.
+    ConfigError: hosts got different arguments.
   """
   asked = hosts.gather(_digest(settings), _SETTINGS)
   hosts.met = True
@@ -251,7 +252,7 @@ def making(
       pieces = shard_writer.ShardWriter.begin(
         output, settings, overwrite, hosts.count
       )
-    except Exception as error:  # The others wait to be told.
+    except Exception as error:  # The others wait for the reason.
       problem = error
   begun = hosts.gather(_digest(pieces.start) if pieces else 0, 'data begun')
   hosts.know = not begun[0]
@@ -289,13 +290,13 @@ def making(
         file=sys.stderr,
       )
     raise
-  # Nobody leaves before the data set is there.
+  # No host leaves before the data set is in place.
   if hosts.count > 1:
     start.barrier('data published')
 
 
 def _digest(value: Any) -> int:
-  """At least 1."""
+  """Hash of a JSON value, at least 1."""
   return zlib.crc32(json.dumps(value, sort_keys=True).encode()) or 1
 
 

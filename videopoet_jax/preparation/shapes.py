@@ -21,21 +21,21 @@ def draw(
   processes: int = 2,
   meter: progress.Meters = progress.Meter,
 ) -> bool:
-  """Draws the data set, unless it is there.
+  """Draws the data set, unless it exists.
 
   Args:
     output: folder to write, for every `--media`.
-    config: what a clip holds.
+    config: content of clips.
     sizes: number of clips by split.
-    processes: that draw.
-    meter: makes what shows the progress; nothing by default.
+    processes: number of processes that draw.
+    meter: makes the meter that shows the progress; none by default.
 
   Returns:
     Whether it was drawn.
 
   Raises:
     DataError: `output` holds something else, or cannot be written.
-    ConfigError: a split has fewer than no clips, or all have none.
+    ConfigError: a split has a negative number of clips, or all have none.
   """
   if min(sizes.values()) < 0 or not any(sizes.values()):
     raise errors.ConfigError(
@@ -84,7 +84,7 @@ def draw(
 
 
 def _uncompressed_bytes(config: shapes_config.ShapesConfig) -> int:
-  """Of a clip: uint8 RGB, float16 flow and depth, int16 sound."""
+  """Bytes of a clip: uint8 RGB, float16 flow and depth, int16 sound."""
   pixels = config.frames * config.height * config.width
   return pixels * (3 + 2 * 2 + 2) + 2 * config.samples
 
@@ -94,7 +94,7 @@ def _check_same(
   config: shapes_config.ShapesConfig,
   sizes: Mapping[str, int],
 ) -> None:
-  """Raises DataError unless the folder holds this very data set."""
+  """Raises DataError unless the folder holds the same data set."""
   from videopoet_jax.data import records as records_lib
 
   records = records_lib.open_records(output)

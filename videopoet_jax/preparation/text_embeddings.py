@@ -25,13 +25,13 @@ DTYPES = ('float16', 'float32')
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """What was written.
+  """Summary of the written data set.
 
   Attributes:
     directory: the data set's folder.
     clips: number of clips by split.
-    slots: positions a text.
-    width: numbers of an embedding.
+    slots: number of positions a text.
+    width: width of an embedding.
     seconds: the time it took.
   """
 
@@ -65,25 +65,24 @@ def embed_text(
     encoder: folder or file of a T5 encoder; see `text_encoder.open_encoder`.
     output: directory to write; it appears when it is complete.
     config: sizes that the encoder must have: xl, small or tiny.
-    sentencepiece: its tokenizer's model; see there.
-    slots: positions a text (64 in the paper).
-    batch: texts encoded at a time.
-    dtype: of what is stored.
-    save_encoder: folder to write encoder and tokenizer to, as generation opens
-      it.
-    file_texts: examples of a file, rounded up to whole batches; 0 for a number
-      by their size. Files are what hosts share and what is done again after a
-      kill.
-    overwrite: whether a data set that is there is replaced.
-    meter: makes what shows the progress; nothing by default.
-    hosts: this one among those that make the data set; alone unless given.
+    sentencepiece: its tokenizer's model; see `text_encoder.open_encoder`.
+    slots: number of positions a text (64 in the paper).
+    batch: number of texts encoded together.
+    dtype: dtype of the stored embeddings.
+    save_encoder: folder to write encoder and tokenizer to, for generation.
+    file_texts: number of examples of a file, rounded up to whole batches; 0
+      decides by their size. Files are the unit that hosts share and that is
+      repeated after a kill.
+    overwrite: whether an existing data set is replaced.
+    meter: makes the meter that shows the progress; none by default.
+    hosts: this host among those that make the data set; alone unless given.
 
   Returns:
     A summary.
 
   Raises:
-    UserError: the data set or the encoder cannot be read, they do not go
-      together, or the output cannot be written.
+    UserError: the data set or the encoder cannot be read, they do not match, or
+      the output cannot be written.
   """
   started = time.monotonic()
   given = {'--batch': (batch, 1), '--slots': (slots, 1)}
@@ -154,7 +153,7 @@ def embed_text(
 def _grouped(
   records: records_lib.Records, piece: token_shards.Piece, size: int
 ) -> Iterator[Sequence[Mapping[str, Any]]]:
-  """A piece's examples in the order on disk, so many at a time."""
+  """Yields a piece's examples in the order on disk, in groups."""
   examples = records.examples(
     piece.split, first=piece.first, stop=piece.stop
   ).as_numpy_iterator()
@@ -170,7 +169,7 @@ def _embedded(
   dtype: str,
   directory: str,
 ) -> Iterator[dict[str, Any]]:
-  """The examples with two features more."""
+  """Adds the two features of embeddings to examples."""
   texts = [bytes(e['text']).decode('utf-8', 'replace') for e in examples]
   # Filled up, so that the last batch does not compile a second program.
   texts += [''] * (batch - len(texts))

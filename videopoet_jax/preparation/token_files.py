@@ -1,4 +1,4 @@
-"""Token data sets that the hosts of a data job make together."""
+"""Writes token data sets on all hosts of a data job."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -23,25 +23,25 @@ def make(
   meter: progress.Meters,
   unit: str,
 ) -> tuple[str, ...]:
-  """Makes a token data set, this host its share of the files.
+  """Makes a token data set; this host makes its share of the files.
 
   Args:
-    hosts: this one among them.
+    hosts: this host among them.
     output: the data set's folder.
     planned: all files.
-    examples: makes those of one file, in order.
-    settings: see `data_hosts.making`.
-    overwrite: likewise.
-    info: whose ids they are.
+    examples: function that yields the examples of one file, in order.
+    settings: see `hosts.making`.
+    overwrite: see `hosts.making`.
+    info: tokenizers that the ids belong to.
     metadata: JSON values for TFDS metadata.
-    meter: makes what shows the progress.
-    unit: what it counts.
+    meter: makes the meter that shows the progress.
+    unit: unit of the meter.
 
   Returns:
-    Names of the features, on the first host alone.
+    Names of the features, on the first host only.
 
   Raises:
-    UserError: see `data_hosts.making` and `TokenShardWriter`.
+    UserError: see `hosts.making` and `TokenShardWriter`.
   """
   features: tuple[str, ...] = ()
   with hosts_lib.making(hosts, output, settings, overwrite) as pieces:

@@ -27,14 +27,14 @@ from videopoet_jax.tokenizers import interface
 
 _SIGNALS = ('video', 'audio', 'flow', 'depth')
 _MOST_LABEL_VALUES = 64  # A larger array is a signal, not a label.
-_TEXT_BYTES = 256  # Of caption and labels, about.
+_TEXT_BYTES = 256  # Approximate size of caption and labels.
 
 Arrays = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-  """What was written.
+  """Summary of the written data set.
 
   Attributes:
     directory: the data set's folder.
@@ -76,33 +76,33 @@ def tokenize(
     output: directory to write; it appears when it is complete.
     audio_tokenizer: folder of the audio tokenizer; without it, or without
       sound in the data set, there are no audio tokens.
-    splits: of the data set, all by default.
-    most: clips of each split, the first ones; 0 for all.
-    batch: clips encoded at a time.
-    conditions: which conditions to encode besides the clip; structure only
-      where the data set has flow and depth.
+    splits: splits of the data set, all by default.
+    most: number of clips of each split, the first ones; 0 for all.
+    batch: number of clips encoded together.
+    conditions: conditions to encode besides the clip; structure only if the
+      data set has flow and depth.
     condition_share: share of the clips whose conditions are encoded, to save
       time; the others hold zeros and 0 in `has_conditions`, by which the tasks
       leave them out.
-    reduce: height and width of the clips are divided by this first (bicubic,
-      `media.resizing`); structure is left out then.
-    low_scale: where not 0, `low_tokens` are the ids of each clip with height
-      and width divided by this.
-    low_tokenizer: folder of the tokenizer of these; the visual tokenizer
+    reduce: number that height and width of the clips are divided by first
+      (bicubic, `media.resizing`); structure is then left out.
+    low_scale: if not 0, `low_tokens` are the ids of each clip with height and
+      width divided by this.
+    low_tokenizer: folder of the tokenizer for these; the visual tokenizer
       unless given.
-    file_clips: clips of a file, rounded up to whole batches; 0 for a number by
-      their size. Files are what hosts share and what is done again after a
-      kill.
-    overwrite: whether a token data set that is there is replaced.
-    meter: makes what shows the progress; nothing by default.
-    hosts: this one among those that make the data set; alone unless given.
+    file_clips: number of clips of a file, rounded up to whole batches; 0
+      decides by their size. Files are the unit that hosts share and that is
+      repeated after a kill.
+    overwrite: whether an existing data set is replaced.
+    meter: makes the meter that shows the progress; none by default.
+    hosts: this host among those that make the data set; alone unless given.
 
   Returns:
     A summary.
 
   Raises:
     UserError: the media data set or a tokenizer cannot be read, they do not
-      go together, or the output cannot be written.
+      match, or the output cannot be written.
   """
   started = time.monotonic()
   records = records_lib.open_records(media)
@@ -179,11 +179,11 @@ def tokenize(
 
 @dataclasses.dataclass(frozen=True)
 class Low:
-  """How clips are encoded at low resolution.
+  """Encoding of clips at low resolution.
 
   Attributes:
-    tokenizer: of these clips.
-    scale: what their height and width are divided by.
+    tokenizer: tokenizer of these clips.
+    scale: number that their height and width are divided by.
   """
 
   tokenizer: interface.TokenizerBundle
@@ -191,10 +191,10 @@ class Low:
 
 
 class Encoder:
-  """Turns batches of a media data set into examples of tokens.
+  """Converts batches of a media data set to examples of tokens.
 
   Attributes:
-    clip: frames, height and width of the clips as they are encoded.
+    clip: frames, height and width of the encoded clips.
   """
 
   def __init__(
@@ -208,17 +208,17 @@ class Encoder:
     reduce: int = 1,
     low: Low | None = None,
   ) -> None:
-    """Checks that clips and tokenizers go together.
+    """Checks that clips and tokenizers match.
 
     Args:
       records: the media data set.
       visual: the visual tokenizer.
       audio: the audio tokenizer, if sound is to be encoded.
       conditions: see `tokenize`.
-      batch: clips encoded at a time.
+      batch: number of clips encoded together.
       condition_share: see `tokenize`.
       reduce: see `tokenize`.
-      low: how to encode them at low resolution too.
+      low: encoding at low resolution, if any.
 
     Raises:
       UserError: they do not.
@@ -273,7 +273,7 @@ class Encoder:
 
   def _check_rate(self, name: str, expected: float) -> None:
     found = self._records.metadata.get(name)
-    # Sets at the rate of their files say 'native'.
+    # Sets at the rate of their files hold 'native'.
     if (
       found is not None
       and str(found) != str(expected)
@@ -293,12 +293,12 @@ class Encoder:
 
   @property
   def conditions(self) -> tuple[str, ...]:
-    """Those that are encoded."""
+    """The conditions that are encoded."""
     return self._conditions
 
   @functools.cached_property
   def example_bytes(self) -> int:
-    """Of one example of tokens, about."""
+    """Approximate size of one example of tokens."""
     numbers = math.prod(self._visual.spec.latent_shape(*self.clip))
     numbers *= 1 + len(self._conditions)
     if self._audio:
@@ -310,12 +310,12 @@ class Encoder:
   def examples(
     self, split: str, first: int, stop: int
   ) -> Iterator[Mapping[str, Any]]:
-    """Examples of a split, in the order on disk.
+    """Yields examples of a split, in the order on disk.
 
     Args:
-      split: which.
-      first: example, a multiple of the batch.
-      stop: the example behind the last.
+      split: name of the split.
+      first: number of the first example, a multiple of the batch.
+      stop: number of the example after the last.
     """
     dataset = self._records.examples(split, self._names, first, stop)
     batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
@@ -364,7 +364,7 @@ def _encoded_size(
   low: Low | None,
   directory: str,
 ) -> tuple[int, int, int]:
-  """Size of the clips as they are encoded; LayoutError where one is odd."""
+  """Size of the encoded clips; raises LayoutError if it is invalid."""
   frames, height, width = size
   try:
     resizing.check_scale(height, width, reduce)

@@ -8,9 +8,8 @@
            way round; needs no T5X
 
 Flags of the others are T5X's. Run files of this project (gin/runs/...) are read
-first, whatever their place among the flags; then T5X reads those with
-`from __gin__ import dynamic_registration`: gin/t5x/<main>.gin unless one is
-given.
+first, whatever their position among the flags; then T5X reads those with `from
+__gin__ import dynamic_registration`: gin/t5x/<main>.gin unless one is given.
 """
 
 from collections.abc import Sequence
@@ -32,7 +31,7 @@ def split_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
   """Takes the `--gin_file` flags out of a command line.
 
   Args:
-    argv: flags of T5X.
+    argv: flags for T5X.
 
   Returns:
     The files in their order, and the other flags.
@@ -55,7 +54,7 @@ def split_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Reads this project's files and hands the rest to T5X."""
+  """Reads this project's files and passes the rest to T5X."""
   if not argv or argv[0] in ('-h', '--help'):
     print(__doc__)
     return 0 if argv else 2
@@ -83,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
   ours = [str(file) for file in found if file not in theirs]
   config.parse(ours, finalize=False)
   theirs = theirs or [paths.resolve(f'gin/t5x/{name}.gin')]
-  del train_lib  # Imported for what it registers with gin.
+  del train_lib  # Imported to register its configurables with gin.
   experiment.give(
     flag.removeprefix('--gin.') for flag in rest if flag.startswith('--gin.')
   )

@@ -1,8 +1,8 @@
-"""Checkpoints of T5X and of this project's loop, each made of the other.
+"""Conversion between checkpoints of T5X and of this project's loop.
 
 A run of T5X here writes this project's description and tokenizers beside its
-`checkpoint_<n>` folders, so that `generate` and `evaluate` serve its folder as
-it is. To go on in the other trainer, the whole state is written anew: both
+`checkpoint_<n>` folders, so that `generate` and `evaluate` can use its folder
+directly. To resume in the other trainer, the whole state is written anew: both
 hold the same parameters and the same flat dict of an optimizer's moments.
 """
 
@@ -21,7 +21,7 @@ from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 from videopoet_jax.t5x import experiment
 
-# What a checkpoint and a run that reads it have in common.
+# Entries that a checkpoint and a run that reads it must have in common.
 _SAME = (
   'kind',
   'config',
@@ -34,20 +34,20 @@ _SAME = (
 
 @gin.register
 def describe_run(model_dir: str, summary_writer: Any, step: int) -> None:
-  """T5X's `summarize_config_fn`: its own, and what this project reads.
+  """T5X's `summarize_config_fn`: writes its summary and our description.
 
   Args:
     model_dir: the run's folder.
     summary_writer: TensorBoard's writer.
-    step: that the run begins with.
+    step: step that the run begins with.
 
   Raises:
-    CheckpointError: the folder is of another model, or cannot be written.
+    CheckpointError: the folder holds another model, or cannot be written.
   """
   made = experiment.current()
   folder = storage.path(model_dir)
   description = made.parts.trainable.describe()
-  # Every process looks, so that all of them end at a mistake.
+  # Every process checks, so that all of them end on a mistake.
   t5x_convert.check_other(folder, is_t5x=True)
   if (folder / describe.FILE_NAME).exists():
     manager.check_description(folder, description)
@@ -63,11 +63,11 @@ def checked(path: str | Sequence[str] = ()) -> str | Sequence[str]:
   """T5X's `RestoreCheckpointConfig.path`, compared with the run.
 
   Args:
-    path: a step's folder, `runs/lm/checkpoint_1000`; () for none. Where a
-      description stands beside it, it must say the run's model and ids.
+    path: folder of a step, `runs/lm/checkpoint_1000`; () for none. If there is
+      a description beside it, it must have the run's model and ids.
 
   Raises:
-    CheckpointError: it is of another model.
+    CheckpointError: it holds another model.
   """
   if isinstance(path, str):
     folder = storage.path(path).parent

@@ -1,8 +1,8 @@
-"""From this project's SeqIO tasks to batches that say their layout.
+"""Converts examples of our SeqIO tasks to batches that name their layout.
 
-T5X compiles a step for every shape of a batch that it meets, and looks into no
-batch. What a step needs to know beside the arrays travels as the name of a
-feature without elements: `layout:text_to_video/17x128x128`.
+T5X compiles a step for every shape of a batch, and does not read values of a
+batch. Information that a step needs besides the arrays is passed as the name of
+a feature without elements: `layout:text_to_video/17x128x128`.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from videopoet_jax.data import layout_examples
 
 
 def layout_of(batch: Mapping[str, Any]) -> str | None:
-  """The name of a batch's layout; None if it says none."""
+  """The name of a batch's layout; None if it has none."""
   for name in batch:
     if name.startswith(layout_examples.LAYOUT):
       return name.removeprefix(layout_examples.LAYOUT)
@@ -25,7 +25,7 @@ def layout_of(batch: Mapping[str, Any]) -> str | None:
 
 
 def mark(batch: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-  """A batch with the name of its layout.
+  """Adds the name of its layout to a batch.
 
   Args:
     batch: arrays (B, ...).
@@ -53,14 +53,14 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
   PACKING_FEATURE_DTYPES: Mapping[str, tf.DType] = {}
 
   def __init__(self, pack: bool = False, **options: Any) -> None:
-    """See SeqIO.
+    """Takes SeqIO's arguments.
 
     Args:
       pack: must be False: a batch of one layout leaves nothing to pack.
-      **options: of `seqio.FeatureConverter`.
+      **options: options of `seqio.FeatureConverter`.
 
     Raises:
-      ConfigError: examples are to be packed.
+      ConfigError: packing is requested.
     """
     if pack:
       raise errors.ConfigError(
@@ -77,12 +77,12 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
     """Converts a task's examples.
 
     Args:
-      ds: a task's examples. Those of a mixture no longer say their layouts, and
-        neither do the results; a model refuses those.
-      task_feature_lengths: not needed.
+      ds: examples of a task. Examples of a mixture have lost their layouts, and
+        so have the results; a model refuses those.
+      task_feature_lengths: unused.
 
     Raises:
-      DataError: the examples are not of a task that `data.register` made.
+      DataError: the examples are not from a task of `data.register`.
     """
     missing = set(self.TASK_FEATURES) - set(ds.element_spec)
     if missing:

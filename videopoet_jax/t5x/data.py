@@ -1,9 +1,9 @@
-"""This project's batches in T5X's loop.
+"""Feeds this project's batches to T5X's loop.
 
 A batch here is a pure function of the step, and batches of different layouts
-have different shapes. T5X's iterator therefore yields numbers of steps alone,
-and the trainer reads the batch of the step that it is at: a resumed run needs
-no state of the data.
+have different shapes. T5X's iterator therefore yields only numbers of steps,
+and the trainer reads the batch of its current step: a resumed run needs no
+state of the data.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,10 +20,10 @@ from videopoet_jax.training import batches as batches_lib
 
 
 class Steps(dataset_iterator.DatasetIterator):
-  """Rows that hold nothing, which T5X asks for before every step."""
+  """Rows without contents, which T5X requests before every step."""
 
   def __init__(self, rows: int) -> None:
-    """Keeps the number of rows.
+    """Stores the number of rows.
 
     Args:
       rows: number of this host's rows, which T5X divides among its devices.
@@ -41,7 +41,7 @@ class Steps(dataset_iterator.DatasetIterator):
     """Does nothing: there is no state."""
 
   def save(self, filename: Any) -> None:
-    """Does nothing: the step says it all."""
+    """Does nothing: the step is the whole state."""
 
   def restore(self, filename: Any) -> None:
     """Does nothing, see `save`."""
@@ -58,15 +58,15 @@ def steps(
 ) -> Steps:
   """T5X's `get_dataset_fn`; see the module.
 
-  The data are those that `prefix_lm` binds, so `num_shards` alone is read.
+  The data are those that `prefix_lm` binds, so only `num_shards` is used.
 
   Args:
-    cfg: not read.
-    shard_id: not read.
+    cfg: unused.
+    shard_id: unused.
     num_shards: number of hosts that hold different rows.
-    feature_converter_cls: not read.
-    num_epochs: not read.
-    continue_from_last_checkpoint: not read.
+    feature_converter_cls: unused.
+    num_epochs: unused.
+    continue_from_last_checkpoint: unused.
   """
   del cfg, shard_id, feature_converter_cls, num_epochs
   del continue_from_last_checkpoint
@@ -76,11 +76,11 @@ def steps(
 
 @dataclasses.dataclass(frozen=True)
 class ValidationSet:
-  """The validation batches of one layout, as often as they are asked for.
+  """The validation batches of one layout, for any number of passes.
 
   Attributes:
     batches: the validation batches of all layouts.
-    unit: a layout's name.
+    unit: name of a layout.
   """
 
   batches: batches_lib.ValidationBatches
@@ -92,7 +92,7 @@ class ValidationSet:
 
   @property
   def element_spec(self) -> Mapping[str, dataset_iterator.ArraySpec]:
-    """What T5X compiles with."""
+    """Shapes and dtypes that T5X compiles with."""
     return {
       name: dataset_iterator.ArraySpec(array.dtype, array.shape)
       for name, array in next(iter(self)).items()
@@ -107,18 +107,18 @@ def validation(
   eval_steps: int = 0,
   feature_converter_cls: Any = None,
 ) -> dict[str, ValidationSet]:
-  """T5X's `train_eval_get_dataset_fn`: what `prefix_lm` validates with.
+  """T5X's `train_eval_get_dataset_fn`: the validation data of `prefix_lm`.
 
   Args:
-    cfg: not read.
-    shard_id: not read.
-    num_shards: not read.
-    eval_steps: not read.
-    feature_converter_cls: not read.
+    cfg: unused.
+    shard_id: unused.
+    num_shards: unused.
+    eval_steps: unused.
+    feature_converter_cls: unused.
 
   Returns:
-    By a layout's name with underscores, its batches; none where the run does
-    not validate.
+    Batches by the name of a layout with underscores; none if the run does not
+    validate.
   """
   del cfg, shard_id, num_shards, eval_steps, feature_converter_cls
   made = experiment.current()

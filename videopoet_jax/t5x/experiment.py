@@ -1,8 +1,8 @@
-"""What a run file of this project binds, for T5X's mains.
+"""Reads the bindings of a run file of this project for T5X's mains.
 
 The same gin files serve `videopoet train` and T5X: the model, the data, the
-optimizer, the mesh and the lengths of a run are taken from what they bind to
-`train`. What T5X has no counterpart for is refused.
+optimizer, the mesh and the lengths of a run are taken from their bindings of
+`train`. Settings without a counterpart in T5X are refused.
 """
 
 from collections.abc import Iterable
@@ -26,8 +26,9 @@ from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import watchdog as watchdog_lib
 
-# Settings of `LoopConfig` that T5X's loop has by other names; all others have
-# to keep their defaults.
+# Settings of `LoopConfig` that T5X's loop has under other names; all others
+# must
+# keep their defaults.
 _TAKEN = (
   'total_steps',
   'seed',
@@ -41,7 +42,7 @@ _given: list[str] = []
 
 
 def give(bindings_of_flags: Iterable[str]) -> None:
-  """Keeps the bindings of the command line, to be checked for use.
+  """Stores the bindings of the command line, to be checked for use.
 
   Args:
     bindings_of_flags: `NAME = VALUE` each.
@@ -51,17 +52,17 @@ def give(bindings_of_flags: Iterable[str]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-  """One run.
+  """A run for T5X.
 
   Attributes:
-    parts: the language model, its data and the folders it travels with.
-    trainable: the model without what it was made from.
+    parts: language model, its data and the folders that belong to it.
+    trainable: model without the description of its origin.
     loop: lengths of the run.
-    optimizer: which, and its rates.
+    optimizer: config of the optimizer.
     mesh: the mesh of all devices.
     rules: logical to mesh axes.
     low_rank: adapters, which T5X cannot train.
-    watchdog: which T5X does not have.
+    watchdog: config of the watchdog, which T5X does not have.
   """
 
   parts: experiment_lib.Parts
@@ -74,10 +75,10 @@ class Experiment:
   watchdog: watchdog_lib.WatchdogConfig | None = None
 
   def check_training(self) -> None:
-    """Refuses what T5X's training has no counterpart for.
+    """Refuses settings without a counterpart in T5X's training.
 
     Raises:
-      ConfigError: a setting cannot act, or T5X cannot keep two periods.
+      ConfigError: a setting cannot act, or T5X cannot use two periods.
     """
     check_loop(self.loop)
     if self.low_rank is not None:
@@ -94,10 +95,10 @@ class Experiment:
 
 @functools.cache
 def current() -> Experiment:
-  """The run that gin binds; its data are opened once.
+  """Returns the run that gin binds; its data are opened once.
 
   Raises:
-    UserError: a value does not fit, or T5X cannot do what it asks for.
+    UserError: a value is invalid, or T5X does not support it.
   """
   # A macro that holds a configurable is called in a scope of its own name.
   with gin.config_scope(None):
@@ -131,11 +132,11 @@ def current() -> Experiment:
 
 
 def check_loop(loop: loop_config.LoopConfig) -> None:
-  """Refuses what T5X's loop has no counterpart for.
+  """Refuses settings without a counterpart in T5X's loop.
 
   Raises:
-    ConfigError: a setting differs from its default and cannot act, or of the
-      steps between saves and between validations neither divides the other.
+    ConfigError: a setting differs from its default and cannot act, or neither
+      the steps between saves nor those between validations divide the other.
   """
   save, validate = loop.save_every, loop.validate_every
   if validate and max(save, validate) % min(save, validate):
@@ -153,12 +154,12 @@ def check_loop(loop: loop_config.LoopConfig) -> None:
       )
 
 
-# What gin/t5x/*.gin bind to T5X's parameters.
+# Functions that gin/t5x/*.gin bind to T5X's parameters.
 
 
 @gin.register
 def total_steps() -> int:
-  """`LoopConfig.total_steps`; refuses what training cannot do."""
+  """`LoopConfig.total_steps`; refuses settings that T5X does not support."""
   made = current()
   made.check_training()
   return made.loop.total_steps

@@ -1,4 +1,4 @@
-"""What a SavedModel of T5X takes: the prefix of one layout."""
+"""The input of T5X's SavedModels: the prefix of one layout."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,16 +26,16 @@ def prefix_preprocessor(
   """T5X's `create_preprocessor_fn` for one layout.
 
   Args:
-    batch_size: sequences of a call; a number.
-    output_features: not looked at.
-    task_feature_lengths: likewise.
+    batch_size: number of sequences of a call; must be a number.
+    output_features: unused.
+    task_feature_lengths: unused.
     tokenized_inputs: must be True: conditions are ids.
     task: SeqIO name of the layout, `videopoet:text_to_video:17x128x128`.
 
   Returns:
-    From `inputs` int32 (B, P), unified ids of the prefix, and `visible` bool
-    (B, P), False for slots and conditions that are hidden, to a model's batch;
-    and the signature of both.
+    A function from `inputs` int32 (B, P), unified ids of the prefix, and
+    `visible` bool (B, P), False for slots and conditions that are hidden, to a
+    model's batch; and the signature of both.
 
   Raises:
     ConfigError: inputs are not ids, the batch is open, or there is no such

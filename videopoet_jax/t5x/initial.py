@@ -16,21 +16,20 @@ from videopoet_jax.training import adaptation
 
 
 class TextDecoderInitializer(utils.TrainStateInitializer):
-  """T5X's initializer, with what fits of a text decoder in place.
+  """T5X's initializer, with matching parameters from a text decoder.
 
-  A run that resumes, or begins with another run's checkpoint, reads that and
-  never comes here.
+  It is not used by a run that resumes, or begins with another run's checkpoint.
   """
 
   def __init__(
     self, *args: Any, path: str | os.PathLike[str], **kwargs: Any
   ) -> None:
-    """Takes the decoder beside T5X's own arguments.
+    """Takes the decoder in addition to T5X's own arguments.
 
     Args:
-      *args: of `t5x.utils.TrainStateInitializer`.
+      *args: arguments of `t5x.utils.TrainStateInitializer`.
       path: folder of one step that T5X wrote; '' for none.
-      **kwargs: of `t5x.utils.TrainStateInitializer`.
+      **kwargs: arguments of `t5x.utils.TrainStateInitializer`.
     """
     super().__init__(*args, **kwargs)
     self._path = path
@@ -39,7 +38,7 @@ class TextDecoderInitializer(utils.TrainStateInitializer):
     """See T5X.
 
     Raises:
-      CheckpointError: nothing of the decoder fits.
+      CheckpointError: nothing in the decoder matches.
     """
     state = super().from_scratch(init_rng)
     if not self._path:
@@ -58,8 +57,8 @@ def text_decoder(path: str = '', init_from: str | Sequence[str] = ()) -> Any:
   """T5X's `train_state_initializer_cls`.
 
   Args:
-    path: folder of one step of a text decoder; '' begins at random.
-    init_from: the whole state to begin with, which excludes the former.
+    path: folder of one step of a text decoder; '' starts from random values.
+    init_from: checkpoint of the whole state, which excludes `path`.
 
   Raises:
     ConfigError: both are given.

@@ -30,7 +30,7 @@ from videopoet_jax.training import optimizers as optimizers_lib
 from videopoet_jax.training import prefix_lm
 
 Batch = Mapping[str, jax.Array]
-# What a batch holds beside the name of its layout.
+# Features of a batch besides the name of its layout.
 _ARRAYS = ('tokens', 'visible', 'text_embeddings')
 
 
@@ -38,7 +38,7 @@ class LayoutModel(models.BaseTransformerModel):
   """The model on batches of one layout each.
 
   A batch holds `tokens` int32 (B, L), `visible` bool (B, L) and a feature
-  without elements whose name says the layout, see `converter`.
+  without elements whose name contains the layout, see `converter`.
   """
 
   def __init__(
@@ -55,10 +55,10 @@ class LayoutModel(models.BaseTransformerModel):
     Args:
       trainable: the model, its layouts and its loss.
       optimizer_def: the optimizer of training.
-      seed: seed of the initial parameters, which are then those of this
-        project's own loop; None takes T5X's key.
-      accumulate: microbatches, whose gradients T5X adds up.
-      sampling_config: how `predict_batch` draws ids, guidance included.
+      seed: seed of the initial parameters, which then equal those of this
+        project's own loop; None uses T5X's key.
+      accumulate: number of microbatches, whose gradients T5X adds up.
+      sampling_config: settings of sampling for `predict_batch`, with guidance.
     """
     vocabulary = layout_tasks.shared_vocabulary(trainable.space.vocabulary)
     super().__init__(
@@ -76,7 +76,7 @@ class LayoutModel(models.BaseTransformerModel):
     self._modalities = _modalities(trainable.layouts.values())
 
   def _layout(self, batch: Batch) -> layout_lib.SequenceLayout:
-    """The layout of a batch; ConfigError if it says none of the run's."""
+    """Layout of a batch; raises ConfigError if it is none of the run's."""
     name = converter_lib.layout_of(batch)
     if name not in self.trainable.layouts:
       hint = errors.near_names(str(name), self.trainable.layouts)
@@ -94,12 +94,12 @@ class LayoutModel(models.BaseTransformerModel):
     input_shapes: Mapping[str, Any],
     input_types: Mapping[str, Any] | None = None,
   ) -> flax.core.FrozenDict:
-    """Parameters and the names of their axes.
+    """Draws parameters, with the names of their axes.
 
     Args:
-      rng: key, unless the model has a seed.
-      input_shapes: not looked at: parameters are the same for any layout.
-      input_types: likewise.
+      rng: random key, unless the model has a seed.
+      input_shapes: unused: parameters are the same for any layout.
+      input_types: unused.
     """
     del input_shapes, input_types
     if self._seed is not None:
@@ -115,15 +115,15 @@ class LayoutModel(models.BaseTransformerModel):
   def loss_fn(
     self, params: Any, batch: Batch, dropout_rng: jax.Array | None
   ) -> tuple[jax.Array, dict[str, Any]]:
-    """The loss of this project's own loop; without a key, that of validation.
+    """Loss of this project's own loop; without a key, that of validation.
 
     Args:
-      params: unboxed.
+      params: parameters, unboxed.
       batch: a batch of one layout.
-      dropout_rng: key of the noise on what is read.
+      dropout_rng: random key of the noise on the inputs.
 
     Returns:
-      The scalar to minimise, a part of the mean where gradients of several
+      The scalar to minimise, a part of the mean if gradients of several
       microbatches are added up, and CLU metrics. T5X joins those of several
       training steps, so they are the same for all layouts; those of modalities
       that no layout of these steps predicts are NaN.
@@ -140,7 +140,7 @@ class LayoutModel(models.BaseTransformerModel):
         plain, arrays, dropout_rng, jnp.int32(0), layout.name
       )
     modalities = self._modalities
-    if dropout_rng is None:  # T5X validates each layout by itself.
+    if dropout_rng is None:  # T5X validates each layout separately.
       modalities = _modalities([layout])
     rows = batch['tokens'].shape[0]
     return loss / self._accumulate, {
@@ -157,7 +157,7 @@ class LayoutModel(models.BaseTransformerModel):
   def _compute_logits(
     self, params: Any, batch: Batch, dropout_rng: jax.Array | None = None
   ) -> jax.Array:
-    """Refuses: heads differ by position, and no table of logits is made."""
+    """Raises: heads differ by position, and no table of logits is computed."""
     raise errors.ConfigError(
       'this model has no logits over one vocabulary: every position has the '
       'ids that its layout admits. Use score_batch or predict_batch.'
@@ -168,16 +168,16 @@ class LayoutModel(models.BaseTransformerModel):
   def score_batch(
     self, params: Any, batch: Batch, return_intermediates: bool = False
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Log likelihoods of the targets, in nats.
+    """Returns log likelihoods of the targets, in nats.
 
     Args:
-      params: unboxed.
+      params: parameters, unboxed.
       batch: a batch of one layout.
-      return_intermediates: makes no difference.
+      return_intermediates: unused.
 
     Returns:
       float32 (B,), summed over the target; and `token_scores` float32 (B, T),
-      of every position after the prefix, 0 where the layout admits one id.
+      one for every position after the prefix, 0 where the layout admits one id.
     """
     del return_intermediates
     layout = self._layout(batch)
@@ -204,9 +204,9 @@ class LayoutModel(models.BaseTransformerModel):
     """Draws the targets with this project's sampler.
 
     Args:
-      params: unboxed.
-      batch: a batch of one layout; its targets are not looked at.
-      rng: key of the draws; 0's key if there is none.
+      params: parameters, unboxed.
+      batch: a batch of one layout; its targets are ignored.
+      rng: random key of the draws; that of seed 0 if there is none.
 
     Returns:
       int32 (B, T), unified ids of the positions after the prefix, and
@@ -255,7 +255,7 @@ def _modalities(
 
 
 def _axes(logical: Any) -> Any:
-  """Names of axes as T5X reads them: beside the parameters, marked by name."""
+  """Names of axes in T5X's form: beside the parameters, marked by name."""
   return {
     f'{name}_axes' if isinstance(value, jax.sharding.PartitionSpec) else name: (
       flax_partitioning.AxisMetadata(value)
@@ -268,7 +268,7 @@ def _axes(logical: Any) -> Any:
 
 @flax.struct.dataclass
 class _Average(clu.metrics.Average):
-  """An average that is NaN, without a warning, where nothing was averaged."""
+  """An average that is NaN, without a warning, for an empty sum."""
 
   def compute(self) -> Any:
     return self.total / self.count if self.count else np.float32(np.nan)
@@ -277,7 +277,7 @@ class _Average(clu.metrics.Average):
 def _averages(
   found: Mapping[str, jax.Array], modalities: tuple[str, ...]
 ) -> dict[str, clu.metrics.Metric]:
-  """The same averages for every layout, so that those of steps can be joined.
+  """Adds missing averages, so that those of several steps can be joined.
 
   Args:
     found: the metrics of one batch.
@@ -297,7 +297,7 @@ def _averages(
 
 
 def _timing(rows: int, targets: int) -> dict[str, clu.metrics.Metric]:
-  """T5X's own names for speed."""
+  """Metrics of speed under T5X's own names."""
   rate = metrics_lib.TimeRate.from_model_output
   return {
     'timing/seconds': metrics_lib.Time(),
@@ -311,10 +311,10 @@ def _timing(rows: int, targets: int) -> dict[str, clu.metrics.Metric]:
 def layout_model(
   sampling_config: sampling.SamplingConfig = sampling.DEFAULT,
 ) -> LayoutModel:
-  """The model of the run that gin binds.
+  """Returns the model of the run that gin binds.
 
   Args:
-    sampling_config: how ids are drawn.
+    sampling_config: settings of sampling.
   """
   made = experiment.current()
   trainable = made.trainable

@@ -1,9 +1,9 @@
 """This project's Optax transformations as a T5X optimizer.
 
-T5X's own wrapper knows the state of some of Optax's transformations by type;
-Muon's and a state per layer are not among them. Here the state is a flat dict
-by path, as in this project's checkpoints, and every moment has the axes of its
-parameter.
+T5X's own wrapper recognises the states of some of Optax's transformations by
+type; Muon's and a state per layer are not among them. Here the state is a flat
+dict by path, as in this project's checkpoints, and every moment has the axes of
+its parameter.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from videopoet_jax.training import state as state_lib
 
 @flax.struct.dataclass
 class _HyperParams:
-  """What T5X's trainer hands over; the schedule is in the transformation."""
+  """Hyperparameters of T5X's trainer; the transformation has the schedule."""
 
   learning_rate: Any = None
 
@@ -28,25 +28,25 @@ class _HyperParams:
 class OptaxOptimizer(optimizers.OptimizerDef):
   """An Optax transformation that T5X's train state can hold.
 
-  The learning rate that T5X's trainer computes is for its log: the
-  transformation has its schedule in it.
+  The learning rate that T5X's trainer computes is only for its log: the
+  transformation contains its schedule.
   """
 
   def __init__(self, transformation: optax.GradientTransformation) -> None:
     """Wraps a transformation.
 
     Args:
-      transformation: gradients to updates, schedule included
+      transformation: transformation of gradients to updates, schedule included
         (`training.optimizers.create`).
     """
     super().__init__(_HyperParams())
     self._transformation = transformation
 
   def init_state(self, params: Any) -> optimizers.OptimizerState:
-    """A fresh state: step 0 and a flat dict of moments.
+    """Returns a fresh state: step 0 and a flat dict of moments.
 
     Args:
-      params: unboxed parameters.
+      params: parameters, unboxed.
     """
     state = self._transformation.init(flax.core.unfreeze(params))
     return optimizers.OptimizerState(
@@ -61,13 +61,13 @@ class OptaxOptimizer(optimizers.OptimizerDef):
     state: optimizers.OptimizerState,
     grads: Any,
   ) -> tuple[Any, optimizers.OptimizerState]:
-    """One update.
+    """Applies one update.
 
     Args:
-      hyper_params: not looked at.
-      params: frozen or plain.
-      state: see `init_state`.
-      grads: as the parameters.
+      hyper_params: unused.
+      params: parameters, frozen or plain.
+      state: state from `init_state`.
+      grads: gradients, in the structure of the parameters.
 
     Returns:
       Parameters of the same kind, and the next state.
@@ -90,10 +90,10 @@ class OptaxOptimizer(optimizers.OptimizerDef):
   def derive_logical_axes(
     self, optimizer: optimizers.Optimizer, param_logical_axes: Any
   ) -> optimizers.Optimizer:
-    """Names of the axes of everything, for T5X's own partitioners.
+    """Returns the names of all axes, for T5X's own partitioners.
 
     Args:
-      optimizer: holds shapes.
+      optimizer: optimizer that holds shapes.
       param_logical_axes: a PartitionSpec of logical names for each parameter.
     """
     shapes = flax.core.unfreeze(optimizer.target)

@@ -1,4 +1,4 @@
-"""T5X's partitioner on this project's mesh and rules."""
+"""T5X's partitioner with this project's mesh and rules."""
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
@@ -20,17 +20,17 @@ _Spec = jax.sharding.PartitionSpec
 
 
 class MeshPartitioner(partitioning.BasePjitPartitioner):
-  """Places parameters and moments as this project's own loop does.
+  """Shards parameters and moments as this project's own loop does.
 
-  T5X's partitioners have the axes `data` and `model`, fail where an axis does
-  not divide a dimension, and enter the mesh in a way that layers' sharding
+  T5X's partitioners have the axes `data` and `model`, fail if an axis does not
+  divide a dimension, and enter the mesh in a way that layers' sharding
   constraints do not see.
   """
 
   def __init__(
     self, mesh: jax.sharding.Mesh, rules: rules_lib.Rules = rules_lib.STANDARD
   ) -> None:
-    """Takes a mesh.
+    """Stores a mesh.
 
     Args:
       mesh: the mesh of all devices (`parallel.mesh.create`).
@@ -65,7 +65,7 @@ class MeshPartitioner(partitioning.BasePjitPartitioner):
   def get_mesh_axes(
     self, train_state: train_state_lib.TrainState
   ) -> train_state_lib.TrainState:
-    """A PartitionSpec for every array of a train state.
+    """Returns a PartitionSpec for every array of a train state.
 
     Args:
       train_state: shapes, with `params_axes`.
@@ -93,10 +93,10 @@ class MeshPartitioner(partitioning.BasePjitPartitioner):
     """Compiles a function for the mesh, see T5X.
 
     Args:
-      fn: to be compiled.
+      fn: function to compile.
       in_axis_resources: PartitionSpecs of the arguments, None for a copy on
         every device; a prefix of their trees.
-      out_axis_resources: likewise of the results.
+      out_axis_resources: PartitionSpecs of the results, in the same form.
       static_argnums: see `jax.jit`.
       donate_argnums: see `jax.jit`.
     """
@@ -132,7 +132,8 @@ class _InMesh:
 
   def __call__(self, *args: Any, **kwargs: Any) -> Any:
     traced = (isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(args))
-    # An export traces it within a program, where the mesh may only be told.
+    # An export traces it within a program, where only the abstract mesh may be
+    # set.
     with self._within_program() if any(traced) else self._within():
       return self._jitted(*args, **kwargs)
 

@@ -1,9 +1,9 @@
 """Stand-ins for modules that T5X imports and that cannot be installed.
 
-T5X's `utils` names classes of AirIO in type hints and asks whether a data set
+T5X's `utils` names classes of AirIO in type hints and checks whether a data set
 is one of AirIO's; its `optimizers` wraps an optimizer of JEstimator. Neither
-package of that time works on the package index's versions of JAX and Grain. A
-stand-in is made only where the module is missing, has just the names that T5X
+package of that time works with the package index's versions of JAX and Grain. A
+stand-in is made only if the module is missing, has just the names that T5X
 mentions, and raises nothing until one of them is used.
 """
 
@@ -31,7 +31,7 @@ def install() -> None:
   """
   if not _exists('airio.core'):
     _module('airio.core', **_airio())
-  # Its release of the package index imports what JAX no longer has.
+  # Its release on the package index imports names that JAX no longer has.
   if not _exists('jestimator') or not _works('jestimator.amos'):
     _module('jestimator')
     _module('jestimator.amos', amos=_no_amos, ScaleByAmosState=_AmosState)
@@ -49,7 +49,7 @@ def install() -> None:
 def _exists(name: str) -> bool:
   try:
     return name in sys.modules or importlib.util.find_spec(name) is not None
-  except ModuleNotFoundError:  # Of the package that it would be in.
+  except ModuleNotFoundError:  # The package that would contain it is missing.
     return False
 
 
@@ -62,7 +62,7 @@ def _works(name: str) -> bool:
 
 
 def _module(name: str, **contents: Any) -> None:
-  """Puts a module with these contents among the imported ones."""
+  """Registers a module with these contents as imported."""
   parent, _, last = name.rpartition('.')
   if parent and parent not in sys.modules:
     _module(parent)

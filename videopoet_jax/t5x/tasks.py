@@ -51,14 +51,14 @@ def register() -> layout_tasks.Registered:
 
 @gin.register
 def registered(name: str = '') -> str:
-  """Registers the run's layouts and hands on the name of one.
+  """Registers the run's layouts and returns the name of one.
 
   Args:
     name: a task or mixture, such as `videopoet:text_to_video:17x128x128`;
       the mixture of all unless given.
 
   Raises:
-    ConfigError: there is no such task; the message lists near ones.
+    ConfigError: there is no such task; the message lists near names.
   """
   found = register()
   known = (*found.tasks, *found.mixtures)
@@ -73,11 +73,11 @@ def registered(name: str = '') -> str:
 
 @gin.register
 def evaluator(*, log_dir: str | None = None, **options: Any) -> seqio.Evaluator:
-  """SeqIO's Evaluator, whose loggers expect that their folder exists.
+  """SeqIO's Evaluator; creates the folder that its loggers expect.
 
   Args:
     log_dir: folder of the metric files.
-    **options: of `seqio.Evaluator`.
+    **options: options of `seqio.Evaluator`.
   """
   if log_dir:
     storage.path(log_dir).mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,8 @@ from videopoet_jax.training import prefetch
 class LayoutTrainer(trainer.Trainer):
   """Trains step n on this project's batch n.
 
-  The step that T5X compiles is compiled once for every layout that comes up,
-  when it first does.
+  The step that T5X compiles is compiled once for every layout, at its first
+  use.
   """
 
   def __init__(
@@ -30,13 +30,13 @@ class LayoutTrainer(trainer.Trainer):
     total_steps: int,
     **kwargs: Any,
   ) -> None:
-    """Takes the data beside T5X's own arguments.
+    """Takes the data in addition to T5X's own arguments.
 
     Args:
-      *args: of `t5x.trainer.Trainer`.
-      batches: a data order that is a function of the step.
-      total_steps: steps of the run: how far batches are made ahead.
-      **kwargs: of `t5x.trainer.Trainer`.
+      *args: arguments of `t5x.trainer.Trainer`.
+      batches: batches as a function of the step.
+      total_steps: steps of the run, the limit of batches made ahead.
+      **kwargs: arguments of `t5x.trainer.Trainer`.
     """
     super().__init__(*args, **kwargs)
     self._batches = batches
@@ -49,7 +49,7 @@ class LayoutTrainer(trainer.Trainer):
   def train(
     self, batch_iter: Any, num_steps: int, start_step: int | None = None
   ) -> Any:
-    """See T5X; what the iterator yields is not looked at."""
+    """See T5X; the iterator's values are ignored."""
     if start_step is None:
       start_step = int(self.train_state.step)
     if start_step + num_steps > self._total_steps:
@@ -82,7 +82,7 @@ def layout_trainer(**kwargs: Any) -> LayoutTrainer:
   """T5X's `trainer_cls` for the run that gin binds.
 
   Args:
-    **kwargs: what T5X hands to a trainer.
+    **kwargs: arguments that T5X passes to a trainer.
   """
   made = experiment.current()
   accumulate = made.optimizer.accumulate

@@ -1,7 +1,7 @@
 """Task adaptation: a fresh run that begins with another run's parameters.
 
-VideoPoet's second training stage fine-tunes the pretrained model on a subset
-of tasks and of better data, with a fresh optimizer (Kondratyuk et al., 2024).
+VideoPoet's second training stage fine-tunes the pretrained model on a subset of
+tasks and of better data, with a fresh optimizer (Kondratyuk et al., 2024).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,9 +21,10 @@ from videopoet_jax.models.prefix_lm import inherit
 from videopoet_jax.models.prefix_lm import text_decoder
 from videopoet_jax.parallel import start
 
-# By kind of model, what else has to agree besides the parameters' shapes. The
-# layouts are not among them: another mix of tasks is what this is for. A stage
-# of super-resolution may go on with a tokenizer trained further.
+# For each kind of model, the parts that must agree besides the parameters'
+# shapes.
+# Layouts are not among them, since adaptation may use another mix of tasks. A
+# stage of super-resolution may continue with a tokenizer trained further.
 _MUST_AGREE = {
   'prefix_lm': ('vocabulary', 'fingerprints', 'text_tokenizer', 'text_encoder')
 }
@@ -38,17 +39,17 @@ def load(
   """Reads the parameters of another run.
 
   Args:
-    directory: its folder.
-    description: of the model to be trained.
+    directory: folder of that run.
+    description: description of the model to be trained.
     shapes: its parameters' shapes, with shardings.
-    log: takes a line for the screen about rows that the folder does not hold.
+    log: receives a line about rows that the folder does not hold.
 
   Returns:
     The parameters on the devices.
 
   Raises:
-    CheckpointError: the folder is not of this kind of model or size, or the
-      ids of a language model mean something else there.
+    CheckpointError: the folder holds another kind or size of model, or the ids
+      of a language model have another meaning there.
   """
   kind = description['kind']
   keys = _MUST_AGREE.get(kind, ())
@@ -93,11 +94,11 @@ def load(
 def is_text_decoder(
   directory: str | os.PathLike[str], description: Mapping[str, Any]
 ) -> bool:
-  """Whether a language model begins with a text decoder that T5X trained.
+  """Whether `directory` is a text decoder that T5X trained, for an LM.
 
   Args:
-    directory: what is to be begun with.
-    description: of the model to be trained.
+    directory: checkpoint to begin with.
+    description: description of the model to be trained.
   """
   return (
     description['kind'] == prefix_lm.KIND
@@ -112,19 +113,19 @@ def take_text_decoder(
   params: Any,
   log: Callable[[str], None] = print,
 ) -> Any:
-  """Puts what fits of a text decoder in the place of initial parameters.
+  """Replaces initial parameters by the matching ones of a text decoder.
 
   Args:
     directory: see `text_decoder.take`.
-    description: of the model to be trained.
+    description: description of the model to be trained.
     params: its initial parameters on the devices.
-    log: takes lines that name what was taken.
+    log: receives lines that name what was taken.
 
   Returns:
-    The parameters, where they were.
+    The parameters, on the same devices.
 
   Raises:
-    CheckpointError: nothing of it fits.
+    CheckpointError: nothing in it matches.
   """
   config, _, _ = prefix_lm.read(description)
   whole = start.to_host(params)

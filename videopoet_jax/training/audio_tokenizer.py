@@ -1,4 +1,4 @@
-"""The audio tokenizer as something the training loop trains."""
+"""Trains the audio tokenizer: implements `Trainable` for the loop."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class AudioTokenizerRecipe:
   """Weights and schedules of the losses.
 
   Attributes:
-    total_steps: length of the run, which the schedule below is a share of.
-    spectral: of the multi-scale mel distance ('soundstream').
-    levels: of the mean square error of the levels of short tones ('patch'):
-      large, as most of them are silent most of the time.
-    waveform: of the mean square error of samples.
+    total_steps: length of the run; the schedule below is a share of it.
+    spectral: weight of the multi-scale mel distance ('soundstream').
+    levels: weight of the mean square error of the levels of short tones
+      ('patch'): large, as most of them are silent most of the time.
+    waveform: weight of the mean square error of samples.
     windows: lengths of the spectra compared ('soundstream'), in samples.
-    codebook: of the term that moves codes to latents.
-    commitment: of the term that moves latents to codes.
-    revival: of the term that moves idle codes to latents.
-    bypass_until: share of the run by which every clip is quantized. Before,
-      a clip goes around the quantizer with a chance that falls from 1.
+    codebook: weight of the term that moves codes to latents.
+    commitment: weight of the term that moves latents to codes.
+    revival: weight of the term that moves idle codes to latents.
+    bypass_until: share of the run by which every clip is quantized. Before, a
+      clip bypasses the quantizer with a probability that falls from 1.
   """
 
   total_steps: int = 1000
@@ -74,7 +74,7 @@ class AudioTokenizerTrainable:
 
   Attributes:
     name: 'audio_tokenizer'.
-    config: of the model.
+    config: config of the model.
     recipe: weights and schedules.
   """
 
@@ -88,7 +88,7 @@ class AudioTokenizerTrainable:
     self._module = model_lib.SoundStream(config)
 
   def describe(self) -> dict[str, Any]:
-    """JSON for the checkpoint."""
+    """Returns JSON for the checkpoint."""
     return {
       'kind': bundle.AudioTokenizer.kind,
       'config': dataclasses.asdict(self.config),
@@ -96,10 +96,10 @@ class AudioTokenizerTrainable:
     }
 
   def init(self, rng: jax.Array, batch: Batch) -> Any:
-    """Parameters, the codebooks fitted to the batch's first latents.
+    """Draws parameters, with codebooks fitted to the batch's first latents.
 
     Args:
-      rng: key.
+      rng: random key.
       batch: `audio` int16 (batch, samples).
 
     Returns:
@@ -124,7 +124,7 @@ class AudioTokenizerTrainable:
     return params
 
   def bundle(self, params: Any) -> bundle.AudioTokenizer:
-    """Returns the tokenizer with these (unboxed) parameters, to use."""
+    """Returns the tokenizer with these (unboxed) parameters."""
     return bundle.AudioTokenizer(self.config, params)
 
   def loss(
@@ -135,18 +135,18 @@ class AudioTokenizerTrainable:
     step: jax.Array,
     unit: str = UNIT,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """One step's loss.
+    """Computes the loss of one step.
 
     Args:
       params: see `init`.
       batch: `audio` int16 (batch, samples).
-      rng: key of the step.
+      rng: random key of the step.
       step: int32, drives the bypass schedule.
       unit: the compile unit; there is one.
 
     Returns:
-      The scalar and the figures to log; losses are weighted, but for those of
-      the quantizer.
+      The scalar and the metrics to log; losses are weighted, except for those
+      of the quantizer.
     """
     del unit
     recipe = self.recipe
@@ -162,7 +162,7 @@ class AudioTokenizerTrainable:
     Args:
       params: see `init`.
       batch: see `loss`.
-      rng: not looked at; nothing is random.
+      rng: unused; nothing is random.
       unit: the compile unit; there is one.
 
     Returns:
@@ -178,7 +178,7 @@ class AudioTokenizerTrainable:
     rng: jax.Array | None = None,
     bypass: jax.Array | float = 0.0,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The loss and the metrics of a pass; no key, no dropout or bypass."""
+    """Loss and metrics of a pass; without a key no dropout or bypass."""
     recipe = self.recipe
     audio_BT = bundle.from_samples(batch['audio'])
     out = self._module.apply({'params': params}, audio_BT, rng, bypass)

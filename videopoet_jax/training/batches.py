@@ -1,13 +1,13 @@
-"""Where batches come from: pure functions of the step.
+"""Batches as pure functions of the step.
 
-Nothing is drawn from a stream, so a resumed run needs no iterator state and
-the next batch can be made ahead in a thread.
+Nothing is drawn from a stream, so a resumed run needs no iterator state and the
+next batch can be prepared in a thread.
 
 Both protocols may have `read_part(index, count)`, which the loop calls before
-the first batch: which of so many parts of every batch this host reads. Without
-it there are as many parts as hosts. Training batches whose size is theirs to
-choose have `divide(parts)`, which the loop calls where gradients are
-accumulated over parts of a batch.
+the first batch: this host then reads part `index` of `count` of every batch.
+Without it there are as many parts as hosts. Training batches that choose their
+own size have `divide(parts)`, which the loop calls if gradients are accumulated
+over parts of a batch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ class Batches(Protocol):
   """A data order that is a function of (seed, step)."""
 
   def units(self) -> tuple[str, ...]:
-    """Every compile unit that `unit_at` can name."""
+    """All compile units that `unit_at` can return."""
 
   def unit_at(self, step: int) -> str:
-    """The unit of a step; cheap: it is asked for many steps ahead."""
+    """The unit of a step; must be fast, since it is called many steps ahead."""
 
   def batch(self, step: int) -> Mapping[str, np.ndarray]:
     """The batch of a step: this host's rows of one global order."""
@@ -40,7 +40,7 @@ class ValidationBatches(Protocol):
     """The compile units to score; those of training, or some of them."""
 
   def batches(self, unit: str) -> Sequence[Mapping[str, np.ndarray]]:
-    """This host's rows of the batches of a unit."""
+    """This host's rows of a unit's batches."""
 
 
 @runtime_checkable
@@ -87,10 +87,10 @@ class Resumable(Protocol):
 
 
 def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
-  """Something with the shapes of a step's batch, to compile with.
+  """Returns a mapping with the shapes of a step's batch, to compile with.
 
   Args:
-    batches: where they come from; those that would have to open a reader for
+    batches: source of the batches; those that would have to open a reader for
       it have `shapes(unit)`, a mapping to `jax.ShapeDtypeStruct` or arrays.
     unit: the step's unit.
     step: a step of that unit.
@@ -103,7 +103,7 @@ def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
 def read_part(
   batches: Batches | ValidationBatches, index: int, count: int
 ) -> None:
-  """Lets batches read this one of so many parts from here on.
+  """Makes batches read part `index` of `count` from here on.
 
   Raises:
     MeshError: they have no method for it, and would read another part.
@@ -121,9 +121,9 @@ def read_part(
 
 
 def divide(batches: Batches, parts: int) -> None:
-  """Lets batches choose sizes that divide into so many parts.
+  """Makes batches choose sizes that are divisible by `parts`.
 
-  Batches of one size that a user gave have no method for it.
+  Batches whose size the user set have no method for it.
   """
   if parts > 1 and isinstance(batches, Divisible):
     batches.divide(parts)
@@ -146,17 +146,17 @@ def share(
   rules: rules_lib.Rules,
   accumulate: int,
 ) -> int:
-  """Lets this host read the part of every batch that its devices hold.
+  """Makes this host read the part of every batch that its devices hold.
 
   Args:
     batches: the training data.
     validation: the data to score, or None.
     mesh: the device mesh.
     rules: logical to mesh axes.
-    accumulate: parts that gradients are accumulated over.
+    accumulate: number of parts that gradients are accumulated over.
 
   Returns:
-    How many parts of a batch there are.
+    The number of parts of a batch.
 
   Raises:
     MeshError: the batches cannot be read in such parts.
@@ -176,7 +176,7 @@ def place(
 
   Args:
     batch: arrays (rows, ...).
-    sharding: where the rows of the global batch lie.
+    sharding: sharding of the global batch's rows.
   """
   return {
     name: jax.make_array_from_process_local_data(sharding, np.asarray(array))
@@ -188,13 +188,13 @@ class First:
   """The first batches of training-like batches, as validation data."""
 
   def __init__(self, batches: Batches, number: int) -> None:
-    """Takes the first `number` steps; reads them when first asked for."""
+    """Takes the first `number` steps, which are read when needed."""
     self._batches = batches
     self._number = number
     self._kept: dict[str, list[Mapping[str, np.ndarray]]] = {}
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     read_part(self._batches, index, count)
     self._kept = {}
 
@@ -204,7 +204,7 @@ class First:
     return tuple(dict.fromkeys(names))
 
   def batches(self, unit: str) -> Sequence[Mapping[str, np.ndarray]]:
-    """This host's rows of the batches of a unit, kept in memory."""
+    """This host's rows of a unit's batches, kept in memory."""
     if unit not in self._kept:
       self._kept[unit] = [
         self._batches.batch(step)

@@ -26,10 +26,10 @@ def keep_on_disk(
   """Turns the persistent cache of compiled programs on.
 
   Args:
-    directory: its folder; unless given or set already by
+    directory: its folder; unless given or already set by
       JAX_COMPILATION_CACHE_DIR, `videopoet_jax/programs` in the user's folder
-      of caches. Where there is none, programs are not kept.
-    log: takes a line that says so.
+      of caches. If there is no such folder, programs are not kept.
+    log: receives a line in that case.
   """
   # `values`, since not every JAX declares the option's own attribute.
   if jax.config.values['jax_compilation_cache_dir'] and directory is None:
@@ -49,7 +49,7 @@ def keep_on_disk(
 
 
 def first_steps(unit_at: Callable[[int], str], steps: range) -> dict[str, int]:
-  """The first step of each unit that occurs, in that order."""
+  """The first step of each unit that occurs, in order of these steps."""
   first: dict[str, int] = {}
   for step in steps:
     first.setdefault(unit_at(step), step)
@@ -69,10 +69,10 @@ class CompiledSteps:
     """Starts compiling.
 
     Args:
-      units: in the order of their first use.
-      compile_unit: makes the compiled program of a unit.
+      units: units in the order of their first use.
+      compile_unit: function that compiles the program of a unit.
       in_background: whether to compile in a thread; otherwise each unit is
-        compiled when it is first asked for.
+        compiled at its first use.
     """
     self._compile = compile_unit
     self._done: dict[str, Any] = {}
@@ -92,13 +92,13 @@ class CompiledSteps:
     return program
 
   def get(self, unit: str) -> Any:
-    """The program of a unit; waits for it if need be."""
+    """Returns the program of a unit, which may wait until it is compiled."""
     if unit not in self._done:
       if unit in self._futures:
         self._done[unit] = self._futures[unit].result()
       else:
         self._done[unit] = self._timed(unit)
-      # Hosts compile at their own pace, and a collective does not wait long.
+      # Hosts take different times to compile, and a collective times out.
       start.barrier(f'program {unit}')
     return self._done[unit]
 

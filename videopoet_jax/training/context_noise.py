@@ -1,9 +1,9 @@
 """Noise on the visual ids that a language model reads in training.
 
-A sampled video is continued from ids that the model drew itself, wrong ones
-among them, while training shows it true ones only. Flipping bits of what is
-read, and not of what is to be predicted, shows it wrong ones too; and where
-clips are few, no clip is read twice alike.
+A sampled video is continued from ids that the model drew itself, some of them
+wrong, while training shows only true ones. Flipping bits of the inputs, but not
+of the labels, shows wrong ones; and with few clips, no clip is read twice in
+the same form.
 """
 
 import jax
@@ -26,9 +26,9 @@ def flip_bits(
   Args:
     tokens_BL: int32 (B, L) global ids; the number of visual ids is a power of
       two.
-    layout: of the sequences.
-    rng: key.
-    most: each example draws the share of its bits from 0 to this.
+    layout: layout of the sequences.
+    rng: random key.
+    most: largest share of flipped bits; each example draws its own from 0.
 
   Returns:
     int32 (B, L).

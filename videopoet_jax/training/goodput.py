@@ -1,9 +1,9 @@
-"""Where the time of a run goes: goodput.
+"""How the time of a run is spent: goodput.
 
-The time of a run is divided among a few kinds, and whatever is in no other
-kind counts as steps. Devices work while the host goes on, so a kind is what
-the *host* was busy with or waited for; lines of figures wait for the devices,
-so that over a few of them the shares are those of the wall clock.
+The time of a run is divided among a few kinds; all other time counts as steps.
+Devices work while the host continues, so a kind is what the *host* was busy
+with or waited for. The loop waits for the devices before it logs metrics, so
+that over a few log lines the shares are those of the wall clock.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -20,16 +20,16 @@ OTHERS = ('start', 'compile', 'data', 'validation', 'checkpoint')
 
 
 class Goodput:
-  """Seconds of one call of the loop, by kind.
+  """Seconds of one run of the loop, by kind.
 
   Attributes:
-    kind: what goes on now; read by the watchdog's thread.
-    since: clock at which it began.
-    last: seconds of the last block of another kind than steps.
+    kind: current kind; read by the watchdog's thread.
+    since: time of the clock when it began.
+    last: seconds of the last block of a kind other than steps.
   """
 
   def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-    """Starts the clock with the kind `step`; a test gives its own clock."""
+    """Starts the clock with the kind `step`; tests pass a clock."""
     self._clock = clock
     self._began = clock()
     self._spent: dict[str, float] = dict.fromkeys(OTHERS, 0.0)
@@ -39,7 +39,7 @@ class Goodput:
 
   @contextlib.contextmanager
   def spend(self, kind: str) -> Iterator[None]:
-    """Books the time of a block under a kind; blocks do not nest.
+    """Accounts the time of a block to a kind; blocks must not nest.
 
     Args:
       kind: one of `OTHERS`.
@@ -55,7 +55,7 @@ class Goodput:
       self.kind, self.since = STEP, now
 
   def seconds(self) -> dict[str, float]:
-    """Seconds by kind, `total` among them."""
+    """Seconds by kind, and their `total`."""
     total = self._clock() - self._began
     return {
       STEP: total - sum(self._spent.values()),
@@ -64,14 +64,14 @@ class Goodput:
     }
 
   def shares(self) -> dict[str, float]:
-    """`goodput/<kind>`: parts of the time so far, which add up to 1."""
+    """`goodput/<kind>`: shares of the time so far, which sum to 1."""
     seconds = self.seconds()
     total = max(seconds.pop('total'), 1e-9)
     return {f'goodput/{kind}': value / total for kind, value in seconds.items()}
 
 
 def describe(shares: Mapping[str, float]) -> str:
-  """`81 % steps, 12 % compile, 7 % data`: what is at least half a percent."""
+  """`81 % steps, 12 % compile, 7 % data`: shares of at least half a percent."""
   names = {STEP: 'steps'}
   found = [
     (value, names.get(kind, kind))

@@ -1,4 +1,4 @@
-"""Muon for tall kernels, iterated where it is cheap.
+"""Muon for tall kernels, iterated on the small Gram matrix.
 
 Muon (Jordan et al., 2024) replaces the momentum M of a weight matrix by the
 nearest orthogonal matrix, found by a Newton-Schulz iteration. Each step maps M
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-# Of the quintic that sends singular values from (0, 1] to near 1 in 5 steps.
+# Coefficients of the quintic that maps (0, 1] to near 1 in 5 steps.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 
 
@@ -26,11 +26,11 @@ def orthogonalize(matrix: jax.Array, steps: int = 5) -> jax.Array:
 
   Args:
     matrix: float32 (rows, columns).
-    steps: of Newton-Schulz.
+    steps: number of Newton-Schulz steps.
 
   Returns:
-    A matrix of the same shape and singular vectors; the values that were not
-    tiny are between about 0.7 and 1.2.
+    A matrix with the same shape and singular vectors; singular values that were
+    not tiny become about 0.7 to 1.2.
   """
   is_wide = matrix.shape[0] < matrix.shape[1]
   tall = matrix.T if is_wide else matrix
@@ -43,7 +43,7 @@ def orthogonalize(matrix: jax.Array, steps: int = 5) -> jax.Array:
     factor = first * identity + second * gram + third * (gram @ gram)
     product = product @ factor
     gram = factor @ gram @ factor
-    # Rounding must not make it lopsided: errors would grow every step.
+    # Rounding must not make it asymmetric: errors would grow every step.
     gram = 0.5 * (gram + gram.T)
   out = tall @ product
   return out.T if is_wide else out
@@ -55,8 +55,8 @@ class GramMuonState:
   """State of `scale_by_gram_muon`.
 
   Attributes:
-    count: int32, updates done.
-    momentum: like the parameters.
+    count: int32, number of updates.
+    momentum: momentum, with the structure of the parameters.
   """
 
   count: jax.Array
@@ -69,11 +69,11 @@ def scale_by_gram_muon(
   """Orthogonalizes momentum: `optax.contrib.scale_by_muon` and its scaling.
 
   Args:
-    dimensions: a tree like the parameters' of
+    dimensions: a tree like the parameters' with
       `optax.contrib.MuonDimensionNumbers`: which axes are the rows (summed
-      over), which the columns; the others hold separate matrices.
+      over) and which the columns; the others hold separate matrices.
     beta: decay of the Nesterov momentum.
-    steps: of Newton-Schulz.
+    steps: number of Newton-Schulz steps.
 
   Returns:
     Gradients to updates of spectral norm near max(1, columns / rows) ** 0.5,
@@ -93,7 +93,7 @@ def scale_by_gram_muon(
       lambda old, new: beta * old + (1.0 - beta) * new, state.momentum, updates
     )
     count = state.count + 1
-    # Nesterov's look ahead, both parts freed of their bias towards zero.
+    # Nesterov's lookahead, both parts corrected for their bias towards zero.
     old_weight = beta / (1.0 - beta ** (count + 1))
     new_weight = (1.0 - beta) / (1.0 - beta**count)
     ahead = jax.tree.map(
@@ -150,17 +150,17 @@ def gram_muon(
   """Muon on matrices and Adam on the rest, as `optax.contrib.muon`.
 
   Args:
-    learning_rate: of matrices.
-    adam_learning_rate: of all else.
-    dimensions: see `scale_by_gram_muon`; None for what Adam updates.
+    learning_rate: learning rate of matrices.
+    adam_learning_rate: learning rate of all other parameters.
+    dimensions: see `scale_by_gram_muon`; None for parameters of Adam.
     beta: decay of Muon's momentum.
     adam_b1: decay of Adam's first moment.
     adam_b2: decay of Adam's second moment.
     adam_epsilon: added to the root of Adam's second moment.
-    steps: of Newton-Schulz.
-    weight_decay: of matrices, times the learning rate, decoupled.
-    decay_mask: a tree like `dimensions`, True for matrices that decay; all of
-      them unless given.
+    steps: number of Newton-Schulz steps.
+    weight_decay: decoupled weight decay of matrices, times the learning rate.
+    decay_mask: a tree like `dimensions`, True for matrices that decay; all by
+      default.
   """
 
   def is_leaf(node: Any) -> bool:
@@ -171,7 +171,7 @@ def gram_muon(
     dimensions,
     is_leaf=is_leaf,
   )
-  # Optax hides from Muon what is left to Adam; the numbers must match.
+  # Optax hides Adam's parameters from Muon; the numbers must match.
   matrices = jax.tree.map(
     lambda number: optax.MaskedNode() if number is None else number,
     dimensions,

@@ -1,9 +1,9 @@
-"""Which host is slow: every host's own work, gathered at lines of figures.
+"""Finds slow hosts: gathers every host's own work when metrics are logged.
 
 In a synchronous run every host takes the same time for a step, since all wait
-for the slowest. What differs is what a host does by itself: waiting for its
-data, copying them to its devices, and how fast its own devices are when they
-need not wait for others. These three numbers are gathered.
+for the slowest. Hosts differ in the work that each does alone: waiting for its
+data, copying them to its devices, and the speed of its own devices when they
+need not wait for others. These three times are gathered.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ _PROBE_SIZE = 256
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-  """What one host did over the steps of a line of figures.
+  """Work of one host in the steps since the last logged metrics.
 
   Attributes:
-    data_seconds: waiting for its batches, a step.
-    place_seconds: copying them to its devices, a step.
-    probe_seconds: of a small fixed product, on the slowest of its devices.
+    data_seconds: seconds of waiting for its batches, a step.
+    place_seconds: seconds of copying them to its devices, a step.
+    probe_seconds: seconds of a small matrix product, on its slowest device.
   """
 
   data_seconds: float
@@ -37,13 +37,13 @@ class Probe:
   """Times one small matrix product on each device of this host, alone."""
 
   def __init__(self, devices: Sequence[jax.Device]) -> None:
-    """Compiles it.
+    """Compiles the product.
 
     Args:
-      devices: of this host.
+      devices: devices of this host.
     """
     self._product = jax.jit(jnp.matmul)
-    # A mesh of one device each: the run's own names devices of other hosts.
+    # One mesh a device: the run's own mesh names devices of other hosts.
     self._meshes = [
       jax.sharding.Mesh(np.array([device]), ('probe',)) for device in devices
     ]
@@ -52,7 +52,7 @@ class Probe:
     self()
 
   def __call__(self) -> float:
-    """Seconds on the slowest device; the best of three."""
+    """Seconds on the slowest device, each the best of three."""
     slowest = 0.0
     for mesh, x in zip(self._meshes, self._inputs):
       with jax.set_mesh(mesh):
@@ -73,12 +73,11 @@ class Hosts:
     devices: Sequence[jax.Device],
     gather: Callable[[np.ndarray], np.ndarray] | None = None,
   ) -> None:
-    """Prepares the probe where there are several hosts.
+    """Prepares the probe if there are several hosts.
 
     Args:
-      devices: of this host.
-      gather: (3,) of this host -> (hosts, 3); by JAX unless a test gives its
-        own.
+      devices: devices of this host.
+      gather: maps (3,) of this host to (hosts, 3); JAX's by default.
     """
     self.several = gather is not None or jax.process_count() > 1
     self._gather = gather or _allgather
@@ -89,18 +88,18 @@ class Hosts:
     self._lines = 0
 
   def add(self, data_seconds: float, place_seconds: float) -> None:
-    """Takes one step of this host."""
+    """Adds one step of this host."""
     self._steps += 1
     self._data += data_seconds
     self._place += place_seconds
 
   def metrics(self) -> dict[str, float]:
-    """Gathers; all hosts call it at the same step.
+    """Gathers the work of all hosts, which must call it at the same step.
 
     Returns:
       Nothing with one host; `hosts/...`: for data, place and probe the largest
-      over the median of all hosts, and `hosts/slowest`, the number of the host
-      with the most seconds of its own.
+      over the median of all hosts, and `hosts/slowest`, the process index of
+      the host with the most seconds of its own.
     """
     if self._probe is None or not self._steps:
       return {}
@@ -114,7 +113,7 @@ class Hosts:
     return spread(table)
 
   def summary(self) -> str:
-    """A line on the whole run; empty with one host."""
+    """Returns a line about the whole run; empty with one host."""
     if self._totals is None:
       return ''
     table = self._totals / self._lines
@@ -131,14 +130,14 @@ class Hosts:
 
 
 def spread(table: Any) -> dict[str, float]:
-  """How far the slowest host is from the middle one.
+  """Compares the slowest host with the median.
 
   Args:
     table: seconds, (hosts, 3): data, place and probe.
 
   Returns:
     `hosts/<data|place|probe>_seconds`, the largest, and `..._spread`, the
-    largest over the median; `hosts/slowest`, the host with the largest sum.
+    largest over the median; `hosts/slowest`, the process index of the host with
   """
   table = np.asarray(table, np.float64)
   metrics = {}

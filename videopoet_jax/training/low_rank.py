@@ -2,9 +2,9 @@
 
 The parameters of a `LowRankTrainable` are the adapters alone: gradients,
 optimizer state, averages and saved steps are as small as they are. The base
-stays frozen. It is given to the programs of a step beside the parameters and
-lies once in the run's folder, `base/`, so that the folder needs nothing else:
-`checkpoints.export.load_params` reads it merged.
+stays frozen. It is passed to the programs of a step beside the parameters and
+is stored once in the run's folder, `base/`, so that the folder is
+self-contained: `checkpoints.export.load_params` reads it merged.
 """
 
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ from videopoet_jax.parallel import start
 from videopoet_jax.training import adaptation
 from videopoet_jax.training import trainable as trainable_lib
 
-# Trainables that hand `layers.low_rank.variables` to their module.
+# Trainables that pass `layers.low_rank.variables` to their module.
 KINDS = ('prefix_lm',)
 
 _LAYERS = 'layers'
@@ -42,11 +42,11 @@ _HEADS = ('heads', 'kv_heads')
 
 @dataclasses.dataclass(frozen=True)
 class LowRankTrainable:
-  """A language model of which only adapters are trained.
+  """Trains only the adapters of a language model.
 
   Attributes:
-    inner: the model whose parameters stay as they are.
-    config: which matrices, and the rank.
+    inner: model whose parameters stay frozen.
+    config: matrices with adapters, and their rank.
   """
 
   inner: trainable_lib.Trainable
@@ -61,7 +61,7 @@ class LowRankTrainable:
 
   @property
   def name(self) -> str:
-    """What runs and checkpoints call it."""
+    """Name in runs and checkpoints."""
     return self.inner.name
 
   def describe(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class LowRankTrainable:
     """Adapters, boxed: `b` is 0, so that the model begins as its base.
 
     Args:
-      rng: key of the `a`.
+      rng: random key for `a`.
       batch: see the inner trainable.
 
     Raises:
@@ -113,7 +113,7 @@ class LowRankTrainable:
     rng: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, trainable_lib.Metrics]:
-    """The inner trainable's, likewise."""
+    """Scores as the inner trainable does; `params` as in `loss`."""
     return self.inner.validation_loss(self._scaled(params), batch, rng, unit)
 
   def _scaled(self, params: layer.Adapted) -> layer.Adapted:
@@ -127,7 +127,7 @@ class Matrix:
 
   Attributes:
     path: its place in the tree.
-    shape: of the parameter.
+    shape: shape of the parameter.
     axes: logical name of each axis.
     layers: axes in front that count layers under a scan, 0 or 1.
     rows: axes after them that are summed over; the others are columns.
@@ -148,11 +148,11 @@ class Matrix:
     )
 
   def init(self, rng: jax.Array, rank: int) -> dict[str, Any]:
-    """The adapter, boxed: each factor has the axes of its side of the matrix.
+    """Returns the adapter, boxed; each factor has the axes of its side.
 
     Args:
-      rng: key of `a`, normal with the variance of one over the rows.
-      rank: of the adapter.
+      rng: random key for `a`, normal with the variance of one over the rows.
+      rank: rank of the adapter.
     """
     split = self.layers + self.rows
     lead = self.layers
@@ -178,10 +178,10 @@ def matrices(base: Any, config: low_rank.LowRankConfig) -> list[Matrix]:
 
   Args:
     base: the model's parameters or their shapes, boxed.
-    config: which, and of what rank.
+    config: matrices with adapters, and their rank.
 
   Raises:
-    ConfigError: there is none, or one has no room for the rank.
+    ConfigError: there is none, or the rank is too large for one.
   """
   every = list(_all_matrices(base))
   found = [m for m in every if re.search(config.matrices, '/'.join(m.path))]
@@ -215,7 +215,7 @@ def _all_matrices(base: Any) -> Iterator[Matrix]:
     # A table is looked up row by row; the rest are vectors.
     if len(own) < 2 or parts[-1].endswith('table'):
       continue
-    # Heads and what is within a head are one side of a matrix.
+    # Heads and the axis within a head are one side of a matrix.
     rows = 2 if own[0] in _HEADS else 1
     yield Matrix(parts, tuple(leaf.shape), names, layers, rows)
 
@@ -228,12 +228,12 @@ def check_start(
   """Refuses adapters that cannot act, before the run's folder is written.
 
   Args:
-    trainable: of any kind; without adapters there is nothing to check.
-    run_dir: of the run.
-    init_from: what it is to begin with.
+    trainable: any trainable; without adapters there is nothing to check.
+    run_dir: folder of the run.
+    init_from: folder of the model to begin with.
 
   Raises:
-    ConfigError: there is no base, no matrix or no room for the rank.
+    ConfigError: there is no base, no matrix or the rank is too large.
   """
   if not isinstance(trainable, LowRankTrainable):
     return
@@ -255,20 +255,20 @@ def begin_base(
   shapes: Any,
   log: Callable[[str], None] = print,
 ) -> Any:
-  """Reads a pretrained model and keeps it in the run's folder.
+  """Reads a pretrained model and stores it in the run's folder.
 
   Args:
-    trainable: what is trained.
-    run_dir: of the run; gets a folder `base`.
+    trainable: trainable of the adapters.
+    run_dir: folder of the run, which gets a folder `base`.
     init_from: folder of the pretrained model.
     shapes: its parameters' shapes, with shardings.
-    log: takes a line for the screen, see `adaptation.load`.
+    log: receives a line for the screen, see `adaptation.load`.
 
   Returns:
     Its parameters on the devices.
 
   Raises:
-    CheckpointError: it is of another model, or the folder cannot be written.
+    CheckpointError: it is another model, or the folder cannot be written.
   """
   description = trainable.inner.describe()
   params = adaptation.load(init_from, description, shapes, log)
@@ -293,7 +293,7 @@ def begin_base(
 def resume_base(
   trainable: LowRankTrainable, run_dir: str | os.PathLike[str], shapes: Any
 ) -> Any:
-  """Reads what `begin_base` kept, whatever became of the pretrained run."""
+  """Reads the copy of `begin_base`, independent of the pretrained run."""
   return adaptation.load(
     storage.path(run_dir) / folders.BASE, trainable.inner.describe(), shapes
   )

@@ -1,8 +1,9 @@
-"""The programs of a train step, lowered: for the loop and for the planner.
+"""Lowers the programs of a train step, for the loop and for the planner.
 
 A step is two programs, the gradients of one unit and the update that all units
-share. Here is all that they are compiled from, without an array on a device, so
-that what is planned for a pod is what runs there.
+share. This module holds everything that they are compiled from, without an
+array on a device, so that a plan for a pod compiles the programs that run
+there.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,20 +24,20 @@ from videopoet_jax.training import trainable as trainable_lib
 
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
-  """What the programs are made of.
+  """The inputs of the compiled programs.
 
   Attributes:
     trainable: the model and its loss.
-    optimizer: made for its parameters.
-    create: parameters to a fresh `TrainState`.
+    optimizer: optimizer made for its parameters.
+    create: function from parameters to a fresh `TrainState`.
     state: shapes and shardings of a `TrainState`.
-    shardings: of it alone.
-    seed: of everything random in a step.
-    accumulate: parts that a batch is split into.
-    ema_decay: of the averaged parameters; 0 keeps none.
-    options: what the compiler is told, see `parallel.compiler`.
-    frozen: shapes and shardings of the parameters that are not trained, None
-      where all are.
+    shardings: shardings of a `TrainState`.
+    seed: seed of everything random in a step.
+    accumulate: number of parts that a batch is split into.
+    ema_decay: decay of the averaged parameters; 0 keeps none.
+    options: options of the compiler, see `parallel.compiler`.
+    frozen: shapes and shardings of the parameters that are not trained, None if
+      all are.
   """
 
   trainable: trainable_lib.Trainable
@@ -53,10 +54,10 @@ class TrainStep:
   def lower_gradients(
     self, unit: str, batch: Mapping[str, jax.ShapeDtypeStruct]
   ) -> Any:
-    """(params, batch, step, frozen) -> gradients and metrics, lowered.
+    """Lowers (params, batch, step, frozen) -> gradients and metrics.
 
     Args:
-      unit: of the trainable.
+      unit: unit of the trainable.
       batch: shapes and shardings of a global batch.
     """
     gradients = step_lib.make_gradients(
@@ -70,7 +71,7 @@ class TrainStep:
     return jitted.lower(self.state.params, batch, self.state.step, self.frozen)
 
   def lower_update(self) -> Any:
-    """(state, gradients, loss) -> state and metrics, lowered."""
+    """Lowers (state, gradients, loss) -> state and metrics."""
     update = step_lib.make_update(self.optimizer, ema_decay=self.ema_decay)
     jitted = jax.jit(
       update,
@@ -78,7 +79,7 @@ class TrainStep:
       out_shardings=(self.shardings, None),
       compiler_options=self.options,
     )
-    # Doubles where JAX is told to have them.
+    # float64 if JAX is configured to use it.
     scalar = jax.ShapeDtypeStruct((), jax.dtypes.canonicalize_dtype(float))
     return jitted.lower(self.state, self.state.params, {'loss': scalar})
 
@@ -94,14 +95,14 @@ def prepare(
   ema_decay: float = 0.0,
   batch: Any = None,
 ) -> TrainStep:
-  """Shapes and shardings of a run's state; nothing is computed.
+  """Computes shapes and shardings of a run's state, no values.
 
   Args:
     trainable: the model and its loss.
-    optimizer: which, and its rates.
-    mesh: of the run.
+    optimizer: config of the optimizer.
+    mesh: mesh of the run.
     rules: logical to mesh axes.
-    total_steps: of the run, for schedules.
+    total_steps: steps of the run, for schedules.
     seed: see `TrainStep`.
     ema_decay: see `TrainStep`.
     batch: an example for trainables whose parameters depend on one.

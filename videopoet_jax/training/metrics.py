@@ -1,4 +1,4 @@
-"""Where a run's figures go: the screen, `metrics.jsonl`, TensorBoard."""
+"""Writes a run's metrics to the screen, `metrics.jsonl` and TensorBoard."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -17,16 +17,16 @@ from videopoet_jax.core import storage
 FILE_NAME = 'metrics.jsonl'
 TENSORBOARD_FOLDER = 'tensorboard'
 
-# A bucket takes one write of the same object a second.
+# A bucket accepts one write of the same object a second.
 _SECONDS_BETWEEN_WRITES = 10.0
 
 
 class Writer:
-  """Writes scalars of steps; does nothing on any host but the first.
+  """Writes scalars of steps; only the first host does.
 
   Attributes:
     redone_steps: steps that were logged and are done again, since they came
-      after the checkpoint that the run goes on from.
+      after the checkpoint that the run resumes from.
   """
 
   def __init__(
@@ -41,8 +41,8 @@ class Writer:
 
     Args:
       directory: the run's folder.
-      first_step: the step that a resumed run goes on from; what was written
-        of later steps is dropped, since those steps are done again.
+      first_step: step that a resumed run starts from; lines of later steps are
+        dropped, since those steps are done again.
       tensorboard: whether to write event files, too.
       enabled: whether to write at all.
     """
@@ -72,7 +72,8 @@ class Writer:
       ) from error
     if tensorboard:
       # CLU writes event files through TensorFlow, which takes seconds to
-      # import: only a run that wants them pays.
+      # import: only
+      # a run that writes them imports it.
       try:
         from clu import metric_writers
       except ImportError as error:
@@ -88,13 +89,13 @@ class Writer:
         )
 
   def write(self, step: int, scalars: Mapping[str, Any]) -> None:
-    """Writes the figures of one step; a text value goes to the file only."""
+    """Writes the metrics of one step; a text value goes to the file only."""
     if self._file is None:
       return
     record: dict[str, Any] = {'step': step, 'time': round(time.time(), 3)}
     for name, value in scalars.items():
       record[name] = value if isinstance(value, str) else float(value)
-    # NaN is not JSON; a reader of figures wants a gap.
+    # NaN is not JSON; a reader of metrics expects a gap.
     safe = {
       k: None if isinstance(v, float) and not np.isfinite(v) else v
       for k, v in record.items()
@@ -117,7 +118,7 @@ class Writer:
 
   @contextlib.contextmanager
   def _storage_errors(self) -> Iterator[None]:
-    """Makes one CheckpointError of what storage raises, TensorFlow's too."""
+    """Converts errors of storage to a CheckpointError, TensorFlow's too."""
     try:
       yield
     except Exception as error:
@@ -136,7 +137,7 @@ class Writer:
 
 
 class _RemoteFile:
-  """A file that grows, in a bucket: there it can only be written whole."""
+  """A growing file in a bucket, where it can only be written as a whole."""
 
   def __init__(self, path: pathlib.Path, text: str) -> None:
     self._path = path
@@ -147,7 +148,7 @@ class _RemoteFile:
     self._text.append(text)
 
   def flush(self) -> None:
-    """Sends it unless that was done a moment ago."""
+    """Uploads the file unless that was done a moment ago."""
     if time.monotonic() - self._written >= _SECONDS_BETWEEN_WRITES:
       self._send()
 
@@ -160,7 +161,7 @@ class _RemoteFile:
 
 
 def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-  """Reads a `metrics.jsonl`; a last line cut short by a crash is left out."""
+  """Reads a `metrics.jsonl`; omits a last line cut short by a crash."""
   path = storage.path(path)
   if not path.exists():
     return []
@@ -174,7 +175,7 @@ def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def averages(steps: list[tuple[str, Mapping[str, Any]]]) -> dict[str, float]:
-  """Means over some steps, and of the loss by unit where there are several.
+  """Means over some steps, and the means of the loss by unit.
 
   Args:
     steps: unit and metrics of each step.

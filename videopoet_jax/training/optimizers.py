@@ -1,9 +1,9 @@
-"""From a frozen config to an Optax transformation.
+"""Makes an Optax transformation from a frozen config.
 
 Parameters of a scan over layers are stacked along an axis named 'layers'. An
-optimizer must not see through that: Muon turns each layer's matrix by itself,
+optimizer must treat layers separately: Muon orthogonalizes each layer's matrix,
 Adafactor factors and clips layer by layer. The logical axis names that the
-parameters carry say which axis that is.
+parameters carry identify that axis.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ OPTIMIZERS = ('adamw', 'adafactor', 'muon')
 LAYERS = 'layers'
 
 _HEADS = ('heads', 'kv_heads')
-# Axes of tables, whose rows are looked up: as matrices they mean nothing.
+# Axes of tables, whose rows are looked up: they have no meaning as matrices.
 _TABLES = ('vocab', 'output_vocab', 'code', 'relative_buckets')
 # Axes of matrices that Adam updates. Kernels of cell inputs learn as well from
 # Adam, in half the time of a tiny model's update.
@@ -35,24 +35,24 @@ class OptimizerConfig:
 
   Attributes:
     name: 'adamw', 'adafactor' or 'muon'.
-    learning_rate: peak, for Muon that of matrices and convolutions.
-    adam_learning_rate: Muon: peak for all other parameters.
-    schedule: shape of both over the run.
+    learning_rate: peak learning rate; with Muon, that of matrices only.
+    adam_learning_rate: Muon: peak learning rate of all other parameters.
+    schedule: schedule of both over the run.
     beta1: decay of the first moment.
-    momentum: Muon: of its matrices.
-    beta2: decay of the second moment of Adam.
+    momentum: Muon: decay of the momentum of its matrices.
+    beta2: decay of Adam's second moment.
     adafactor_decay: exponent of Adafactor's second moment decay.
     epsilon: added to the root of the second moment of Adam, of Muon's Adam
       too; Adafactor's second moment has a constant of its own (1e-30).
-    weight_decay: times learning rate, decoupled.
+    weight_decay: decoupled weight decay, times the learning rate.
     decay_excluded: pattern of parameter paths that do not decay: by default
       tables of places and of halves of bits, whose rows are looked up. Tables
       of ids, codebooks and vectors (biases, scales) never decay.
     muon_excluded: pattern of parameter paths that Adam updates even though
       they are matrices; tables, vectors and kernels of cell inputs always are.
-    clip_norm: global gradient norm that is not exceeded; 0 does not clip.
-    accumulate: parts a batch is split into, gradients being averaged over
-      them: the same update with less memory.
+    clip_norm: largest global gradient norm; 0 does not clip.
+    accumulate: number of parts a batch is split into, over which gradients are
+      averaged: the same update with less memory.
   """
 
   name: str = 'adamw'
@@ -120,17 +120,17 @@ def decay_mask(config: OptimizerConfig, axes: Any) -> Any:
 
 
 def muon_dimensions(config: OptimizerConfig, axes: Any) -> Any:
-  """Which axes of each parameter are its matrix's rows and columns.
+  """Axes of each parameter that are its matrix's rows and columns.
 
-  Rows are what is summed over: all axes but the last. Neither layers nor heads
-  are: Muon treats every layer's every head as a matrix of its own.
+  Rows are the axes that are summed over: all but the last. Neither layers nor
+  heads are rows: Muon treats every layer's every head as a matrix of its own.
 
   Args:
     config: the optimizer.
     axes: logical names of each parameter's dimensions.
 
   Returns:
-    A tree of MuonDimensionNumbers; None for what Adam updates.
+    A tree of MuonDimensionNumbers; None for parameters of Adam.
   """
 
   def dimensions(path: Any, names: Any) -> Any:
@@ -140,8 +140,9 @@ def muon_dimensions(config: OptimizerConfig, axes: Any) -> Any:
     )
     if len(own) < 2 or excluded or set(_BY_ADAM) & set(tuple(names)):
       return None
-    # Each head is a matrix of its own: heads have nothing to do with each
-    # other, and iterating on small matrices costs a fraction.
+    # Each head is a matrix of its own: heads are unrelated, and iterating on
+    # small
+    # matrices costs a fraction.
     own = [i for i in own if tuple(names)[i] not in _HEADS]
     rows = len(own) - 1
     return optax.contrib.MuonDimensionNumbers(
@@ -161,7 +162,7 @@ class PerLayerState(NamedTuple):
   """State of `per_layer`.
 
   Attributes:
-    leaves: the inner state of each parameter; under a scan with one more axis.
+    leaves: inner state of each parameter; under a scan it has one more axis.
   """
 
   leaves: list[Any]
@@ -173,7 +174,7 @@ def per_layer(
   """Applies a transformation to every layer of every parameter by itself.
 
   Args:
-    inner: what treats each parameter on its own anyway.
+    inner: transformation that treats each parameter separately.
     axes: logical names of each parameter's dimensions.
   """
   layer_axes = [
@@ -231,13 +232,13 @@ def create(
   """Makes the optimizer of a run.
 
   Args:
-    config: which, and its rates.
+    config: config of the optimizer.
     total_steps: steps of the run: the schedule's end.
     axes: tree of the parameters' logical axis names
       (`parallel.rules.logical_axes`).
 
   Returns:
-    Gradients to updates, clipping, decay and schedule included.
+    A transformation of gradients to updates, with clipping, decay and schedule.
   """
   schedule = schedules.create(
     config.schedule, config.learning_rate, total_steps
@@ -278,7 +279,7 @@ def create(
 def learning_rate(
   config: OptimizerConfig, total_steps: int, step: int | jax.Array
 ) -> jax.Array:
-  """The learning rate of a step, for the log."""
+  """The learning rate at a step, for the log."""
   schedule = schedules.create(
     config.schedule, config.learning_rate, total_steps
   )

@@ -11,7 +11,7 @@ from videopoet_jax.training import batches as batches_lib
 class Prefetch:
   """The batches of consecutive steps, one step ahead, in a thread.
 
-  A batch is a pure function of the step, so this changes no figure.
+  A batch is a pure function of the step, so prefetching changes no result.
   """
 
   def __init__(
@@ -24,7 +24,7 @@ class Prefetch:
     self._pending: dict[int, concurrent.futures.Future] = {}
 
   def batch(self, step: int) -> Mapping[str, np.ndarray]:
-    """The batch of a step; starts on those after it."""
+    """Returns the batch of a step and starts to prepare the next."""
     for later in range(step, min(step + 1 + self._ahead, self._total_steps)):
       if later not in self._pending:
         self._pending[later] = self._pool.submit(self._batches.batch, later)

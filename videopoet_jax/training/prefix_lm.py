@@ -1,4 +1,4 @@
-"""The prefix language model as something the training loop trains."""
+"""Trains the prefix language model: implements `Trainable` for the loop."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -29,10 +29,10 @@ class PrefixLMTrainable:
     config: sizes and choices of the model.
     space: vocabulary, grids and tasks that the layouts are built from.
     layout_names: the layouts of the run.
-    context_noise: largest share of the bits of visual ids that are flipped
-      where they are read in training, see `context_noise.flip_bits`; 0 leaves
-      them as they are. Not in the paper.
-    name: what runs and checkpoints call it.
+    context_noise: largest share of flipped bits in the visual ids that are read
+      in training, see `context_noise.flip_bits`; 0 flips none. Not in the
+      paper.
+    name: name in runs and checkpoints.
   """
 
   config: config_lib.PrefixLMConfig
@@ -66,15 +66,15 @@ class PrefixLMTrainable:
     return model_lib.PrefixLM(self.config, self.space.vocabulary)
 
   def describe(self) -> dict[str, Any]:
-    """JSON for the checkpoint."""
+    """Returns JSON for the checkpoint."""
     return description.describe(self.config, self.space, self.layout_names)
 
   def init(self, rng: jax.Array, batch: Batch | None = None) -> Any:
-    """Parameters, boxed with logical axes; the same tree for any layout.
+    """Draws parameters, boxed with logical axes; the same for any layout.
 
     Args:
-      rng: key.
-      batch: not looked at.
+      rng: random key.
+      batch: unused.
     """
     del batch
     return self.module.init(rng, method='declare')['params']
@@ -82,12 +82,12 @@ class PrefixLMTrainable:
   def batch_shapes(
     self, unit: str, rows: int, sharding: jax.sharding.Sharding | None = None
   ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a batch of a layout, as the data pipeline makes it.
+    """Shapes of a batch of a layout, as in the data pipeline.
 
     Args:
-      unit: a layout's name.
-      rows: sequences.
-      sharding: of each array, if it is to lie somewhere.
+      unit: name of a layout.
+      rows: number of sequences.
+      sharding: sharding of each array, or None.
     """
     layout = self.layouts[unit]
 
@@ -117,19 +117,19 @@ class PrefixLMTrainable:
     step: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean loss over the positions that carry one.
+    """Computes the mean loss over the positions that carry one.
 
     Args:
       params: see `init`, unboxed.
       batch: `tokens` int32 (B, L) global ids, `visible` bool (B, L), False
         where a condition is dropped, and `text_embeddings` float32 (B, S, E)
-        where the model takes them.
-      rng: of the noise.
+        for models that take them.
+      rng: random key of the noise.
       step: unused; there is no schedule.
-      unit: a layout's name.
+      unit: name of a layout.
 
     Returns:
-      The scalar and the figures to log: `loss` (nats a token, without the z
+      The scalar and the metrics to log: `loss` (nats a token, without the z
       term), `perplexity`, and `loss/<modality>`, `accuracy/<modality>`.
     """
     del step
@@ -148,7 +148,7 @@ class PrefixLMTrainable:
     rng: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """`loss` without noise."""
+    """Computes `loss` without noise."""
     del rng
     return self._loss(params, batch, self.layouts[unit], batch['tokens'])
 

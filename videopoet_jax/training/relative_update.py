@@ -1,9 +1,9 @@
-"""How far a step of an optimizer moves a matrix, relative to its size.
+"""Measures an optimizer's update of a matrix relative to its size.
 
 A learning rate means different things to different optimizers: AdamW moves each
 parameter by about the rate itself, Adafactor by the rate times the root mean
-square of the matrix. What compares is the update's root mean square over that
-of the matrix.
+square of the matrix. The comparable quantity is the update's root mean square
+over that of the matrix.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
-# Steps after which moments have forgotten that they began at zero.
+# Steps after which moments no longer depend on their start at zero.
 _SETTLED = 100
 
 
@@ -29,18 +29,18 @@ def relative_update(
 ) -> float:
   """The root mean square of a step's update over that of the matrix.
 
-  The matrix is (width, width) as it is initialized, of root mean square
-  1 / sqrt(width). Its gradients are drawn from a normal distribution: what they
-  have in common from step to step, and noise, as in late training where noise
+  The matrix is (width, width) as it is initialized, of root mean square 1 /
+  sqrt(width). Its gradients are drawn from a normal distribution: a part that
+  is the same in every step, and noise, as in late training where noise
   dominates.
 
   Args:
-    config: of the optimizer; decay of weights is left out.
+    config: config of the optimizer; weight decay is left out.
     total_steps: steps of the run.
-    step: from 0, whose learning rate counts.
-    width: rows and columns.
+    step: step, from 0, whose learning rate is used.
+    width: rows and columns of the matrix.
     signal: share of the gradient's variance that is the same in every step.
-    seed: of the draws.
+    seed: seed of the draws.
   """
   # The rate is multiplied in at the end: a rate of 1 and no schedule here.
   plain = dataclasses.replace(

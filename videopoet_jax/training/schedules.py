@@ -12,13 +12,13 @@ SCHEDULES = ('constant', 'cosine', 'wsd', 'inverse_sqrt')
 
 @dataclasses.dataclass(frozen=True)
 class ScheduleConfig:
-  """How the learning rate rises and falls.
+  """Shape of the learning rate over a run.
 
   Attributes:
-    name: what follows the warm-up: 'constant'; 'cosine' down to `final` at
-      the last step; 'wsd' (warm-up, stable, decay), constant and then down to
-      `final` linearly over the last steps; 'inverse_sqrt', with the square
-      root of warm-up steps over the step.
+    name: shape after the warm-up: 'constant'; 'cosine' down to `final` at the
+      last step; 'wsd' (warm-up, stable, decay), constant and then down to
+      `final` linearly over the last steps; 'inverse_sqrt', with the square root
+      of warm-up steps over the step.
     warmup_steps: steps over which it rises linearly from 0.
     final: learning rate of the last step as a share of the peak.
     decay_share: 'wsd': share of the run that the decay takes.
@@ -45,7 +45,7 @@ def create(
   """Makes the schedule: step (from 0) to learning rate.
 
   Args:
-    config: its shape.
+    config: shape of the schedule.
     peak: the highest learning rate.
     total_steps: steps of the run; the decay ends there.
   """

@@ -1,4 +1,4 @@
-"""Notices that the machine wants the process to end."""
+"""Catches the signals that ask a process to end."""
 
 from collections.abc import Iterator
 import contextlib
@@ -11,7 +11,7 @@ import jax
 
 
 class Stop:
-  """Whether a signal came; `SIGTERM`, or `SIGINT` once.
+  """Whether a signal came: `SIGTERM`, or `SIGINT` once.
 
   Attributes:
     signal: number of the signal, 0 if none came.
@@ -26,7 +26,7 @@ class Stop:
     # Not print: the signal may have come in the middle of one.
     os.write(2, b'signal %d: the run ends when this step is saved\n' % number)
     if number == signal.SIGINT:
-      # Whoever presses Ctrl-C twice does not want to wait for a save.
+      # A second Ctrl-C means that the user does not want to wait for a save.
       signal.signal(signal.SIGINT, signal.default_int_handler)
 
   def wanted(self, step: int) -> bool:
@@ -34,7 +34,7 @@ class Stop:
     if jax.process_count() > 1:
       from jax.experimental import multihost_utils
 
-      # One host is told; all agree on the step after which they stop.
+      # One host gets the signal; all agree on the step after which they stop.
       if multihost_utils.reached_preemption_sync_point(step):
         self.signal = signal.SIGTERM
     return bool(self.signal)
@@ -42,7 +42,7 @@ class Stop:
 
 @contextlib.contextmanager
 def listen() -> Iterator[Stop]:
-  """Catches the signals while a run goes on; only the main thread can.
+  """Catches the signals during a run; only the main thread can.
 
   With several processes SIGTERM is left to JAX, which passes it on to the
   others, and SIGINT ends the process.

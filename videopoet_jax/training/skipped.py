@@ -15,15 +15,15 @@ from videopoet_jax.core import storage
 class Skipped:
   """Reads the counter of skipped steps, some steps late.
 
-  Which step's counter is read depends on the step number alone, so all hosts
+  The step whose counter is read depends on the step number alone, so all hosts
   stop at the same step.
   """
 
   def __init__(self, most: int, run_dir: pathlib.Path) -> None:
-    """Knows no step yet.
+    """Starts without any step.
 
     Args:
-      most: skipped steps, one after the other, at which the run ends.
+      most: number of consecutive skipped steps at which the run ends.
       run_dir: folder that the batch of the last of them is written to.
     """
     self._most = most
@@ -37,23 +37,23 @@ class Skipped:
     in_a_row: jax.Array,
     batch: Mapping[str, np.ndarray],
   ) -> None:
-    """Notes a step that is under way.
+    """Adds a step that is running.
 
     Args:
-      step: its number.
-      unit: its compile unit.
+      step: number of the step.
+      unit: compile unit of the step.
       in_a_row: int32 scalar, the steps skipped in a row up to this one.
-      batch: this host's part of its batch.
+      batch: this host's part of the step's batch.
     """
     in_a_row.copy_to_host_async()
     self._steps.append((step, unit, in_a_row, batch))
 
   def check(self, step: int) -> None:
-    """Looks at the steps up to a number; waits for them if need be.
+    """Checks the steps up to a number, which may wait for them.
 
     Raises:
       FloatingPointError: too many in a row were not finite; the folder holds
-        the batch of the step at which that was reached.
+        the batch of the step at which the limit was reached.
       CheckpointError: that batch cannot be written.
     """
     while self._steps and self._steps[0][0] <= step:

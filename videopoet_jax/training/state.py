@@ -37,8 +37,8 @@ class TrainState:
 def create(
   params: Any, optimizer: optax.GradientTransformation, keep_ema: bool
 ) -> TrainState:
-  """A fresh state around given parameters."""
-  # Distinct buffers: the train step gives all of them away.
+  """Makes a fresh state around given parameters."""
+  # Distinct buffers: the train step donates all of them.
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     params=params,
@@ -50,15 +50,15 @@ def create(
 
 
 def inference_params(state: TrainState) -> Any:
-  """The parameters to use a model with: the averaged ones if there are."""
+  """The parameters for inference: the averaged ones if there are any."""
   return state.params if state.ema is None else state.ema
 
 
 def to_items(state: TrainState) -> dict[str, Any]:
-  """What a checkpoint saves: pytrees of plain nested dicts by item name.
+  """Returns a checkpoint's items: pytrees of plain nested dicts by name.
 
   The optimizer's state is a flat dict by path: its named tuples may move in a
-  later version of Optax without an old checkpoint becoming unreadable.
+  later version of Optax without making an old checkpoint unreadable.
   """
   items = {
     'params': state.params,
@@ -109,16 +109,16 @@ def from_items(items: dict[str, Any], like: TrainState) -> TrainState:
 def shardings(
   shapes: TrainState, params: Any, replicated: jax.sharding.Sharding
 ) -> TrainState:
-  """Where the whole state lives.
+  """Returns the shardings of the whole state.
 
   Args:
     shapes: the state's shapes.
     params: the parameters' shardings.
-    replicated: for everything small.
+    replicated: sharding of everything small.
 
   Returns:
     The state with a sharding in place of every array: the averaged parameters
-    and every moment of the optimizer lie where their parameter does.
+    and every moment of the optimizer are sharded like their parameter.
   """
   everything_small: Any = replicated  # In place of arrays.
   return TrainState(
@@ -136,16 +136,16 @@ def shardings(
 def beside_parameters(
   state: Any, shapes: Any, placed: Any, otherwise: Any
 ) -> Any:
-  """Gives every moment of an optimizer what its parameter has.
+  """Maps every moment of an optimizer to a value of its parameter.
 
   A moment belongs to the parameter whose path its own path ends with and whose
   shape it has.
 
   Args:
     state: the optimizer's state, or its shapes.
-    shapes: of the parameters.
-    placed: what each parameter has, a sharding or names of axes.
-    otherwise: what all other leaves get.
+    shapes: shapes of the parameters.
+    placed: value of each parameter, a sharding or names of axes.
+    otherwise: value of all other leaves.
   """
   treedef: Any = jax.tree.structure(shapes)
   by_path = {

@@ -29,12 +29,13 @@ def make_gradients(
   Args:
     trainable: the model and its loss.
     unit: the compile unit.
-    seed: of the run; a step's key follows from it and the step number.
-    accumulate: parts of the batch that are run one after the other.
+    seed: seed of the run; a step's key follows from it and the step number.
+    accumulate: number of parts of the batch that are run one after the other.
 
   Returns:
     (params, batch, step, frozen=None) -> (gradients, metrics); pure, to be
-    jitted. `frozen` is what is not trained, see `low_rank.LowRankTrainable`.
+    jitted. `frozen` holds parameters that are not trained, see
+    `low_rank.LowRankTrainable`.
   """
 
   def gradients(
@@ -84,13 +85,13 @@ def make_update(
 ) -> Update:
   """Makes the half of a step that all compile units share.
 
-  It is a program of its own, so that an optimizer such as Muon is compiled
-  once and not once a unit. Gradients or a loss that are not finite change
-  nothing but the step number and the two counters of skipped steps.
+  It is a separate program, so that an optimizer such as Muon is compiled once
+  and not once a unit. If gradients or a loss are not finite, only the step
+  number and the two counters of skipped steps change.
 
   Args:
-    optimizer: gradients to updates.
-    ema_decay: of the averaged parameters, approached from below at the start.
+    optimizer: transformation of gradients to updates.
+    ema_decay: decay of the averaged parameters, smaller at the start.
 
   Returns:
     (state, gradients, {'loss': ...}) -> (state, metrics); pure, to be jitted.
@@ -157,7 +158,7 @@ def make_validation_step(
 
 
 def _whole(params: Any, frozen: Any) -> Any:
-  """What a loss takes: the parameters, with their frozen base if any."""
+  """Input of a loss: the parameters, with their frozen base if any."""
   return params if frozen is None else low_rank.Adapted(frozen, params)
 
 

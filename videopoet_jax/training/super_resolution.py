@@ -1,4 +1,4 @@
-"""Super-resolution as something the training loop trains."""
+"""Trains super-resolution: implements `Trainable` for the loop."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -24,22 +24,22 @@ Batch = Mapping[str, jax.Array]
 
 @dataclasses.dataclass(frozen=True)
 class SuperResolutionRecipe:
-  """What training hides from the model besides the ids to predict.
+  """Conditions and ids that training hides or disturbs.
 
   Attributes:
     low_noise: largest share of the condition's ids that are drawn anew; each
-      example draws its share evenly from 0 to this (the paper has such noise
-      and does not say how much).
-    low_uncertain: largest share of the condition's bits that are told with a
-      certainty only (`uncertain_bits.tell`), drawn like `low_noise` and on top
-      of it. So a stage learns to read the expected codes of the stage before
+      example draws its share uniformly from 0 to this (the paper has such noise
+      without stating its amount).
+    low_uncertain: largest share of the condition's bits that become uncertain
+      (`uncertain_bits.tell`), drawn like `low_noise` and in addition to it. So
+      a stage learns to read the expected codes of the stage before
       (`UpscaleConfig.decode_from`). Not in the paper.
-    drop_low: share of the examples that do not see the condition (0.1 in the
-      paper); drawn apart from that of the text.
-    drop_text: share of the examples that do not see the text (0.1).
-    all_hidden: share of the examples of which every id is hidden, on top of
-      those that the masking schedule makes so: for models that are to decode in
-      one step or a few. Not in the paper.
+    drop_low: share of the examples without the condition (0.1 in the paper);
+      drawn independently of the text.
+    drop_text: share of the examples without the text (0.1 in the paper).
+    all_hidden: share of the examples with all ids hidden, in addition to those
+      of the masking schedule, for models that decode in one step or a few. Not
+      in the paper.
   """
 
   low_noise: float = 0.25
@@ -67,10 +67,10 @@ class SuperResolutionTrainable:
     visual: grid of the result's tokenizer.
     low_visual: grid of the condition's tokenizer.
     unit_names: the sizes of the run (`core.upscaling`).
-    recipe: what is hidden and disturbed.
-    fingerprints: of the tokenizers, 'visual' and 'low'.
-    origin: what else `checkpoint.json` says: of the text's tokenizer.
-    name: what runs and checkpoints call it.
+    recipe: conditions and ids that are hidden or disturbed.
+    fingerprints: fingerprints of the tokenizers, 'visual' and 'low'.
+    origin: further entries of `checkpoint.json`, about the text's tokenizer.
+    name: name in runs and checkpoints.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -99,7 +99,7 @@ class SuperResolutionTrainable:
     )
 
   def describe(self) -> dict[str, Any]:
-    """JSON for the checkpoint."""
+    """Returns JSON for the checkpoint."""
     described = description.Description(
       self.config,
       self.visual,
@@ -110,11 +110,11 @@ class SuperResolutionTrainable:
     return {**description.describe(described), **self.origin}
 
   def init(self, rng: jax.Array, batch: Batch | None = None) -> Any:
-    """Parameters, boxed with logical axes; the same tree for any size.
+    """Draws parameters, boxed with logical axes; the same for any size.
 
     Args:
-      rng: key.
-      batch: not looked at.
+      rng: random key.
+      batch: unused.
     """
     del batch
     return self.module.init(rng, method='declare')['params']
@@ -122,12 +122,12 @@ class SuperResolutionTrainable:
   def batch_shapes(
     self, unit: str, rows: int, sharding: jax.sharding.Sharding | None = None
   ) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of a batch of a unit, as the data pipeline makes it.
+    """Shapes of a batch of a unit, as in the data pipeline.
 
     Args:
-      unit: a size's name.
-      rows: examples.
-      sharding: of each array, if it is to lie somewhere.
+      unit: name of a size.
+      rows: number of examples.
+      sharding: sharding of each array, or None.
     """
     size, config = self.units[unit], self.config
 
@@ -156,17 +156,17 @@ class SuperResolutionTrainable:
     step: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Mean loss over the hidden ids.
+    """Computes the mean loss over the hidden ids.
 
     Args:
       params: see `init`, unboxed.
       batch: see `batch_shapes`.
-      rng: of what is hidden, disturbed and dropped.
+      rng: random key for hiding, disturbing and dropping.
       step: unused; there is no schedule.
-      unit: a size's name.
+      unit: name of a size.
 
     Returns:
-      The scalar and the figures to log: `loss` (nats a hidden token, without
+      The scalar and the metrics to log: `loss` (nats a hidden token, without
       the z term), `accuracy` and `hidden` (shares from 0 to 1).
     """
     del step, unit
@@ -186,7 +186,7 @@ class SuperResolutionTrainable:
     )
 
   def _disturb(self, low_BTHW: jax.Array, rng: jax.Array) -> jax.Array:
-    """The condition as the model is told it: ids, or codes not all certain."""
+    """Disturbs the condition: returns ids, or codes with uncertain bits."""
     codebook_size = self.low_visual.codebook_size
     noise_key, share_key, bits_key = jax.random.split(rng, 3)
     ids_BTHW = token_masking.resample(
@@ -209,7 +209,7 @@ class SuperResolutionTrainable:
     rng: jax.Array,
     unit: str,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """`loss` with all of the conditions, as they are."""
+    """Computes `loss` with the complete, undisturbed conditions."""
     del unit
     sees_low_B = jnp.ones(batch['low_tokens'].shape[:1], bool)
     return self._loss(params, batch, sees_low_B, rng)

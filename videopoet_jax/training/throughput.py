@@ -1,4 +1,4 @@
-"""The steps since the last line of figures, and their rate."""
+"""Averages metrics and rates over the steps between two log lines."""
 
 from collections.abc import Mapping
 import time
@@ -11,15 +11,15 @@ from videopoet_jax.training import metrics as metrics_lib
 
 
 class Throughput:
-  """The steps since the last line of figures, and the rate of the run."""
+  """The steps since metrics were last logged, and their rate."""
 
   def __init__(self, first: int, total: int, parts: int = 1) -> None:
-    """Begins to count.
+    """Starts the clock.
 
     Args:
-      first: steps done before.
+      first: steps done before the start.
       total: steps of the run.
-      parts: of a global batch, one of which `add` is given.
+      parts: number of parts of a global batch; `add` takes one part.
     """
     self._total = total
     self._parts = parts
@@ -42,11 +42,11 @@ class Throughput:
     return float(self._steps[-1][1][name])
 
   def leave_out(self, seconds: float) -> None:
-    """Keeps time that is not a step's, such as compiling, out of the rate."""
+    """Excludes time that is not a step's, such as compiling, from the rate."""
     self._start += seconds
 
   def summary(self, done: int) -> tuple[str, dict[str, float]]:
-    """A line for the screen and the figures; begins a new window."""
+    """Returns a line for the screen and the metrics; restarts the clock."""
     values = metrics_lib.averages(self._steps)
     values.pop('skipped_in_a_row')
     seconds = max(time.monotonic() - self._start, 1e-9)

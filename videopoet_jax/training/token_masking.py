@@ -1,7 +1,7 @@
-"""What masked-token training hides, and what it disturbs.
+"""Hides and disturbs tokens for masked-token training.
 
-MAGVIT (arXiv 2212.05199), section 3: a number r is drawn evenly from [0, 1] for
-each example, and ceil(cos(pi r / 2) N) of its N tokens, drawn without
+MAGVIT (arXiv 2212.05199), section 3: a number r is drawn uniformly from [0, 1]
+for each example, and ceil(cos(pi r / 2) N) of its N tokens, drawn without
 replacement, are hidden: from one to all of them.
 """
 
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 
 def hidden_counts(ratios: jax.Array, size: int) -> jax.Array:
-  """How many of `size` tokens are hidden at numbers from [0, 1]: int32."""
+  """Number of hidden tokens among `size` for ratios in [0, 1], int32."""
   share = jnp.cos(0.5 * jnp.pi * ratios)
   return jnp.clip(jnp.ceil(share * size), 1, size).astype(jnp.int32)
 
@@ -21,13 +21,12 @@ def draw_hidden(
   """Draws which tokens of each example are hidden.
 
   Args:
-    rng: key.
-    shape: (B, ...) of the grids.
-    all_hidden: chance that an example has all of them hidden, whatever its
-      number.
+    rng: random key.
+    shape: (B, ...), shape of the grids.
+    all_hidden: probability that an example has all of them hidden.
 
   Returns:
-    bool, of the shape, True where hidden.
+    Bool of that shape, True where hidden.
   """
   rows = shape[0]
   ratio_key, order_key, all_key = jax.random.split(rng, 3)
@@ -43,21 +42,21 @@ def draw_hidden(
 def resample(
   rng: jax.Array, ids: jax.Array, codebook_size: int, most: float
 ) -> jax.Array:
-  """Draws some ids anew, evenly from the codebook.
+  """Draws some ids anew, uniformly from the codebook.
 
-  A model that reads ids which another model has written must stand some that
-  are wrong (VideoPoet, section 3.4: a random subset of tokens is resampled; how
-  many is not stated). Here each example draws a share evenly from 0 to `most`,
-  and each of its ids is drawn anew with that chance.
+  A model that reads ids from another model must tolerate wrong ones (VideoPoet,
+  section 3.4: a random subset of tokens is resampled; the share is not stated).
+  Here each example draws a share uniformly from 0 to `most`, and each of its
+  ids is drawn anew with that probability.
 
   Args:
-    rng: key.
+    rng: random key.
     ids: int32 (B, ...), local.
-    codebook_size: ids there are.
+    codebook_size: number of ids.
     most: largest share, from 0 to 1.
 
   Returns:
-    int32, of the shape of `ids`.
+    int32, with the shape of `ids`.
   """
   share_key, choice_key, id_key = jax.random.split(rng, 3)
   ones = (1,) * (ids.ndim - 1)

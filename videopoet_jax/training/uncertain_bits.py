@@ -1,8 +1,8 @@
-"""Codes of which some bits are known with a certainty only.
+"""Codes with uncertain bits, for training models that read expected codes.
 
-What reads the expected codes of a super-resolution stage, a tokenizer's decoder
-or the next stage (`UpscaleConfig.decode_from`), gets used to them by training
-on such codes, made from true ones.
+A model that reads the expected codes of a super-resolution stage, a tokenizer's
+decoder or the next stage (`UpscaleConfig.decode_from`), is trained on such
+codes, which are made from true ones.
 """
 
 import jax
@@ -12,19 +12,21 @@ import jax.numpy as jnp
 def tell(
   codes_BTHWC: jax.Array, share: jax.Array | float, rng: jax.Array
 ) -> jax.Array:
-  """Tells some bits with a certainty u even in [0, 1], in groups as models do.
+  """Replaces some bits b by u b or -u b, with u uniform in [0, 1].
 
-  Such a bit becomes u times itself, and is wrong by a chance of (1 - u) / 2.
+  It is u b with probability (1 + u) / 2. Places are chosen first and bits
+  within them, since models are uncertain about several bits of a place at once.
 
   Args:
-    codes_BTHWC: float32 of -1 and 1.
-    share: of the bits, from 0 to 1, one for all or one an example (B, 1, 1, 1,
-      1): its root of the places, and the root of their bits.
-    rng: key.
+    codes_BTHWC: float32 with entries -1 and 1.
+    share: share of the bits, from 0 to 1, one for all or one an example (B, 1,
+      1, 1, 1): its square root is the share of the places, and of the bits in
+      them.
+    rng: random key.
 
   Returns:
-    float32 codes, right on average: where the result is e, the bit was 1 with
-    chance (1 + e) / 2.
+    float32 codes, unbiased: where the result is e, the bit was 1 with
+    probability (1 + e) / 2.
   """
   place_key, bit_key, certainty_key, right_key = jax.random.split(rng, 4)
   shape = codes_BTHWC.shape

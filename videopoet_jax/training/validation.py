@@ -14,7 +14,7 @@ from videopoet_jax.training import trainable as trainable_lib
 
 
 class Validation:
-  """Scores the same batches each time, so that figures compare."""
+  """Scores the same batches each time, so that metrics are comparable."""
 
   def __init__(
     self,
@@ -25,14 +25,14 @@ class Validation:
     seed: int,
     compiler_options: Mapping[str, Any] | None = None,
   ) -> None:
-    """Prepares nothing yet: programs are compiled at their first use.
+    """Stores the arguments: programs are compiled at their first use.
 
     Args:
       trainable: the model and its loss.
-      data: what to score; None validates nothing.
-      place: puts a host batch on the devices.
-      seed: of what is random in a loss.
-      compiler_options: of XLA.
+      data: batches to score; None validates nothing.
+      place: function that puts a host batch on the devices.
+      seed: seed of the random parts of a loss.
+      compiler_options: options of XLA.
     """
     self._trainable = trainable
     self._data = data
@@ -45,13 +45,14 @@ class Validation:
     """Scores parameters.
 
     Args:
-      params: to be scored.
-      frozen: parameters that are not trained, None where all are.
+      params: parameters to score.
+      frozen: parameters that are not trained, None if all are.
 
     Returns:
-      `validation/loss`, the mean of the units' means; `validation/<metric>`
-      likewise; `validation/loss/<task>` and `validation/loss/<unit>`, a task
-      being what a unit's name begins with.
+      `validation/loss`, the mean of the units' means; `validation/<metric>`,
+      the same for other metrics; `validation/loss/<task>` and
+      `validation/loss/<unit>`, where the task is the first part of a unit's
+      name.
     """
     if self._data is None:
       return {}
@@ -66,7 +67,7 @@ class Validation:
           step_lib.make_validation_step(self._trainable, unit, seed=self._seed)
         )
         compiled = jitted.lower(*given[0]).compile(self._options)
-        # Hosts read and compile at their own pace; see `start.barrier`.
+        # Hosts read and compile at different speeds; see `start.barrier`.
         start.barrier(f'validation {unit}')
         self._programs[unit] = compiled
       by_unit[unit] = [self._programs[unit](*each) for each in given]

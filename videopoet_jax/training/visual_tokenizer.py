@@ -1,9 +1,9 @@
-"""Trains the visual tokenizer: what the one loop needs of it.
+"""Trains the visual tokenizer: implements `Trainable` for the loop.
 
-Reconstruction, commitment and entropy; adversarial and perceptual terms are
-separate recipes. Two things ease the start: pixels have a chance to go around
-the quantizer while it is young, and the entropy terms, which spread the codes,
-fade out once they have done so.
+The loss has reconstruction, commitment and entropy terms; adversarial and
+perceptual terms are separate recipes. Two schedules help the start: early in
+training pixels may bypass the quantizer, and the entropy terms, which spread
+the codes, fade out once the codes are spread.
 """
 
 from collections.abc import Mapping
@@ -32,31 +32,31 @@ class VisualTokenizerRecipe:
   Errors of pixels are measured on a scale from 0 (black) to 1 (white).
 
   Attributes:
-    total_steps: length of the run, which the schedules below are shares of.
-    mse_weight: of the mean square error.
-    l1_weight: of the mean absolute error.
-    commitment_weight: of the pull of latents towards their codes.
-    entropy_weight: of token entropy minus codebook entropy, in nats, at step
-      0; it falls to nothing, linearly.
-    entropy_until: share of the run by which the entropy terms are gone.
+    total_steps: length of the run; the schedules below are shares of it.
+    mse_weight: weight of the mean square error.
+    l1_weight: weight of the mean absolute error.
+    commitment_weight: weight of the commitment loss, latents to codes.
+    entropy_weight: weight of token entropy minus codebook entropy, in nats, at
+      step 0; it falls to zero, linearly.
+    entropy_until: share of the run by which the entropy terms are zero.
     codebook_entropy_scale: weight of the codebook's entropy within the
       entropy terms.
     inverse_temperature: sharpness of the soft assignment; see
       `losses.lookup_free`.
     entropy_group_bits: bits that share one joint distribution.
-    bypass_until: share of the run by which every clip is quantized. Before,
-      a clip goes around the quantizer with a chance that falls from 1, its
-      latents clipped to [-1, 1] with noise on them; 0 quantizes always.
+    bypass_until: share of the run by which every clip is quantized. Before, a
+      clip bypasses the quantizer with a probability that falls from 1, its
+      latents clipped to [-1, 1] with added noise; 0 quantizes always.
     bypass_noise: standard deviation of that noise.
-    gradient_weight: of the mean absolute error of differences of neighbouring
-      pixels (Mathieu et al., arXiv 1511.05440): edges that are sharp, not only
-      right on average. Not in the paper.
-    decoder_only: whether the encoder is left as it is (`--init_from`): ids stay
-      what they were, so models of them stay of use, and pixels get better.
-      Quantizes always, and has none of the latents' terms.
-    uncertain_share: with `decoder_only`, share of the bits that the decoder is
-      told with a certainty only (`uncertain_bits.tell`). So it learns to read
-      expected codes (`UpscaleConfig.decode_from`).
+    gradient_weight: weight of the mean absolute error of differences of
+      neighbouring pixels (Mathieu et al., arXiv 1511.05440), for sharp edges.
+      Not in the paper.
+    decoder_only: whether the encoder stays fixed (`--init_from`): ids do not
+      change, so models of them stay usable, and pixels improve. Quantizes
+      always, without the latents' terms.
+    uncertain_share: with `decoder_only`, share of the bits that become
+      uncertain (`uncertain_bits.tell`). So the decoder learns to read expected
+      codes (`UpscaleConfig.decode_from`).
   """
 
   total_steps: int = 1000
@@ -100,7 +100,7 @@ class VisualTokenizerTrainable:
 
   Attributes:
     name: 'visual_tokenizer'.
-    config: of the model.
+    config: config of the model.
     recipe: weights and schedules.
   """
 
@@ -116,7 +116,7 @@ class VisualTokenizerTrainable:
     self._module = model_lib.VisualTokenizerModel(config)
 
   def describe(self) -> dict[str, Any]:
-    """Returns what `checkpoint.json` says of the model."""
+    """Returns the model's entries of `checkpoint.json`."""
     return {
       'kind': bundle.VisualTokenizer.kind,
       'config': dataclasses.asdict(self.config),
@@ -129,7 +129,7 @@ class VisualTokenizerTrainable:
     return bundle.init_params(self.config, rng)
 
   def bundle(self, params: Any) -> bundle.VisualTokenizer:
-    """Returns the tokenizer with these (unboxed) parameters, to use."""
+    """Returns the tokenizer with these (unboxed) parameters."""
     return bundle.VisualTokenizer(self.config, params)
 
   def loss(
@@ -143,10 +143,10 @@ class VisualTokenizerTrainable:
     """Computes the loss of one batch.
 
     Args:
-      params: of the model.
+      params: parameters of the model.
       batch: `video`, (batch, frames, height, width, 3), uint8 or float in
         [-1, 1].
-      rng: key of this step.
+      rng: random key of this step.
       step: int32, steps done.
       unit: always 'clip'.
 
@@ -190,7 +190,7 @@ class VisualTokenizerTrainable:
     Args:
       params: parameters of the model.
       batch: see `loss`.
-      rng: not looked at; nothing is random.
+      rng: unused; nothing is random.
       unit: always 'clip'.
 
     Returns:
@@ -208,7 +208,7 @@ class VisualTokenizerTrainable:
     latents: jax.Array,
     entropy_weight: jax.Array | None = None,
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """The loss and the metrics of a reconstruction; see `loss`."""
+    """Loss and metrics of a reconstruction; see `loss`."""
     recipe = self.recipe
     chex.assert_equal_shape([video, out])
     # Half of a difference on [-1, 1] is a difference on [0, 1].
@@ -263,7 +263,7 @@ def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:
 
 
 def _usage(latents: jax.Array) -> jax.Array:
-  """Mean over bits of the entropy, in bits, of how often each is positive."""
+  """Mean over bits of the entropy, in bits, of each bit's distribution."""
   share = jnp.mean(latents > 0, axis=(0, 1, 2, 3), dtype=jnp.float32)
   return jnp.mean(
     (jax.scipy.special.entr(share) + jax.scipy.special.entr(1.0 - share))

@@ -1,8 +1,8 @@
-"""Says where a run hangs, and ends it if it should.
+"""Reports where a run hangs, and optionally ends it.
 
 A collective that one host never enters, a file system that does not answer, a
 deadlock: the process lives and nothing happens. A thread watches the time since
-the run last got on, and writes all threads' stacks when it is far too long.
+the last progress, and writes all threads' stacks when it is far too long.
 """
 
 from collections.abc import Callable
@@ -21,10 +21,10 @@ import jax
 from videopoet_jax.core import errors
 from videopoet_jax.training import goodput as goodput_lib
 
-# sysexits.h: a temporary failure, try again. Whoever started the run does.
+# sysexits.h: a temporary failure, try again; the launcher restarts the run.
 EXIT_STATUS = 75
 _WINDOWS = 32
-# What the file of stacks may take before the run ends without it.
+# Seconds for writing the file of stacks before the run ends without it.
 _WRITING_SECONDS = 30.0
 
 
@@ -33,12 +33,13 @@ class WatchdogConfig:
   """When a run counts as hung.
 
   Attributes:
-    factor: median step times without progress; 0 watches nothing.
-    least_seconds: what is not called a hang, however short steps are.
-    other_seconds: the same while no step time is known yet, and while the run
-      compiles, validates, saves or starts.
-    exit: whether to end the process, with status 75, so that what started it
-      starts it again; otherwise the stacks are written and it goes on waiting.
+    factor: multiple of the median step time without progress that counts as a
+      hang; 0 watches nothing.
+    least_seconds: least time that counts as a hang, however short steps are.
+    other_seconds: time that counts as a hang while no step time is known, and
+      while the run compiles, validates, saves or starts.
+    exit: whether to end the process, with status 75, so that the launcher
+      restarts it; otherwise the stacks are written and the run keeps waiting.
   """
 
   factor: float = 30.0
@@ -69,11 +70,11 @@ class Watchdog:
     Args:
       config: when a run counts as hung.
       goodput: the current kind of work and when it began.
-      run_dir: where the stacks go: `hang_process<p>_step<n>.txt`.
-      log_every: steps between lines of figures. Only these wait for the
-        devices, so that many steps may seem to take no time before one.
-      log: takes the lines that tell; on every process, not only the first.
-      end: ends the process; a test gives its own.
+      run_dir: folder of the stacks: `hang_process<p>_step<n>.txt`.
+      log_every: steps between logged metrics. Only these wait for the devices,
+        so that many steps may seem to take no time before one.
+      log: receives the lines; on every process, not only the first.
+      end: function that ends the process; tests pass their own.
     """
     self._config = config
     self._goodput = goodput
@@ -95,15 +96,15 @@ class Watchdog:
       self._thread.start()
 
   def at(self, step: int, unit: str) -> None:
-    """The run begins a step (counted from 0)."""
+    """Notes that the run begins a step (counted from 0)."""
     self._step, self._unit = step, unit
 
   def done(self, steps: int, step_seconds: float) -> None:
-    """The devices are known to have done so many steps.
+    """Notes that the devices have completed a number of steps.
 
     Args:
-      steps: done, those before a resume included.
-      step_seconds: of one, since the last call.
+      steps: completed steps, those before a resume included.
+      step_seconds: mean seconds of a step since the last call.
     """
     self._known_done = steps
     self._medians = [*self._medians, step_seconds][-_WINDOWS:]
@@ -111,7 +112,7 @@ class Watchdog:
     self._told = False
 
   def limit(self) -> float:
-    """Seconds without progress that are a hang now."""
+    """Seconds without progress that currently count as a hang."""
     if not self._medians or self._goodput.kind not in (
       goodput_lib.STEP,
       'data',
@@ -124,7 +125,7 @@ class Watchdog:
     )
 
   def stuck(self) -> float:
-    """Seconds without progress; to begin with another kind is progress."""
+    """Seconds without progress; a change of kind counts as progress."""
     return time.monotonic() - max(self._progress, self._goodput.since)
 
   def close(self) -> None:
@@ -148,7 +149,7 @@ class Watchdog:
       f'{self._unit!r} begun, {self._known_done} steps known done'
     )
     stacks = _stacks()
-    # Said before anything is written: what hangs may be the file system.
+    # Reported before anything is written: the file system may be what hangs.
     self._log(head)
     path = self._run_dir / f'hang_process{process}_step{self._step}.txt'
     written, failure = [], []
@@ -157,7 +158,7 @@ class Watchdog:
       try:
         path.write_text(f'{head}\n\n{stacks}', encoding='utf-8')
         written.append(path)
-      except Exception as error:  # Of any kind, where it is a bucket.
+      except Exception as error:  # Any kind, if it is a bucket.
         failure.append(str(error))
 
     writer = threading.Thread(target=write, name='stacks', daemon=True)
@@ -176,8 +177,8 @@ class Watchdog:
 
 
 def _stacks() -> str:
-  """Where all threads are."""
-  # It writes to a file of the system only; a run's folder may be none.
+  """Returns the stacks of all threads."""
+  # faulthandler writes to a local file only; the run's folder may be remote.
   with tempfile.TemporaryFile('w+', encoding='utf-8') as file:
     faulthandler.dump_traceback(file, all_threads=True)
     file.seek(0)

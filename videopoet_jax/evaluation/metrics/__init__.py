@@ -1,1 +1,1 @@
-"""Metrics of generated samples: what is measured, and how it is summed."""
+"""Metrics of generated samples."""

@@ -1,4 +1,4 @@
-"""From the names of metrics in a protocol to metrics."""
+"""Makes metrics from their names in a protocol."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -22,14 +22,14 @@ _RATE = 16_000
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-  """How a metric is made; modules are imported only for what is asked for.
+  """How a metric is made; its module is imported only when needed.
 
   Attributes:
-    module: below `evaluation.metrics`.
-    name: of the class.
-    network: whether it takes one, stated in `Protocol.networks`.
-    hears: whether it has to know how many samples of sound a second has.
-    settings: of the class.
+    module: module below `evaluation.metrics`.
+    name: name of the class.
+    network: whether it needs one, stated in `Protocol.networks`.
+    hears: whether it needs the sampling rate of sound.
+    settings: arguments of the class.
   """
 
   module: str
@@ -39,7 +39,7 @@ class Kind:
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def make(self, **given: Any) -> interface.Metric:
-    """The metric, with further settings."""
+    """Makes the metric, with further settings."""
     module = importlib.import_module(f'{_METRICS}.{self.module}')
     return getattr(module, self.name)(**self.settings, **given)
 
@@ -69,7 +69,7 @@ KINDS: Mapping[str, Kind] = {
   'perplexity_visual': _perplexity('visual'),
   'perplexity_audio': _perplexity('audio'),
 }
-# The network that a name promises: a protocol that states another is refused.
+# The network that a name promises: a protocol with another one is refused.
 PROMISED: Mapping[str, tuple[str, ...]] = {
   'fvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
   'kvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
@@ -81,12 +81,12 @@ PROMISED: Mapping[str, tuple[str, ...]] = {
   'lpips': ('lpips_vgg', 'lpips_alex'),
   'dnsmos': ('dnsmos',),
 }
-# With a stand-in the metric is named after it: 'frechet_transnetv2'.
+# With a stand-in, the metric is named after it: 'frechet_transnetv2'.
 _STAND_INS = {'frechet_': 'Frechet', 'kernel_': 'KernelDistance'}
 
 
 def _kind(name: str) -> tuple[Kind, str] | None:
-  """How a metric is made, and a stand-in's network; None if there is none."""
+  """Kind of a metric, and a stand-in's network; None if there is none."""
   if name in KINDS:
     return KINDS[name], ''
   for prefix, kind in _STAND_INS.items():
@@ -101,15 +101,15 @@ def build(
   run: runner.TaskRun,
   paths: paths_lib.NetworkPaths,
 ) -> tuple[interface.Metric, ...]:
-  """The metrics of a task.
+  """Makes the metrics of a task.
 
   Args:
-    protocol: says which network each is measured with.
+    protocol: protocol, which names the network of each metric.
     run: the task, with its generator and its conditions.
-    paths: where the weights of networks are.
+    paths: paths of the networks' weights.
 
   Raises:
-    ConfigError: there is no such metric, its weights are not there, or its
+    ConfigError: there is no such metric, its weights are missing, or its
       network is not the protocol's.
   """
   return tuple(_build(name, protocol, run, paths) for name in run.task.metrics)
@@ -118,10 +118,10 @@ def build(
 def check(
   protocol: protocol_lib.Protocol, paths: paths_lib.NetworkPaths
 ) -> None:
-  """Looks for all metrics and weights before anything is loaded.
+  """Checks all metrics and weights before anything is loaded.
 
   Raises:
-    ConfigError: as `build`.
+    ConfigError: see `build`.
   """
   for task in protocol.tasks:
     metrics = [
@@ -135,7 +135,7 @@ def check(
 def _check_real(
   task: protocol_lib.EvaluationTask, metrics: Sequence[interface.Metric]
 ) -> None:
-  """Refuses settings of a real side that no metric has."""
+  """Refuses settings of a real side that no metric uses."""
   real = [
     metric
     for metric in metrics

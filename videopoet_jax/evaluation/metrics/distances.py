@@ -1,4 +1,4 @@
-"""Distances of two sets of features: Frechet's, and by a kernel."""
+"""Distances of two sets of features: Frechet's, and a kernel distance."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -13,10 +13,10 @@ from videopoet_jax.evaluation.metrics import kernel
 
 @dataclasses.dataclass(frozen=True)
 class Frechet(features.TwoSets):
-  """Frechet's distance: FVD, FID and FAD, each by its network.
+  """Frechet's distance: FVD, FID and FAD, depending on the network.
 
-  No features are kept: a state is a mean and a scatter of each side, 2.6 MB
-  with I3D's 400 dimensions and 67 MB with InceptionV3's 2,048.
+  No features are kept: a state is a mean and a scatter matrix of each side, 2.6
+  MB with I3D's 400 dimensions and 67 MB with InceptionV3's 2,048.
 
   Attributes:
     unbiased: divide scatters by N - 1; see `gaussian.frechet_distance`.
@@ -55,17 +55,17 @@ class Frechet(features.TwoSets):
 
 @dataclasses.dataclass(frozen=True)
 class KernelDistance(features.TwoSets):
-  """The squared discrepancy by KID's kernel: KVD and KID, each by its network.
+  """The squared discrepancy by KID's kernel: KVD and KID, by network.
 
-  Every pair of features counts, so these are kept (float32, 1.6 KB a video
-  with I3D); the value is the mean over random subsets, drawn by a fixed seed
-  from the samples in order of their indices.
+  Every pair of features counts, so the features are kept (float32, 1.6 KB a
+  video with I3D); the value is the mean over random subsets, drawn with a fixed
+  seed from the samples in order of their indices.
 
   Attributes:
-    subsets: how many are drawn.
-    subset_size: of each. When it covers both sets, the one estimate over all
-      pairs is taken instead.
-    seed: of the draw.
+    subsets: number of subsets.
+    subset_size: samples of each subset. If it covers both sets, the single
+      estimate over all pairs is used instead.
+    seed: seed of the draw.
   """
 
   subsets: int = 100

@@ -1,4 +1,4 @@
-"""Features of either side of a batch, and metrics of two sets of them."""
+"""Features of either side of a batch, and metrics of two sets of features."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -16,18 +16,18 @@ SIDES = ('generated', 'real')
 def of(
   network: networks.FeatureNetwork, batch: interface.Arrays, side: str
 ) -> np.ndarray:
-  """A network's features of one side of a batch.
+  """Returns a network's features of one side of a batch.
 
   Args:
-    network: which says what it takes.
-    batch: the inputs.
+    network: network to apply.
+    batch: inputs of the metric.
     side: 'generated' or 'real'.
 
   Returns:
-    float32 (B, D) or, of frames and of windows of sound, (B, n, D).
+    float32 (B, D) or, for frames and for windows of sound, (B, n, D).
 
   Raises:
-    DataError: the input lacks or is of another kind.
+    DataError: the input is missing or has another kind.
   """
   if network.takes == 'audio':
     audio = interface.need(batch, f'{side}_audio', network.name)
@@ -54,7 +54,7 @@ def frames(video_BTHWC: np.ndarray, what: str) -> np.ndarray:
 
 
 def waveform(audio_BT: np.ndarray, what: str) -> np.ndarray:
-  """Sound as float32 in [-1, 1], of int16 or of float."""
+  """Converts int16 or float sound to float32 in [-1, 1]."""
   if audio_BT.ndim != 2:
     raise errors.DataError(
       f'{what} has shape {audio_BT.shape}; metrics take (samples, waveform).'
@@ -71,17 +71,17 @@ def waveform(audio_BT: np.ndarray, what: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class TwoSets:
-  """A metric of two sets of features; either can be measured alone.
+  """A metric of two sets of features, which can be measured separately.
 
   Attributes:
-    name: how results name it.
-    network: of the features.
+    name: name in results.
+    network: network of the features.
   """
 
   name: str
   network: networks.FeatureNetwork
 
-  # Names that promise the published networks.
+  # Names that stand for the published networks.
   _PROMISES = ('fvd', 'fid', 'fad', 'kvd', 'kid', 'is')
 
   def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ class TwoSets:
 
   @property
   def fingerprint(self) -> str:
-    """Of the settings and of the network's weights."""
+    """Hash of the settings and of the network's weights."""
     settings = [
       getattr(self, field.name)
       for field in dataclasses.fields(self)
@@ -109,7 +109,7 @@ class TwoSets:
     return interface.fingerprint_of(*settings, self.network.fingerprint)
 
   def measure(self, batch: interface.Arrays) -> interface.Arrays:
-    """Features of the sides that are there, by name of the side."""
+    """Features of the sides in the batch, by name of the side."""
     suffix = '_audio' if self.network.takes == 'audio' else ''
     there = [side for side in SIDES if side + suffix in batch]
     if not there:
@@ -118,10 +118,10 @@ class TwoSets:
 
 
 def rows(features: np.ndarray) -> np.ndarray:
-  """Every feature vector of a block, (N, D)."""
+  """All feature vectors of a block, (N, D)."""
   return features.reshape(-1, features.shape[-1])
 
 
 def by_side(states: Sequence[interface.State], side: str) -> list:
-  """One side of each state."""
+  """Selects one side of each state."""
   return [interface.under(side, state) for state in states]

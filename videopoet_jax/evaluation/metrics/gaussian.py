@@ -2,8 +2,8 @@
 
 Statistics are float64: the count, the mean, and the centred second moment
 (scatter). Two sets are joined by the update of Chan, Golub and LeVeque (1979),
-which loses nothing where the mean is large beside the spread, as raw moments
-would.
+which is accurate even if the mean is large relative to the spread, unlike raw
+moments.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def empty(width: int) -> interface.State:
 
 
 def of(features_ND: np.ndarray) -> interface.State:
-  """The statistics of a set of features.
+  """Returns the statistics of a set of features.
 
   Args:
     features_ND: (N, D), any float.
@@ -45,7 +45,7 @@ def of(features_ND: np.ndarray) -> interface.State:
     return empty(features_ND.shape[1])
   mean_D = features_ND.mean(axis=0)
   centred_ND = features_ND - mean_D[None]
-  # What rounding left in the mean is taken out again (Chan's correction).
+  # The rounding error of the mean is removed (Chan's correction).
   rest_D = centred_ND.mean(axis=0)
   scatter_DD = centred_ND.T @ centred_ND
   scatter_DD -= len(features_ND) * np.outer(rest_D, rest_D)
@@ -57,7 +57,7 @@ def of(features_ND: np.ndarray) -> interface.State:
 
 
 def merge(states: Sequence[interface.State]) -> interface.State:
-  """The statistics of all sets together, in the order given."""
+  """Merges the statistics of all sets, in the order given."""
   total = {name: np.array(value) for name, value in states[0].items()}
   for state in states[1:]:
     before, count = float(total['count']), float(state['count'])
@@ -73,7 +73,7 @@ def merge(states: Sequence[interface.State]) -> interface.State:
 
 
 def covariance(state: interface.State, unbiased: bool = True) -> np.ndarray:
-  """The covariance, (D, D); of a single sample it is zero."""
+  """The covariance, (D, D); zero for a single sample."""
   count = float(state['count'])
   return state['scatter'] / max(count - unbiased, 1.0)
 
@@ -81,23 +81,23 @@ def covariance(state: interface.State, unbiased: bool = True) -> np.ndarray:
 def frechet_distance(
   first: interface.State, second: interface.State, unbiased: bool = True
 ) -> float:
-  """Frechet's distance of two normal distributions, squared.
+  """Returns the squared Frechet distance of two normal distributions.
 
   |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), as in Heusel et al. (FID, 2017)
   and Unterthiner et al. (FVD, 2018). The trace of the root is the sum of the
-  singular values of F1' F2 with S = F F': real and never negative, and exact
-  where samples are fewer than dimensions, when the matrix root of the product
-  that others take fails or turns complex.
+  singular values of F1' F2 with S = F F': real and never negative, and exact if
+  samples are fewer than dimensions, when the matrix root of the product that
+  others compute fails or turns complex.
 
   Args:
     first: statistics of one set.
-    second: of the other.
-    unbiased: divide scatters by N - 1, as TensorFlow-GAN, numpy.cov and
-      torchmetrics do; else by N, as StyleGAN's code does.
+    second: statistics of the other set.
+    unbiased: whether to divide scatters by N - 1, as TensorFlow-GAN, numpy.cov
+      and torchmetrics do; else by N, as StyleGAN's code does.
 
   Returns:
-    The distance; nan where a set is empty, and above zero by rounding alone
-    where both are equal.
+    The distance; nan if a set is empty, and above zero only by rounding if both
+    are equal.
   """
   if not float(first['count']) or not float(second['count']):
     return math.nan
@@ -112,10 +112,10 @@ def frechet_distance(
 
 
 def _factor(covariance_DD: np.ndarray) -> np.ndarray:
-  """F with F F' = S, (D, rank): directions of no variance are left out."""
+  """F with F F' = S, (D, rank): directions without variance are left out."""
   smallest = len(covariance_DD) * np.finfo(np.float64).eps
   try:
-    # A tenth of the time of the other, where every direction has variance.
+    # Ten times faster than `eigh`, if every direction has variance.
     lower = np.linalg.cholesky(covariance_DD)
     pivots_D = np.diag(lower) ** 2
     if pivots_D.min() > 1e3 * smallest * pivots_D.max():

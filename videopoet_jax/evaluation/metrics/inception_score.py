@@ -2,8 +2,8 @@
 
 exp(mean over samples of KL(p(y|x) | p(y))) (Salimans et al., 2016), for videos
 by C3D trained on UCF-101 (Saito et al., 2020). The mean divergence is the mean
-negative entropy of the samples less that of their mean, so that a class's
-summed probability and one number are all that is kept.
+negative entropy of the samples minus that of their mean, so only the summed
+probability of each class and one number are kept.
 """
 
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ class InceptionScore:
   """The Inception Score of generated videos.
 
   Attributes:
-    network: gives probabilities of classes.
-    splits: the score is the mean over that many parts; sample i is in part
-      i modulo `splits`.
-    name: how results name it.
+    network: network of the class probabilities.
+    splits: number of parts over which the score is averaged; sample i is in
+      part i modulo `splits`.
+    name: name in results.
   """
 
   network: networks.FeatureNetwork
@@ -45,12 +45,12 @@ class InceptionScore:
 
   @property
   def needs(self) -> tuple[str, ...]:
-    """The videos, and their indices where there are several parts."""
+    """The videos, and their indices if there are several parts."""
     return ('generated',) + (('index',) if self.splits > 1 else ())
 
   @property
   def fingerprint(self) -> str:
-    """Of the settings and of the network's weights."""
+    """Hash of the settings and of the network's weights."""
     return interface.fingerprint_of(
       self.name, self.splits, self.network.fingerprint
     )
@@ -59,7 +59,7 @@ class InceptionScore:
     """Probabilities, float32 (B, classes), and the samples' indices.
 
     Raises:
-      DataError: the network's outputs are no probabilities.
+      DataError: the network's outputs are not probabilities.
     """
     probabilities = features.of(self.network, batch, 'generated')
     sums_B = probabilities.sum(axis=-1)
@@ -116,6 +116,6 @@ class InceptionScore:
 
 
 def _p_log_p(probabilities: np.ndarray) -> np.ndarray:
-  """P log p, 0 where p is."""
+  """P log p, 0 where p is 0."""
   logs = np.log(np.where(probabilities > 0, probabilities, 1.0))
   return probabilities * logs

@@ -1,16 +1,16 @@
-"""What a metric is: a measure per sample, a sum, and a value of the sum.
+"""The protocol of metrics: a measure a sample, a sum, and a value.
 
 Samples have a global index. A job measures them in batches of any size, on any
 device, in any order, and keeps one *state* for each block of consecutive
-indices, a constant of the protocol (64, say) and not the batch size. The value
-is that of all blocks' states merged in the order of their indices. So it
-depends on the samples and the block alone, bit for bit as far as the feature
-network gives equal features.
+indices, whose size is a constant of the protocol (such as 64) and not the batch
+size. The value is computed from all blocks' states, merged in the order of
+their indices. So it depends on the samples and the block alone, bit for bit as
+far as the feature network gives equal features.
 
-A block's state is a flat dictionary of arrays, to be kept as one `.npz` file.
-For an interval by bootstrap, draw blocks with replacement and compute the
-merged state; metrics of single samples (`PER_SAMPLE` in what they measure) can
-be drawn sample by sample.
+A block's state is a flat dictionary of arrays, stored as one `.npz` file. For
+an interval by bootstrap, resample blocks with replacement and compute the
+merged state; metrics of single samples (those with `PER_SAMPLE` among their
+measures) can be resampled sample by sample.
 
 The inputs that a metric may need, all with the leading axis B:
 
@@ -19,7 +19,7 @@ The inputs that a metric may need, all with the leading axis B:
   `generated_audio`, `real_audio`: int16, or float in [-1, 1], audio_BT.
   `text`: captions, str (B,).
   `nll_<modality>`, `tokens_<modality>`: float64 and int64 (B,), a sample's
-    summed negative log likelihood in nats, and of how many tokens.
+    summed negative log likelihood in nats, and its number of tokens.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,19 +36,20 @@ if TYPE_CHECKING:
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, np.ndarray]
 
-# What a metric of single samples measures: float64 (B,).
+# The measure of metrics of single samples, float64 (B,).
 PER_SAMPLE = 'value'
 
 
 class Metric(Protocol):
-  """One figure of a set of samples.
+  """A metric of a set of samples.
 
   Attributes:
-    name: how results name it: 'fvd', 'psnr'.
-    higher_is_better: whether a larger value is the better one.
+    name: name in results: 'fvd', 'psnr'.
+    higher_is_better: whether a larger value is better.
     needs: names of the inputs, as in the table above.
-    fingerprint: what the value depends on besides samples: settings, and the
-      weights of a network. Results of other fingerprints are not comparable.
+    fingerprint: hash of everything besides samples that the value depends on:
+      settings, and the weights of a network. Results with other fingerprints
+      are not comparable.
   """
 
   @property
@@ -64,49 +65,49 @@ class Metric(Protocol):
   def fingerprint(self) -> str: ...
 
   def measure(self, batch: Arrays) -> Arrays:
-    """Measures each sample, by a network where there is one.
+    """Measures each sample, by a network if there is one.
 
-    A metric of two sets takes a batch of either side alone: real samples can
-    be measured once for many checkpoints.
+    A metric of two sets accepts a batch of one side alone: real samples can be
+    measured once for many checkpoints.
 
     Args:
-      batch: the inputs needed, of B samples.
+      batch: the required inputs of B samples.
 
     Returns:
       Arrays with leading axis B, independent of the other samples in the batch:
-      `value`, or features and the like.
+      `value`, or arrays such as features.
 
     Raises:
-      DataError: an input lacks or has an impossible shape.
+      DataError: an input is missing or has an impossible shape.
     """
     ...
 
   def empty(self) -> State:
-    """The state of no samples."""
+    """Returns the state without samples."""
     ...
 
   def add(self, state: State, measured: Arrays) -> State:
-    """The state with more samples, in order of their index.
+    """Returns the state with more samples, in order of their index.
 
-    Called once with all samples of a block, so that the block's state does not
-    depend, to the last bit, on how many were measured at a time.
+    It is called once with all samples of a block, so that the block's state
+    does not depend, to the last bit, on the batch size of measuring.
 
     Args:
-      state: of earlier samples, or `empty()`; it is left as it is.
-      measured: what `measure` gave, of all samples of the block.
+      state: state of earlier samples, or `empty()`; it is not changed.
+      measured: result of `measure` for all samples of the block.
     """
     ...
 
   def merge(self, states: Sequence[State]) -> State:
-    """One state of several blocks, in the order given.
+    """Merges the states of several blocks, in the order given.
 
-    Blocks may be merged as they come: the merged state of the first ones can
-    stand for them, with equal bits in the end.
+    Blocks may be merged step by step: the merged state of the first ones can
+    replace them, with equal bits in the end.
     """
     ...
 
   def compute(self, state: State) -> float:
-    """The value; `nan` where the samples are too few to have one."""
+    """Computes the value; `nan` if there are too few samples."""
     ...
 
 
@@ -130,10 +131,10 @@ class Fingerprinted(Protocol):
 
 
 def need(batch: Arrays, name: str, metric: str) -> np.ndarray:
-  """An input of a metric.
+  """Returns an input of a metric.
 
   Raises:
-    DataError: it is not there.
+    DataError: it is missing.
   """
   if name not in batch:
     raise errors.DataError(
@@ -146,10 +147,10 @@ def need(batch: Arrays, name: str, metric: str) -> np.ndarray:
 def pair(
   batch: Arrays, metric: str, suffix: str = ''
 ) -> tuple[np.ndarray, ...]:
-  """The generated and the real inputs, of equal shapes.
+  """Returns the generated and the real inputs, of equal shapes.
 
   Raises:
-    DataError: one lacks, or the shapes differ.
+    DataError: one is missing, or the shapes differ.
   """
   generated = need(batch, f'generated{suffix}', metric)
   real = need(batch, f'real{suffix}', metric)
@@ -163,12 +164,12 @@ def pair(
 
 
 def fingerprint_of(*parts: Any) -> str:
-  """16 hexadecimal digits of what these look like printed."""
+  """Hash of the printed parts, 16 hexadecimal digits."""
   return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def under(prefix: str, state: Mapping[str, np.ndarray]) -> State:
-  """The part of a state, or of measures, whose keys begin with `prefix/`."""
+  """Selects the entries whose keys begin with `prefix/`."""
   start = f'{prefix}/'
   return {
     key.removeprefix(start): value
@@ -178,5 +179,5 @@ def under(prefix: str, state: Mapping[str, np.ndarray]) -> State:
 
 
 def put_under(prefix: str, state: Mapping[str, np.ndarray]) -> State:
-  """The inverse of `under`."""
+  """Inverse of `under`."""
   return {f'{prefix}/{key}': value for key, value in state.items()}

@@ -10,7 +10,7 @@ _TILE = 2048  # Rows of the kernel matrix held at a time.
 def polynomial_sums(
   first_ND: np.ndarray, second_MD: np.ndarray, degree: int, coefficient: float
 ) -> float:
-  """The sum over all pairs of (x y / D + coefficient) ^ degree, float64."""
+  """Sum over all pairs of (x y / D + coefficient) ^ degree, float64."""
   width = first_ND.shape[1]
   total = []
   for start in range(0, len(first_ND), _TILE):
@@ -31,8 +31,8 @@ def squared_discrepancy(
 
   Args:
     first_ND: features of one set.
-    second_MD: of the other.
-    degree: of the polynomial.
+    second_MD: features of the other set.
+    degree: degree of the polynomial.
     coefficient: added to the scaled products.
 
   Returns:
@@ -66,11 +66,11 @@ def subset_discrepancy(
 
   Args:
     first_ND: features of one set, in the order of their indices.
-    second_MD: of the other.
-    subsets: how many are drawn, without replacement within a subset.
-    subset_size: of each; cut to the smaller set, and then, when it covers both
-      sets, one subset is all there is.
-    seed: of the draw.
+    second_MD: features of the other set.
+    subsets: number of subsets, each drawn without replacement.
+    subset_size: samples of each subset, limited to the smaller set; if it
+      covers both sets, there is one subset.
+    seed: seed of the draw.
 
   Returns:
     The mean; nan with fewer than two samples a set.

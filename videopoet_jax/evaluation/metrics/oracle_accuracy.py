@@ -1,7 +1,7 @@
-"""The scoreboard of shapes in motion as a metric: the share that is right.
+"""The scoreboard of shapes in motion as a metric: the share of right samples.
 
-The very code of the demo's scoreboard: `scoreboard.judge` for each sample,
-`scoreboard.summarize` for the row.
+It uses the same code as the demo's scoreboard: `scoreboard.judge` for each
+sample, `scoreboard.summarize` for the row.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +25,11 @@ class Right:
 
   Attributes:
     task: one of `measures.TASKS`.
-    clips_of: the conditions of samples, by the samples' numbers.
+    clips_of: function from sample numbers to their conditions.
     condition_frames: frames that the condition of a continuation holds.
-    layout: for the row.
-    name: how results name it.
-    higher_is_better: a larger share is.
+    layout: layout of the samples, for the row.
+    name: name in results.
+    higher_is_better: True, a larger share is better.
   """
 
   task: str
@@ -41,7 +41,7 @@ class Right:
 
   @property
   def needs(self) -> tuple[str, ...]:
-    """What the oracle reads: what the task generates."""
+    """The outputs of the task, which the oracle reads."""
     needed = ['index']
     if self.task != 'video_to_audio':
       needed.append('generated')
@@ -51,7 +51,7 @@ class Right:
 
   @property
   def fingerprint(self) -> str:
-    """Of the settings of the measures."""
+    """Hash of the settings of the measures."""
     return interface.fingerprint_of(
       self.name,
       self.task,
@@ -63,7 +63,7 @@ class Right:
     )
 
   def measure(self, batch: interface.Arrays) -> interface.Arrays:
-    """What `scoreboard.judge` says of each sample."""
+    """Judges each sample by `scoreboard.judge`."""
     for name in self.needs:
       interface.need(batch, name, self.name)
     outputs = judges.Outputs(
@@ -78,11 +78,11 @@ class Right:
   def add(
     self, state: interface.State, measured: interface.Arrays
   ) -> interface.State:
-    """A few numbers a sample are kept as they are."""
+    """Keeps the few numbers of each sample unchanged."""
     return self.merge([state, dict(measured)])
 
   def merge(self, states: Sequence[interface.State]) -> interface.State:
-    """All samples, in order."""
+    """Concatenates all samples, in order."""
     states = [state for state in states if state]
     if not states:
       return {}
@@ -92,7 +92,7 @@ class Right:
     }
 
   def compute(self, state: interface.State) -> float:
-    """The share right, without the row's chance."""
+    """The share of right samples, without the row's chance."""
     if not state:
       return float('nan')
     return float(scoreboard.summarize(self.task, state, {'': 0.0})['value'])

@@ -1,4 +1,4 @@
-"""LPIPS of pairs of videos, and how well videos fit their captions."""
+"""LPIPS of pairs of videos, and the fit of videos to their captions."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ class LPIPS(sums.SampleMean):
   """Learned perceptual distance, the mean over frames, then samples.
 
   Attributes:
-    network: distances of pairs of frames.
-    name: how results name it.
+    network: network of distances between pairs of frames.
+    name: name in results.
   """
 
   network: networks.PairNetwork
@@ -41,11 +41,11 @@ class LPIPS(sums.SampleMean):
 class CLIPSIM(sums.SampleMean):
   """Cosine of a caption's and a frame's embedding, the mean over frames.
 
-  As Wu et al. (GODIVA, 2021) define it, without a factor of 100 or a floor.
+  It follows Wu et al. (GODIVA, 2021), without a factor of 100 or a floor.
 
   Attributes:
-    network: embeds frames and captions.
-    name: how results name it.
+    network: network that embeds frames and captions.
+    name: name in results.
   """
 
   network: networks.TextImageNetwork
@@ -57,7 +57,7 @@ class CLIPSIM(sums.SampleMean):
     """Measures each video.
 
     Raises:
-      DataError: there is not one caption for each video.
+      DataError: the numbers of captions and videos differ.
     """
     video = features.frames(
       interface.need(batch, 'generated', self.name), 'generated'

@@ -28,11 +28,11 @@ class PSNR(sums.SampleMean):
   """Peak signal-to-noise ratio in dB, the mean over samples.
 
   Attributes:
-    over: 'frame': the mean of the frames' ratios; 'video': the ratio of the
+    over: 'frame' takes the mean of the frames' ratios, 'video' the ratio of the
       mean square over the whole video.
-    smallest_error: the mean square, in levels of 255, that counts for less;
-      without it a perfect frame would make every mean infinite. 0.01 is 68 dB.
-    name: how results name it.
+    smallest_error: least mean square, in levels of 255: without a floor a
+      perfect frame would make every mean infinite. 0.01 is 68 dB.
+    name: name in results.
   """
 
   over: str = 'frame'
@@ -63,11 +63,11 @@ class PSNR(sums.SampleMean):
 class SSIM(sums.SampleMean):
   """Structural similarity, the mean over frames, then samples.
 
-  With a Gaussian window of 11 x 11 pixels and sigma 1.5, over each channel and
-  those places where the whole window lies within the frame.
+  The window is a Gaussian of 11 x 11 pixels and sigma 1.5, applied to each
+  channel at places where the whole window lies within the frame.
 
   Attributes:
-    name: how results name it.
+    name: name in results.
   """
 
   name: str = 'ssim'
@@ -97,7 +97,7 @@ def similarity_map(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
   Args:
     one: frames (T, H, W, C) in levels of 0 to 255.
-    other: the same shape.
+    other: frames of the same shape.
 
   Returns:
     float64 (T, H - 10, W - 10, C).

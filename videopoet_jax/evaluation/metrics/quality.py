@@ -15,9 +15,9 @@ class Quality(sums.SampleMean):
   """The mean of one of the scores that a network gives each sound.
 
   Attributes:
-    network: of scores (B, n).
-    column: which of the n.
-    higher_is_better: it is.
+    network: network of scores (B, n).
+    column: index of the score among the n.
+    higher_is_better: True, a higher score is better.
   """
 
   network: networks.FeatureNetwork
@@ -27,7 +27,7 @@ class Quality(sums.SampleMean):
 
   @property
   def name(self) -> str:
-    """The network's: a score has no other."""
+    """The network's name, since a score has no other."""
     return self.network.name
 
   def measure(self, batch: interface.Arrays) -> interface.Arrays:

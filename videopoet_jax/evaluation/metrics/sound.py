@@ -24,14 +24,14 @@ def _sounds(batch: interface.Arrays, name: str) -> tuple[np.ndarray, ...]:
 class SISDR(sums.SampleMean):
   """Scale-invariant signal-to-distortion ratio in dB, the mean over samples.
 
-  Of Le Roux et al. (2019); the real sound is the signal.
+  It follows Le Roux et al. (2019); the real sound is the signal.
 
   Attributes:
-    zero_mean: take the mean out of both first.
-    limit_db: ratios are kept within plus and minus that. A perfect sound, and
-      silence where there is silence, count as the limit; silence instead of
-      sound, and sound instead of silence, as its negative.
-    name: how results name it.
+    zero_mean: whether to subtract the mean of both first.
+    limit_db: ratios are clipped to plus and minus this. A perfect sound, and
+      silence instead of silence, count as the limit; silence instead of sound,
+      and sound instead of silence, as its negative.
+    name: name in results.
   """
 
   zero_mean: bool = False
@@ -67,15 +67,15 @@ class SISDR(sums.SampleMean):
 class MelDistance(sums.SampleMean):
   """Mean absolute difference of log10 mel magnitudes, over several windows.
 
-  As codecs are judged (Kumar et al., 2023): Hann windows with a hop of a
-  quarter, filters of equal area on Slaney's scale.
+  It follows the practice for codecs (Kumar et al., 2023): Hann windows with a
+  hop of a quarter, filters of equal area on Slaney's scale.
 
   Attributes:
     sampling_rate: samples a second.
     windows: lengths in samples; those longer than the sound are left out.
     num_mels: bands of each window.
-    floor: magnitudes below count as that.
-    name: how results name it.
+    floor: lower bound of magnitudes.
+    name: name in results.
   """
 
   sampling_rate: int = 16000
@@ -111,7 +111,7 @@ class MelDistance(sums.SampleMean):
   def log_mel(
     self, audio_BT: np.ndarray, window: int, num_mels: int
   ) -> np.ndarray:
-    """log10 of mel magnitudes, float64 (B, frames, num_mels)."""
+    """Returns log10 of mel magnitudes, float64 (B, frames, num_mels)."""
     frames = np.lib.stride_tricks.sliding_window_view(audio_BT, window, axis=1)
     frames = frames[:, :: window // 4] * spectral.hann_window(window)
     filters = spectral.mel_filterbank(

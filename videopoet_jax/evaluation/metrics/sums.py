@@ -1,7 +1,7 @@
-"""Weighted means, streamed: what metrics of single samples keep.
+"""Streamed weighted means: the states of metrics of single samples.
 
-A total is kept with what rounding took from it (Neumaier, 1974), so that the
-mean of a million samples is as good as that of ten.
+A total is kept with its rounding error (Neumaier, 1974), so that the mean of a
+million samples is as accurate as that of ten.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from videopoet_jax.evaluation.metrics import interface
 
 
 def empty() -> interface.State:
-  """No samples: float64 scalars `weight`, `total` and `lost`."""
+  """The state without samples: scalars `weight`, `total` and `lost`."""
   return {name: np.zeros(()) for name in ('weight', 'total', 'lost')}
 
 
 def add(
   state: interface.State, values: np.ndarray, weights: np.ndarray | None = None
 ) -> interface.State:
-  """The state with more values.
+  """Returns the state with more values.
 
   Args:
-    state: of earlier ones.
-    values: of any shape.
-    weights: of the same shape; 1 each where left out. They must be whole
-      numbers for their sum to be exact.
+    state: state of earlier values.
+    values: values of any shape.
+    weights: weights of the same shape, 1 by default. They must be whole numbers
+      for their sum to be exact.
   """
   values = np.asarray(values, np.float64).ravel()
   if weights is None:
@@ -42,7 +42,7 @@ def add(
 
 
 def merge(states: Sequence[interface.State]) -> interface.State:
-  """Adds states up in the order given."""
+  """Merges states in the order given."""
   weight = total = lost = 0.0
   for state in states:
     weight += float(state['weight'])
@@ -61,7 +61,7 @@ def merge(states: Sequence[interface.State]) -> interface.State:
 
 
 def mean(state: interface.State) -> float:
-  """The weighted mean; nan of nothing."""
+  """The weighted mean; nan without values."""
   weight = float(state['weight'])
   if not weight:
     return math.nan
@@ -72,8 +72,9 @@ def mean(state: interface.State) -> float:
 class SampleMean:
   """The mean of a value of each sample; subclasses measure it.
 
-  They are frozen dataclasses of settings with a `name`, `higher_is_better` and
-  `needs`, and their `measure` gives `value`, float64 (B,).
+  Subclasses are frozen dataclasses of settings with a `name`,
+  `higher_is_better` and `needs`, and their `measure` returns `value`, float64
+  (B,).
   """
 
   @property

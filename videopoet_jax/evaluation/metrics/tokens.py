@@ -12,14 +12,14 @@ from videopoet_jax.evaluation.metrics import sums
 
 @dataclasses.dataclass(frozen=True)
 class Perplexity(sums.SampleMean):
-  """exp of the mean negative log likelihood of a token, over all tokens.
+  """Exponential of the mean negative log likelihood over all tokens.
 
-  A sample with more tokens weighs more. `value` is a sample's mean in nats;
-  only the whole is exponentiated.
+  A sample with more tokens has more weight. `value` is a sample's mean in nats;
+  only the overall mean is exponentiated.
 
   Attributes:
     modality: 'visual', 'audio' or 'text'.
-    higher_is_better: it is not.
+    higher_is_better: False, a lower perplexity is better.
   """
 
   modality: str = 'visual'
@@ -27,16 +27,16 @@ class Perplexity(sums.SampleMean):
 
   @property
   def name(self) -> str:
-    """'perplexity_visual', for one."""
+    """The metric's name, such as 'perplexity_visual'."""
     return f'perplexity_{self.modality}'
 
   @property
   def needs(self) -> tuple[str, ...]:
-    """The summed nats, and how many tokens they are of."""
+    """The summed nats, and the number of tokens."""
     return (f'nll_{self.modality}', f'tokens_{self.modality}')
 
   def measure(self, batch: interface.Arrays) -> interface.Arrays:
-    """Measures each sample; one without such tokens weighs nothing.
+    """Measures each sample; one without such tokens has no weight.
 
     Raises:
       DataError: shapes differ or a count is negative.

@@ -1,1 +1,1 @@
-"""Feature networks: published ones by path, and stand-ins of packages."""
+"""Feature networks: published ones by path, and stand-ins from packages."""

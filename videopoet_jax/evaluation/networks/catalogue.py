@@ -1,4 +1,4 @@
-"""The feature networks by name; a module is imported when asked for."""
+"""The feature networks by name; their modules are imported on demand."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -14,11 +14,11 @@ class _Entry:
   """How a network is opened.
 
   Attributes:
-    module: within this folder.
-    function: that opens it, or the class of a stand-in.
+    module: module within this folder.
+    function: function that opens it, or the class of a stand-in.
     paths: fields of `NetworkPaths`, in the order of the function's arguments.
     settings: further arguments.
-    hears: whether it takes sound, and so must know its sampling rate.
+    hears: whether it takes sound, and so needs its sampling rate.
   """
 
   module: str
@@ -50,19 +50,19 @@ def load(
   paths: paths_lib.NetworkPaths | None = None,
   sampling_rate: int = 16000,
 ) -> Any:
-  """A network by its name.
+  """Returns a network by its name.
 
   Args:
-    name: one of `NAMES`.
-    paths: where the weights of published networks are.
-    sampling_rate: of the sound that a network of sound will be given.
+    name: name of the network, one of `NAMES`.
+    paths: paths of the weights of published networks.
+    sampling_rate: sampling rate of the sound, for a network of sound.
 
   Returns:
-    A `FeatureNetwork`; a `PairNetwork` of 'lpips_...'; a `TextImageNetwork` of
-    'clip_...'. Its weights are looked for now and read when first used.
+    A `FeatureNetwork`; a `PairNetwork` for 'lpips_...'; a `TextImageNetwork`
+    for 'clip_...'. Its weights are checked now and read when first used.
 
   Raises:
-    ConfigError: there is no such network, or no weights of it.
+    ConfigError: there is no such network, or its weights are missing.
   """
   if name not in _ENTRIES:
     raise errors.ConfigError(

@@ -14,13 +14,13 @@ from videopoet_jax.evaluation.networks import interface
 from videopoet_jax.evaluation.networks import paths
 from videopoet_jax.evaluation.networks import pytorch
 
-# Of OpenAI's preprocessing.
+# Mean and deviation of OpenAI's preprocessing.
 _MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 _DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
 
 def clip(folder: str) -> 'CLIP':
-  """CLIP ViT-B/16, CLIPSIM's network in the paper."""
+  """Returns CLIP ViT-B/16, CLIPSIM's network in the paper."""
   return CLIP(
     paths.weights(
       folder,
@@ -42,9 +42,9 @@ class CLIP:
   network's 77 tokens.
 
   Attributes:
-    folder: with `config.json`, weights and the tokenizer's files.
+    folder: folder with `config.json`, weights and the tokenizer's files.
     chunk: frames or captions a call.
-    name: which network.
+    name: name of the network.
   """
 
   folder: pathlib.Path
@@ -53,7 +53,7 @@ class CLIP:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of all files of the folder."""
+    """Hash of all files of the folder."""
     return interface.fingerprint(self.folder, self.name)
 
   @functools.cached_property
@@ -108,11 +108,11 @@ class CLIP:
 
 
 def preprocess(frame_HWC: np.ndarray, size: int) -> np.ndarray:
-  """OpenAI's preprocessing of one frame.
+  """Applies OpenAI's preprocessing to one frame.
 
   Args:
-    frame_HWC: uint8.
-    size: height and width that the network takes.
+    frame_HWC: uint8 frame.
+    size: height and width of the network's input.
 
   Returns:
     float32 (3, size, size).
@@ -130,5 +130,5 @@ def preprocess(frame_HWC: np.ndarray, size: int) -> np.ndarray:
 
 
 def _pooled(output: Any) -> Any:
-  """The embeddings; transformers 4 gives them bare, 5 with what led there."""
+  """Returns the embeddings, which only transformers 5 wraps in an object."""
   return getattr(output, 'pooler_output', output)

@@ -1,8 +1,8 @@
 """I3D in JAX, for accelerators that PyTorch does not drive.
 
-Carreira and Zisserman (2017): Inception-v1 with kernels inflated over time.
-It reads `i3d_pretrained_400.pt`, TensorFlow Hub's weights as a state dict, as
-several released evaluations do; PyTorch is needed to read the file alone.
+Carreira and Zisserman (2017): Inception-v1 with kernels inflated over time. It
+reads `i3d_pretrained_400.pt`, TensorFlow Hub's weights as a state dict, which
+several released evaluations use; PyTorch is needed only to read the file.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from videopoet_jax.evaluation.networks import paths
 from videopoet_jax.evaluation.networks import pytorch
 
 _SIZE = 224
-_MIN_FRAMES = 9  # Two steps are left of them where features are pooled.
-_EPSILON = 1e-5  # Of batch normalisation, as in the code that the file is of.
+_MIN_FRAMES = 9  # They leave two steps where features are pooled.
+_EPSILON = 1e-5  # Of batch normalisation, as in the file's original code.
 
-# In order: a convolution's stride, a pooling's window and stride, or None for
-# a block of four branches.
+# In order: a convolution's stride, a pooling's window and stride, or None for a
+# block of four branches.
 _STEPS: tuple[tuple[str, Any], ...] = (
   ('Conv3d_1a_7x7', (2, 2, 2)),
   ('MaxPool3d_2a_3x3', ((1, 3, 3), (1, 2, 2))),
@@ -51,7 +51,7 @@ _Weights = dict[str, jax.Array]
 
 
 def i3d_state(path: str) -> 'I3D':
-  """I3D on Kinetics-400 from a state dict: 400 logits of a video."""
+  """Opens I3D on Kinetics-400 from a state dict: 400 logits a video."""
   return I3D(
     paths.weights(
       path,
@@ -71,13 +71,13 @@ class I3D:
   [-1, 1]. Convolutions run in full float32, on TPUs too.
 
   Attributes:
-    path: of the weights.
+    path: path of the weights.
     chunk: videos a call on each device.
-    most_devices: how many of this process's devices to use.
-    name: which network.
-    width: of its features.
-    takes: videos.
-    stand_in: it is the published network.
+    most_devices: largest number of this process's devices to use.
+    name: name of the network.
+    width: width of its features.
+    takes: kind of input, videos.
+    stand_in: False, it is the published network.
   """
 
   path: pathlib.Path
@@ -90,7 +90,7 @@ class I3D:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights."""
+    """Hash of the weights."""
     return interface.fingerprint(self.path, self.name)
 
   @functools.cached_property
@@ -133,8 +133,9 @@ class I3D:
         f'{video_BTHWC.shape[1]}; let the protocol say another metric or more '
         'frames.'
       )
-    # Every call has one shape, so that a video's features do not depend on how
-    # many came with it.
+    # Every call has one shape, so that a video's features do not depend on the
+    # size
+    # of the batch.
     count = len(video_BTHWC)
     size = self.chunk * self._sharding.mesh.size
     features = []

@@ -14,7 +14,7 @@ from videopoet_jax.evaluation.networks import pytorch
 
 
 def inception_v3(path: str) -> 'InceptionV3':
-  """The network of FID (2,048 features of a frame), not torchvision's."""
+  """Opens the network of FID (2,048 features a frame), not torchvision's."""
   return InceptionV3(
     paths.weights(
       path,
@@ -30,16 +30,16 @@ def inception_v3(path: str) -> 'InceptionV3':
 class InceptionV3:
   """Pooled features of frames.
 
-  Frames are resized to 299 x 299 as TensorFlow 1 does (bilinear, corners not
+  Frames are resized to 299 x 299 like TensorFlow 1 (bilinear, corners not
   aligned, no antialiasing) and scaled by (x - 128) / 128.
 
   Attributes:
-    path: of the weights.
+    path: path of the weights.
     chunk: frames a call.
-    name: which network.
-    width: of its features.
-    takes: frames.
-    stand_in: it is the published network.
+    name: name of the network.
+    width: width of its features.
+    takes: kind of input, frames.
+    stand_in: False, it is the published network.
   """
 
   path: pathlib.Path
@@ -51,7 +51,7 @@ class InceptionV3:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights."""
+    """Hash of the weights."""
     return interface.fingerprint(self.path, self.name)
 
   @functools.cached_property
@@ -60,7 +60,7 @@ class InceptionV3:
     fidelity = pytorch.imported(
       'torch_fidelity.feature_extractor_inceptionv3', 'torch-fidelity'
     )
-    # Refuses a file that holds more than tensors, which the package would run.
+    # Refuses files with more than tensors, which the package would execute.
     pytorch.state_dict(self.path)
     try:
       module = fidelity.FeatureExtractorInceptionV3(

@@ -1,4 +1,4 @@
-"""What a feature network is."""
+"""The protocols of feature networks."""
 
 from collections.abc import Sequence
 import hashlib
@@ -14,8 +14,8 @@ class FeatureNetwork(Protocol):
   """Features of samples by a frozen network.
 
   Attributes:
-    name: which network, by its weights too: 'i3d_kinetics400'.
-    width: of a feature vector.
+    name: name of the network and its weights: 'i3d_kinetics400'.
+    width: width of a feature vector.
     stand_in: whether it stands in for the network that the metric's name
       promises; its values are never reported under that name.
     takes: 'video' (uint8 video_BTHWC), 'frames' (uint8 frames_NHWC) or 'audio'
@@ -29,17 +29,17 @@ class FeatureNetwork(Protocol):
 
   @property
   def fingerprint(self) -> str:
-    """A hash of the weights, with the preprocessing's version."""
+    """Hash of the weights and of the preprocessing's version."""
     ...
 
   def __call__(self, batch: np.ndarray) -> np.ndarray:
-    """Features of each sample, whatever else is in the batch.
+    """Computes features of each sample, independent of the rest of the batch.
 
     Args:
-      batch: of the kind that the network takes.
+      batch: inputs of the kind in `takes`.
 
     Returns:
-      float32 (B, width), or (B, windows, width) of sound.
+      float32 (B, width), or (B, windows, width) for sound.
 
     Raises:
       DataError: too few frames or samples of sound.
@@ -48,7 +48,7 @@ class FeatureNetwork(Protocol):
 
 
 class PairNetwork(Protocol):
-  """A distance of two frames by a frozen network."""
+  """A distance between two frames by a frozen network."""
 
   name: str
 
@@ -78,11 +78,11 @@ class TextImageNetwork(Protocol):
 
 
 def fingerprint(path: pathlib.Path, *settings: Any) -> str:
-  """A hash of a weights' file, or of all files of a folder, and of settings.
+  """Hash of a file of weights, or of all files of a folder, and of settings.
 
   Args:
-    path: file or folder.
-    *settings: whatever else the features depend on; its repr counts.
+    path: file or folder of weights.
+    *settings: everything else that the features depend on, hashed by its repr.
 
   Returns:
     16 hexadecimal digits.

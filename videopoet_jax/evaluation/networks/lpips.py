@@ -1,7 +1,7 @@
 """LPIPS v0.1 on torchvision's VGG16 or AlexNet weights.
 
 Zhang et al. (2018): squared differences of features that are normalised over
-channels, weighed by learned heads, averaged over places, summed over layers.
+channels, weighted by learned heads, averaged over places, summed over layers.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from videopoet_jax.evaluation.networks import interface
 from videopoet_jax.evaluation.networks import paths
 from videopoet_jax.evaluation.networks import pytorch
 
-# Of levels in [-1, 1]: ImageNet's mean and deviation.
+# For levels in [-1, 1]: ImageNet's mean and deviation.
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 
@@ -42,11 +42,11 @@ _NETS = {
 
 
 def lpips(backbone: str, heads: str = '', net: str = 'vgg') -> 'LPIPSNetwork':
-  """LPIPS by one of the two networks.
+  """Opens LPIPS with one of the two networks.
 
   Args:
     backbone: torchvision's weights of the network.
-    heads: LPIPS's own; those that torchmetrics ships where left empty.
+    heads: LPIPS's own weights; those shipped with torchmetrics if empty.
     net: 'vgg' or 'alex'.
   """
   if net not in _NETS:
@@ -73,7 +73,7 @@ def lpips(backbone: str, heads: str = '', net: str = 'vgg') -> 'LPIPSNetwork':
 
 
 def shipped_heads(net: str) -> str:
-  """The heads' file within torchmetrics; empty where it is not installed."""
+  """Path of the heads within torchmetrics; empty if it is not installed."""
   package = importlib.util.find_spec('torchmetrics')
   if package is None or not package.submodule_search_locations:
     return ''
@@ -100,18 +100,18 @@ class LPIPSNetwork:
 
   @property
   def name(self) -> str:
-    """Which network: 'lpips_vgg'."""
+    """Name of the network: 'lpips_vgg'."""
     return f'lpips_{self.net}'
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of both weights."""
+    """Hash of both files of weights."""
     heads = interface.fingerprint(self.heads)
     return interface.fingerprint(self.backbone, self.name, heads)
 
   @functools.cached_property
   def _parts(self) -> tuple[Any, list[int], list[Any]]:
-    """The backbone, after which layers features are taken, the heads."""
+    """The backbone, the layers whose features are used, and the heads."""
     torch = pytorch.imported('torch')
     nn = torch.nn
     layers: list[Any] = []

@@ -1,4 +1,4 @@
-"""Where the weights of published feature networks are on this machine."""
+"""Paths of published feature networks' weights on this machine."""
 
 import contextlib
 import dataclasses
@@ -10,23 +10,22 @@ from videopoet_jax.core import errors
 
 @dataclasses.dataclass(frozen=True)
 class NetworkPaths:
-  """Paths of weights that are not part of any package; empty where not had.
+  """Paths of weights that are not part of any package; empty if missing.
 
-  A protocol names networks; this says where their files are. See
-  docs/metrics.md for where people get them.
+  A protocol names networks; this config locates their files. See
+  docs/metrics.md for where to get them.
 
   Attributes:
     i3d: `i3d_torchscript.pt`, I3D on Kinetics-400 as TorchScript.
-    i3d_state: `i3d_pretrained_400.pt`, the same as a state dict, to run in
-      JAX.
+    i3d_state: `i3d_pretrained_400.pt`, the same as a state dict, to run in JAX.
     c3d: `c3d_ucf101.pt`, C3D on UCF-101 as TorchScript.
     inception_v3: `weights-inception-2015-12-05-6726825d.pth`.
     clip: a folder with CLIP ViT-B/16 as transformers saves it.
     vggish: `vggish-10086976.pth`.
     lpips_backbone: torchvision's `vgg16-397923af.pth` for 'lpips_vgg',
       `alexnet-owt-7be5be79.pth` for 'lpips_alex'.
-    lpips_heads: `vgg.pth` or `alex.pth` of LPIPS v0.1; those that come with
-      torchmetrics where left empty.
+    lpips_heads: `vgg.pth` or `alex.pth` of LPIPS v0.1; those shipped with
+      torchmetrics if empty.
   """
 
   i3d: str = ''
@@ -42,16 +41,16 @@ class NetworkPaths:
 def weights(
   path: str | os.PathLike[str], *, what: str, published: str, field: str
 ) -> pathlib.Path:
-  """The file or folder that a user named.
+  """Returns the path of weights that a user named.
 
   Args:
-    path: what the user gave; empty where nothing.
-    what: what it holds: "I3D's weights".
-    published: the file's name, and from whom people get it.
-    field: of `NetworkPaths`.
+    path: path that the user gave; may be empty.
+    what: contents, for messages: "I3D's weights".
+    published: name of the published file and its source.
+    field: field of `NetworkPaths`.
 
   Raises:
-    ConfigError: nothing is given or nothing is there.
+    ConfigError: no path is given, or it does not exist.
   """
   found = pathlib.Path(path) if os.fspath(path) else None
   if found is not None:

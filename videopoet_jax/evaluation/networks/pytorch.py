@@ -1,4 +1,4 @@
-"""What networks in PyTorch share: the import, weights' files, fixed chunks."""
+"""Common code of PyTorch networks: the import, weights, fixed chunks."""
 
 from collections.abc import Callable
 import importlib
@@ -12,13 +12,13 @@ from videopoet_jax.core import errors
 
 
 def imported(module: str, package: str = 'torch', extra: str = 'eval') -> Any:
-  """A module of an optional package.
+  """Imports a module of an optional package.
 
-  No module that loads PyTorch finds Triton after this, unless it is loaded
-  already.
+  Afterwards no module that loads PyTorch finds Triton, unless it is already
+  loaded.
 
   Raises:
-    ConfigError: it is not installed, or does not fit what is.
+    ConfigError: it is not installed, or incompatible with another package.
   """
   # PyTorch's CUDA builds look for Triton, and loading it into a process that
   # has TensorFlow is a segmentation fault (tensorflow/tensorflow#124205, seen
@@ -32,7 +32,7 @@ def imported(module: str, package: str = 'torch', extra: str = 'eval') -> Any:
       f"pip install 'videopoet_jax[{extra}]'."
     ) from error
   except RuntimeError as error:
-    # torchvision beside a PyTorch it was not built with.
+    # torchvision with a PyTorch that it was not built for.
     raise errors.ConfigError(
       f'{package} cannot be used here ({error}); install builds of PyTorch and '
       'torchvision that belong together.'
@@ -40,20 +40,20 @@ def imported(module: str, package: str = 'torch', extra: str = 'eval') -> Any:
 
 
 def device() -> str:
-  """Where networks run: the first GPU, else the CPU."""
+  """The device of networks: the first GPU, else the CPU."""
   return 'cuda' if imported('torch').cuda.is_available() else 'cpu'
 
 
 def state_dict(path: pathlib.Path) -> dict[str, Any]:
-  """The tensors of a `.pth` file; nothing else in it is run.
+  """Reads the tensors of a `.pth` file; nothing else in it is executed.
 
   Raises:
-    ConfigError: it is no such file.
+    ConfigError: it is not such a file.
   """
   torch = imported('torch')
   try:
     tensors = torch.load(path, map_location='cpu', weights_only=True)
-  except Exception as error:  # Of many kinds, by what the file is instead.
+  except Exception as error:  # The kind depends on what the file is.
     reason = str(error).splitlines()[0]
     raise errors.ConfigError(
       f'{path} is no state dict of PyTorch ({reason}); give the file as it is '
@@ -68,10 +68,10 @@ def state_dict(path: pathlib.Path) -> dict[str, Any]:
 
 
 def fill(module: Any, tensors: dict[str, Any], path: pathlib.Path) -> Any:
-  """Puts weights into a module, frozen and ready to use.
+  """Loads weights into a module, frozen and ready to use.
 
   Raises:
-    ConfigError: names or shapes do not fit.
+    ConfigError: names or shapes do not match.
   """
   try:
     module.load_state_dict(tensors)
@@ -90,15 +90,15 @@ def in_chunks(
 
   Libraries choose their algorithms by shape, and round differently. So every
   call has the same shape, the last one filled up with repetitions, and a
-  sample's features do not depend on how many came with it.
+  sample's features do not depend on the size of the batch.
 
   Args:
-    function: takes tensors of `size` samples each and gives one of as many.
-    arrays: of one length, at least 1.
+    function: function from tensors of `size` samples to one tensor.
+    arrays: arrays of the same length, at least 1.
     size: samples a chunk.
 
   Returns:
-    float32 outputs, as many as there are samples.
+    float32 outputs, one a sample.
   """
   torch = imported('torch')
   count = len(arrays[0])

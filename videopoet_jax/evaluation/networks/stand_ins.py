@@ -1,7 +1,7 @@
-"""Networks whose weights come with packages, to stand in for published ones.
+"""Networks whose weights come with packages, as stand-ins for published ones.
 
-They run anywhere, and tell whether one model is nearer to the data than
-another; their values are never FVD, FID or FAD.
+They run anywhere and show whether one model is nearer to the data than another;
+their values are never FVD, FID or FAD.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from videopoet_jax.evaluation.networks import vggish
 
 
 def _shipped(package: str, *parts: str) -> pathlib.Path:
-  """A file within an installed package, which is not imported."""
+  """Path of a file within an installed package, which is not imported."""
   found = importlib.util.find_spec(package)
   if found is None or not found.submodule_search_locations:
     raise errors.ConfigError(
@@ -37,7 +37,7 @@ def _shipped(package: str, *parts: str) -> pathlib.Path:
 def _resized(
   frames: np.ndarray, height: int, width: int, how: Image.Resampling
 ) -> np.ndarray:
-  """uint8 frames (N, H, W, 3) at another size."""
+  """Resizes uint8 frames (N, H, W, 3)."""
   return np.stack(
     [
       np.asarray(Image.fromarray(f).resize((width, height), how))
@@ -48,7 +48,7 @@ def _resized(
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-  """Keeps random generators and the screen as they are.
+  """Preserves random generators and suppresses output.
 
   The packages seed every generator and print when they load.
   """
@@ -73,10 +73,10 @@ class EfficientNetLite0:
 
   Attributes:
     chunk: frames a call.
-    name: which network.
-    width: of its features.
-    takes: frames.
-    stand_in: it stands in for InceptionV3.
+    name: name of the network.
+    width: width of its features.
+    takes: kind of input, frames.
+    stand_in: True, it stands in for InceptionV3.
   """
 
   chunk: int = 16
@@ -95,7 +95,7 @@ class EfficientNetLite0:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights."""
+    """Hash of the weights."""
     return interface.fingerprint(self._path, self.name)
 
   @functools.cached_property
@@ -121,15 +121,15 @@ class EfficientNetLite0:
 class TransNetV2:
   """Features of videos by TransNetV2, trained to find cuts.
 
-  Its last hidden layer of each frame, averaged over frames. Frames are resized
-  to 48 x 27 (bilinear, antialiased), as it takes them.
+  The feature is its last hidden layer of each frame, averaged over frames.
+  Frames are resized to 48 x 27 (bilinear, antialiased), the network's input.
 
   Attributes:
     chunk: videos a call.
-    name: which network.
-    width: of its features.
-    takes: videos.
-    stand_in: it stands in for I3D.
+    name: name of the network.
+    width: width of its features.
+    takes: kind of input, videos.
+    stand_in: True, it stands in for I3D.
   """
 
   chunk: int = 4
@@ -144,7 +144,7 @@ class TransNetV2:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights."""
+    """Hash of the weights."""
     return interface.fingerprint(self._path, self.name)
 
   @functools.cached_property
@@ -177,18 +177,18 @@ class TransNetV2:
 
 @dataclasses.dataclass(frozen=True)
 class DNSMOS:
-  """Opinion scores of sounds as people would give them, 1 to 5 (DNSMOS P.835).
+  """Predicted opinion scores of sounds, 1 to 5 (DNSMOS P.835).
 
   Reddy et al. (2022), made for speech. Sounds are resampled to 16 kHz and
   repeated to 9.01 s; longer ones are scored in windows a second apart, and the
   scores averaged.
 
   Attributes:
-    sampling_rate: of the sound it is given.
-    name: which network.
-    width: three scores: of the signal, of its background, over all.
-    takes: sound.
-    stand_in: scores of speech stand in for those of any sound.
+    sampling_rate: sampling rate of its input.
+    name: name of the network.
+    width: three scores: signal, background, overall.
+    takes: kind of input, sound.
+    stand_in: True, scores for speech stand in for those of any sound.
   """
 
   sampling_rate: int = vggish.RATE
@@ -203,7 +203,7 @@ class DNSMOS:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights and the sampling rate."""
+    """Hash of the weights and the sampling rate."""
     return interface.fingerprint(self._path, self.name, self.sampling_rate)
 
   @functools.cached_property
@@ -237,7 +237,7 @@ class DNSMOS:
 
 
 def _calibrated(raw_N3: np.ndarray) -> np.ndarray:
-  """Raw outputs to opinion scores, by the parabolas of the release."""
+  """Maps raw outputs to opinion scores, by the parabolas of the release."""
   squares, slopes, offsets = np.array(
     [
       [-0.08397278, 1.22083953, 0.0052439],

@@ -1,4 +1,4 @@
-"""I3D and C3D as the field's TorchScript files, which need no code of ours.
+"""I3D and C3D as published TorchScript files, which need no code of ours.
 
 Both take uint8 levels as float32 (B, 3, T, H, W) and preprocess themselves.
 """
@@ -17,9 +17,9 @@ from videopoet_jax.evaluation.networks import pytorch
 
 
 def i3d(path: str) -> 'VideoScript':
-  """I3D on Kinetics-400: 400 logits of a video, FVD's features.
+  """Opens I3D on Kinetics-400: 400 logits a video, FVD's features.
 
-  The file converts TensorFlow Hub's module and, asked to, resizes frames to
+  The file converts TensorFlow Hub's module and, if requested, resizes frames to
   224 x 224 (bilinear, no antialiasing) and scales levels to [-1, 1].
   """
   found = paths.weights(
@@ -36,9 +36,9 @@ def i3d(path: str) -> 'VideoScript':
 
 
 def c3d(path: str) -> 'VideoScript':
-  """C3D on UCF-101: probabilities of 101 classes, the Inception Score's.
+  """Opens C3D on UCF-101: probabilities of 101 classes, for IS.
 
-  The file converts TGAN2's Chainer model and takes levels as they are.
+  The file converts TGAN2's Chainer model and takes unscaled levels.
   """
   found = paths.weights(
     path,
@@ -52,17 +52,17 @@ def c3d(path: str) -> 'VideoScript':
 
 @dataclasses.dataclass(frozen=True)
 class VideoScript:
-  """A TorchScript module that makes a vector of a video.
+  """A TorchScript module that maps a video to a vector.
 
   Attributes:
-    name: which network.
-    path: of the file.
-    width: of the vector.
-    min_frames: shorter videos are refused.
+    name: name of the network.
+    path: path of the file.
+    width: width of the vector.
+    min_frames: least number of frames of a video.
     arguments: keyword arguments of the module's call.
     chunk: videos a call.
-    takes: videos.
-    stand_in: it is the published network.
+    takes: kind of input, videos.
+    stand_in: False, it is the published network.
   """
 
   name: str
@@ -76,7 +76,7 @@ class VideoScript:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the file and the call's arguments."""
+    """Hash of the file and the call's arguments."""
     return interface.fingerprint(self.path, self.name, self.arguments)
 
   @functools.cached_property

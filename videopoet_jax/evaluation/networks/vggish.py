@@ -1,6 +1,6 @@
 """VGGish, the network of FAD, with its own front end.
 
-After Hershey et al. (2017) and the release of AudioSet's models: sound at
+It follows Hershey et al. (2017) and the release of AudioSet's models: sound at
 16 kHz, log mel magnitudes of 64 bands, windows of 0.96 s, 128 features each.
 FAD (Kilgour et al., 2019) takes the features before AudioSet's whitening and
 quantization.
@@ -29,7 +29,7 @@ _CHANNELS = (64, 'pool', 128, 'pool', 256, 256, 'pool', 512, 512, 'pool')
 
 
 def vggish(path: str, sampling_rate: int = RATE) -> 'VGGish':
-  """VGGish on sound of some sampling rate."""
+  """Opens VGGish for sound of some sampling rate."""
   found = paths.weights(
     path,
     what="VGGish's weights",
@@ -44,14 +44,14 @@ class VGGish:
   """Features of each 0.96 s of a sound, (B, windows, 128).
 
   Attributes:
-    path: of the weights.
-    sampling_rate: of the sound it is given, which is resampled to 16 kHz by a
+    path: path of the weights.
+    sampling_rate: sampling rate of its input, which is resampled to 16 kHz by a
       polyphase filter.
     chunk: windows a call.
-    name: which network.
-    width: of its features.
-    takes: sound.
-    stand_in: it is the published network.
+    name: name of the network.
+    width: width of its features.
+    takes: kind of input, sound.
+    stand_in: False, it is the published network.
   """
 
   path: pathlib.Path
@@ -64,7 +64,7 @@ class VGGish:
 
   @functools.cached_property
   def fingerprint(self) -> str:
-    """Of the weights and the sampling rate."""
+    """Hash of the weights and the sampling rate."""
     return interface.fingerprint(self.path, self.name, self.sampling_rate)
 
   @functools.cached_property
@@ -101,7 +101,7 @@ class VGGish:
 
 
 def resample(audio_BT: np.ndarray, origin: int, target: int) -> np.ndarray:
-  """Sound at another sampling rate, by a polyphase filter."""
+  """Resamples sound by a polyphase filter."""
   if origin == target:
     return audio_BT
   common = math.gcd(origin, target)
@@ -111,7 +111,7 @@ def resample(audio_BT: np.ndarray, origin: int, target: int) -> np.ndarray:
 
 
 def log_mel_windows(audio_BT: np.ndarray) -> np.ndarray:
-  """VGGish's inputs.
+  """Returns VGGish's inputs.
 
   Args:
     audio_BT: sound at 16 kHz, in [-1, 1].
@@ -120,7 +120,7 @@ def log_mel_windows(audio_BT: np.ndarray) -> np.ndarray:
     float32 (B, windows, 96, 64); a tail that fills no window is dropped.
 
   Raises:
-    DataError: the sound fills no window.
+    DataError: the sound is shorter than a window.
   """
   shortest = (_FRAMES - 1) * _HOP + _WINDOW
   if audio_BT.shape[1] < shortest:
@@ -141,7 +141,7 @@ def log_mel_windows(audio_BT: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _mel_matrix() -> np.ndarray:
-  """Triangles that are straight in HTK's mel, (257, 64), without 0 Hz."""
+  """Triangular filters on HTK's mel scale, (257, 64), without 0 Hz."""
 
   def mel(hertz: Any) -> np.ndarray:
     return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)

@@ -1,4 +1,4 @@
-"""Kept samples beside what they were given and what is true."""
+"""Samples beside their conditions and the truth, for pages."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -13,11 +13,11 @@ from videopoet_jax.shapes import judges
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-  """What the samples of a task are conditioned on.
+  """Conditions of a task's samples.
 
   Attributes:
-    features: of the layout's prefix.
-    frames: of the video that the samples continue; 0 if they do not.
+    features: features of the layout's prefix.
+    frames: number of video frames that the samples continue; 0 if none.
     frame_rate: frames a second.
     sampling_rate: samples of sound a second.
   """
@@ -34,14 +34,14 @@ def examples(
   samples: Sequence[Mapping[str, judges.Outputs]],
   passed: Sequence[bool | None] = (),
 ) -> list[report.Example]:
-  """Samples to be shown.
+  """Returns examples of samples to show.
 
   Args:
-    given: what they are conditioned on.
-    clips: conditions, one for each sample (`generation.Clips`).
-    samples: for each condition, outputs (a batch of one) by label, such as
+    given: conditions of the task.
+    clips: conditions, one a sample (`generation.Clips`).
+    samples: outputs of each condition (a batch of one) by label, such as
       'generated'.
-    passed: for each, whether it is right.
+    passed: for each sample, whether it is right.
   """
   found = []
   for row, outputs in enumerate(samples):
@@ -58,7 +58,7 @@ def examples(
 
 
 def conditions(given: Given, clips: Any, row: int) -> list[report.Signal]:
-  """What the model was given besides text."""
+  """Returns the conditions of the model besides text."""
   signals = []
   for task in ('inpainting', 'outpainting'):
     if f'{task}_tokens' in given.features:
@@ -79,7 +79,7 @@ def conditions(given: Given, clips: Any, row: int) -> list[report.Signal]:
 
 
 def signal(label: str, outputs: judges.Outputs) -> report.Signal:
-  """One sample (a batch of one) under a label."""
+  """Returns one sample (a batch of one) under a label."""
   video, audio = outputs.video_BTHWC, outputs.audio_BT
   return report.Signal(
     label,
@@ -89,7 +89,7 @@ def signal(label: str, outputs: judges.Outputs) -> report.Signal:
 
 
 def _truth(clips: Any, row: int, like: judges.Outputs) -> report.Signal | None:
-  """The clip itself, of the kinds generated; None if there is none."""
+  """The real clip, of the generated kinds; None if there is none."""
   video: np.ndarray | None = None
   audio: np.ndarray | None = None
   try:

@@ -1,4 +1,4 @@
-"""One moving picture of every task: what was given, what was generated."""
+"""One animation of every task: conditions beside generated samples."""
 
 from collections.abc import Mapping, Sequence
 import os
@@ -11,7 +11,7 @@ from PIL import ImageFont
 
 from videopoet_jax.evaluation.reporting import report
 
-_CELL = 96  # pixels of a clip's side on the page.
+_CELL = 96  # Pixels of a clip's side on the page.
 _GAP = 6
 _TITLE_WIDTH = 150
 _TEXT_HEIGHT = 30
@@ -24,15 +24,16 @@ def write(
   frame_rate: float,
   columns: int = 3,
 ) -> None:
-  """Writes a looping GIF: a row a task, its condition beside what was made.
+  """Writes a looping GIF with one row a task: its condition, its sample.
 
-  Sounds are left out, and with them tasks that make nothing to look at.
+  Sounds are left out, and so are tasks that generate only sound.
 
   Args:
-    path: of the file; what was there is replaced.
-    examples: by task; clips are square or nearly, uint8 (frames, H, W, 3).
+    path: path of the file, which is overwritten.
+    examples: examples by task; clips are square or nearly, uint8 (frames, H, W,
+      3).
     frame_rate: frames a second.
-    columns: examples of a task.
+    columns: number of examples of a task.
   """
   rows = {
     task: [_clips(example) for example in found[:columns]]
@@ -73,7 +74,7 @@ def _page(
   columns: int,
   time: int,
 ) -> Image.Image:
-  """The picture at one frame; shorter clips hold their last."""
+  """Draws the page at one frame; shorter clips hold their last frame."""
   step = 2 * _CELL + 3 * _GAP
   heights = [
     _CELL + _GAP + (_TEXT_HEIGHT if any(captions[task]) else 0) for task in rows

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one page that needs nothing beside it."""
+"""The report of an evaluation: one self-contained page."""
 
 from collections.abc import Mapping, Sequence
 import math
@@ -29,12 +29,12 @@ def write(
   """Writes the page.
 
   Args:
-    path: of the HTML file.
-    protocol: of all results.
-    results: of all checkpoints; the last one's figures stand in the table.
-    examples: by task.
-    seconds: what each kind of work took.
-    changes: figures beside a baseline's.
+    path: path of the HTML file.
+    protocol: protocol of all results.
+    results: results of all checkpoints; the table shows the last one's metrics.
+    examples: examples by task.
+    seconds: seconds of each kind of work.
+    changes: metrics compared with a baseline.
     rating: link to the rating page; '' for none.
     rates: frames and samples of sound a second.
 
@@ -79,7 +79,7 @@ def write(
 
 
 def _height(examples: Mapping[str, Sequence[report.Example]]) -> int:
-  """Pixels that clips are shown at: small ones enlarged, none above 192."""
+  """Pixels that clips are shown at: small ones enlarged, at most 192."""
   heights = [
     signal.video_THWC.shape[1]
     for some in examples.values()
@@ -123,7 +123,7 @@ def _row(
 def _best(
   results: Sequence[results_lib.Result],
 ) -> dict[str, dict[str, str]]:
-  """The best value of each figure, and which checkpoint has it."""
+  """The best value of each metric, and its checkpoint."""
   found: dict[str, results_lib.Result] = {}
   for result in results:
     before = found.get(result.name)
@@ -137,7 +137,7 @@ def _best(
 
 
 def _plots(results: Sequence[results_lib.Result]) -> list[report.Plot]:
-  """Each metric over the steps of one folder; several tasks in a plot."""
+  """Plots each metric over the steps of one folder, all tasks together."""
   found = []
   folders = list(dict.fromkeys(result.checkpoint for result in results))
   for folder in folders:

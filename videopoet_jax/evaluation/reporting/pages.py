@@ -28,7 +28,7 @@ from videopoet_jax.shapes import scoreboard
 REPORT = 'report.html'
 RATING = 'rating.html'
 _SHOWN = 6
-_PAIRS = 8  # of a task, on the rating page.
+_PAIRS = 8  # Pairs of a task on the rating page.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Evaluated:
   """One checkpoint's folder.
 
   Attributes:
-    folder: with a folder for each task.
-    name: for readers.
+    folder: folder with a subfolder for each task.
+    name: name for readers.
   """
 
   folder: pathlib.Path
@@ -56,7 +56,7 @@ def evaluated(out: pathlib.Path) -> list[Evaluated]:
 
 
 class Pages:
-  """Writes the pages of a job's folder, as often as there is something new."""
+  """Writes the pages of a job's folder, each time there are new results."""
 
   def __init__(
     self,
@@ -64,15 +64,15 @@ class Pages:
     baseline: Sequence[results_lib.Result] = (),
     versus: str = '',
   ) -> None:
-    """Checks what the samples are to be put beside.
+    """Checks the arguments.
 
     Args:
-      job: whose folder.
-      baseline: results of before.
-      versus: folder of another evaluation; '' rates the newest two of this.
+      job: job of the folder.
+      baseline: results of an earlier evaluation.
+      versus: folder of another evaluation; '' rates the newest two of this one.
 
     Raises:
-      UserError: `versus` is no evaluation by this protocol.
+      UserError: `versus` is not an evaluation by this protocol.
     """
     self._job = job
     self._baseline = baseline
@@ -87,7 +87,7 @@ class Pages:
       protocol_lib.check_same([job.protocol.id, other['id']], 'evaluations')
 
   def write(self) -> None:
-    """Writes both pages; nothing while no task is done."""
+    """Writes both pages; does nothing while no task is done."""
     found = evaluated(self._job.out)
     if not found:
       return
@@ -225,7 +225,7 @@ def _clips(
 
 
 def _is_video(outputs: judges.Outputs) -> bool:
-  """People are asked of motion: pictures and sounds alone have none."""
+  """Whether there is motion to rate: not in single pictures or sounds."""
   video = outputs.video_BTHWC
   return video is not None and video.shape[1] > 1
 

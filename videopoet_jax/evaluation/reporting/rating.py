@@ -1,8 +1,9 @@
-"""Blind rating of two models' samples by people, and what their votes say.
+"""Blind rating of two models' samples by people, and a summary of the votes.
 
-The page shows one pair after the other, the sides drawn at random, and asks
-the five questions of VideoPoet's human evaluation (section 5.4). It knows the
-pairs by number only; which side is whose is kept in the key, a file beside.
+The page shows one pair after the other, the sides drawn at random, and asks the
+five questions of VideoPoet's human evaluation (section 5.4). It identifies the
+pairs by number only; which side belongs to which model is stored in the key, a
+separate file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ QUESTIONS: Mapping[str, str] = {
   'temporal_consistency': 'Which clip is more consistent over time?',
 }
 CHOICES = ('left', 'none', 'right')
-TEXT_QUESTION = 'text_fidelity'  # Asked only where there is a text.
+TEXT_QUESTION = 'text_fidelity'  # Asked only if there is a text.
 _TEMPLATE = 'rating.html.jinja'
 
 
@@ -36,12 +37,12 @@ class Pair:
   """Two samples of one condition.
 
   Attributes:
-    task: of the protocol.
-    number: of the sample.
-    condition: what both were given besides text.
-    a: the one model's.
-    b: the other's.
-    text: that both were given; '' for none.
+    task: task of the protocol.
+    number: number of the sample.
+    condition: conditions of both besides text.
+    a: sample of the one model.
+    b: sample of the other model.
+    text: text of both; '' for none.
   """
 
   task: str
@@ -53,12 +54,12 @@ class Pair:
 
 
 def key_of(name_a: str, name_b: str, pairs: Sequence[Pair]) -> dict[str, Any]:
-  """Which side of which pair is whose; a function of names and pairs.
+  """Returns the side of each model in each pair, from names and pairs.
 
   Args:
-    name_a: of the one model.
-    name_b: of the other.
-    pairs: in any order.
+    name_a: name of the one model.
+    name_b: name of the other model.
+    pairs: pairs in any order.
 
   Returns:
     JSON: `rating` (an id), `a`, `b`, and `pairs` in the order shown, each with
@@ -94,12 +95,12 @@ def write(
   """Writes the page.
 
   Args:
-    path: of the HTML file.
-    key: of `key_of`, for the same pairs.
-    pairs: likewise.
+    path: path of the HTML file.
+    key: result of `key_of` for the same pairs.
+    pairs: pairs in any order.
     frame_rate: frames a second.
     sampling_rate: samples of sound a second.
-    height: that clips are shown at, in pixels.
+    height: height of the clips on the page, in pixels.
 
   Raises:
     DataError: it cannot be written.
@@ -121,7 +122,7 @@ def write(
       {'text': pair.text, 'given': given, 'left': left, 'right': right,
        'questions': questions}
     )  # fmt: skip
-  # The page is handed what is shown and nothing that tells whose it is.
+  # The page contains what is shown, and nothing that identifies the models.
   data = {'rating': key['rating'], 'questions': dict(QUESTIONS), 'pairs': shown}
   report.render(
     path, _TEMPLATE, data=data, height=height, count=len(shown),
@@ -134,7 +135,7 @@ class Vote:
 
   Attributes:
     rating: id of the page.
-    rater: who; '' for nobody named.
+    rater: name of the rater; '' if anonymous.
     pair: its place on the page.
     question: one of `QUESTIONS`.
     choice: one of `CHOICES`.
@@ -148,10 +149,10 @@ class Vote:
 
 
 def read_votes(path: str | os.PathLike[str]) -> list[Vote]:
-  """The votes in a file that the page saved.
+  """Reads the votes in a file that the page saved.
 
   Raises:
-    DataError: it is no such file.
+    DataError: it is not such a file.
   """
   try:
     saved = json.loads(storage.path(path).read_text(encoding='utf-8'))
@@ -181,22 +182,22 @@ def read_votes(path: str | os.PathLike[str]) -> list[Vote]:
 def preferences(
   key: Mapping[str, Any], votes: Sequence[Vote]
 ) -> dict[str, dict[str, Any]]:
-  """What the votes say, by question.
+  """Summarizes the votes by question.
 
   Answers of several raters to one pair are not independent: the interval is
   Wilson's with as many samples as there are pairs that somebody decided.
 
   Args:
-    key: of the page.
-    votes: of all raters; of a rater's answers to one question of one pair the
-      last counts.
+    key: key of the page.
+    votes: votes of all raters; of a rater's answers to one question of one pair
+      the last counts.
 
   Returns:
-    By question that was answered: `a`, `none`, `b` (numbers of votes), and
+    For each question with answers: `a`, `none`, `b` (numbers of votes), and
     `share_a` (of the decided votes), `low`, `high`, `pairs`.
 
   Raises:
-    DataError: votes are of another page.
+    DataError: votes belong to another page.
   """
   last: dict[tuple[str, int, str], str] = {}
   for vote in votes:
@@ -225,7 +226,7 @@ def preferences(
     row |= {'share_a': None, 'low': None, 'high': None}
     if decided:
       share = counts['a'] / (counts['a'] + counts['b'])
-      # Votes on one pair are no independent samples: pairs count.
+      # Votes on one pair are not independent samples: pairs are counted.
       low, high = scipy.stats.binomtest(
         round(share * len(decided)), len(decided)
       ).proportion_ci(method='wilson')

@@ -1,4 +1,4 @@
-"""The report: one self-contained page with all that a run can show."""
+"""The report: one self-contained page with everything that a run can show."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -17,7 +17,7 @@ from videopoet_jax.media import data_uris as media
 
 _TEMPLATE = 'report.html.jinja'
 _COLOURS = ('#2563a8', '#c2571a', '#3c8d5a', '#8a4fa3')
-# What each row shows, in a reader's words.
+# Description of each row for readers.
 TITLES = {
   'unconditional': 'Unconditional video',
   'text_to_video': 'Text to video',
@@ -38,7 +38,7 @@ class Signal:
   """A clip, a picture or a sound to be shown.
 
   Attributes:
-    label: what it is, such as 'condition', 'generated' or 'truth'.
+    label: label such as 'condition', 'generated' or 'truth'.
     video_THWC: uint8 frames, one for a picture; None for a sound alone.
     audio_T: int16 samples; None without sound.
   """
@@ -53,9 +53,9 @@ class Example:
   """One sample of a task.
 
   Attributes:
-    signals: what stands side by side.
+    signals: signals that are shown side by side.
     text: caption, or empty where the task has none.
-    passed: whether the oracle finds it right; None where nobody asked.
+    passed: whether the oracle finds it right; None if it was not judged.
   """
 
   signals: tuple[Signal, ...]
@@ -65,12 +65,12 @@ class Example:
 
 @dataclasses.dataclass(frozen=True)
 class Curve:
-  """A line of a training's plot.
+  """A line in a plot of training.
 
   Attributes:
     label: name in the legend.
-    steps: of the points.
-    values: likewise.
+    steps: steps of the points.
+    values: values of the points.
   """
 
   label: str
@@ -84,7 +84,7 @@ class Plot:
 
   Attributes:
     title: above the plot.
-    unit: of the values, on the vertical axis.
+    unit: unit of the values, on the vertical axis.
     curves: the lines.
   """
 
@@ -105,13 +105,13 @@ def write(
   """Writes the report.
 
   Args:
-    path: of the HTML file.
+    path: path of the HTML file.
     metrics: the scoreboard, as in `metrics.json`.
-    examples: by task; a task without any is shown with its score alone.
-    reconstructions: pairs of originals and what the tokenizers make of them.
+    examples: examples by task; a task without any is shown with its score only.
+    reconstructions: pairs of originals and the tokenizers' reconstructions.
     plots: training curves.
-    frame_rate: of all clips.
-    sampling_rate: of all sounds.
+    frame_rate: frame rate of all clips.
+    sampling_rate: sampling rate of all sounds.
 
   Raises:
     DataError: the file cannot be written.
@@ -138,9 +138,9 @@ def render(path: str | os.PathLike[str], template: str, **values: Any) -> None:
   """Writes a page of one of the templates beside this file.
 
   Args:
-    path: of the HTML file.
-    template: its name.
-    **values: that it uses.
+    path: path of the HTML file.
+    template: name of the template.
+    **values: values that the template uses.
 
   Raises:
     DataError: the file cannot be written.
@@ -167,7 +167,7 @@ def render(path: str | os.PathLike[str], template: str, **values: Any) -> None:
 def example_values(
   example: Example, frame_rate: float, sampling_rate: int
 ) -> dict[str, Any]:
-  """What the templates show of an example: texts and data URIs."""
+  """Values of an example for the templates: texts and data URIs."""
   signals = []
   for signal in example.signals:
     shown: dict[str, Any] = {'label': signal.label}
@@ -181,7 +181,7 @@ def example_values(
 
 
 def plot_values(plot: Plot) -> dict[str, str]:
-  """What the templates show of a plot: its title and picture."""
+  """Values of a plot for the templates: its title and picture."""
   figure = matplotlib.figure.Figure(figsize=(4.6, 2.9))
   axes = figure.add_subplot()
   for index, curve in enumerate(plot.curves):

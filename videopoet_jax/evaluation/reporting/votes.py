@@ -15,15 +15,14 @@ PREFERENCES = 'preferences.json'
 def summary(
   out: str | os.PathLike[str], files: Sequence[str | os.PathLike[str]]
 ) -> str:
-  """Preferences of all votes, as text; writes `preferences.json` too.
+  """Returns all votes' preferences as text; also writes `preferences.json`.
 
   Args:
-    out: folder of the job whose page was voted on.
-    files: that the page saved.
+    out: folder of the job whose page was rated.
+    files: files that the page saved.
 
   Raises:
-    DataError: a file holds no votes, or votes on a page that is not of this
-      folder.
+    DataError: a file holds no votes, or votes on a page of another folder.
   """
   votes = [vote for path in files for vote in rating.read_votes(path)]
   if not votes:

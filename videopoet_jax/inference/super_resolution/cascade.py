@@ -1,7 +1,7 @@
-"""Super-resolution stages one after the other, in token space.
+"""Runs super-resolution stages one after the other, in token space.
 
-Ids, or their expected codes, go from stage to stage as they are wherever both
-know them by the same tokenizer; only the last stage's are turned into pixels.
+Ids, or their expected codes, pass from stage to stage unchanged if both use the
+same tokenizer; only the last stage's are decoded to pixels.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,14 +22,14 @@ from videopoet_jax.inference.super_resolution import upscaler
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-  """What a cascade starts from; ids or pixels may be missing.
+  """Input of a cascade; ids or pixels may be missing.
 
   Attributes:
     ids_BTHW: int local ids of a visual tokenizer.
-    fingerprint: of that tokenizer.
+    fingerprint: fingerprint of that tokenizer.
     video_BTHWC: uint8 frames.
-    codes_BTHWC: float32, what the ids' codes are expected to be; given to the
-      first stage in place of them.
+    codes_BTHWC: float32, expected codes of the ids, which replace the ids as
+      the first stage's input.
   """
 
   ids_BTHW: np.ndarray | None = None
@@ -43,7 +43,7 @@ class Cascade:
   """Stages in the order they run.
 
   Attributes:
-    stages: at least one.
+    stages: stages, at least one.
   """
 
   stages: tuple[upscaler.Upscaler, ...]
@@ -60,7 +60,7 @@ class Cascade:
     directories: Sequence[str | os.PathLike[str]],
     text_encoder: str | os.PathLike[str] = '',
   ) -> 'Cascade':
-    """Opens a folder a stage; see `Upscaler.load`."""
+    """Opens one folder a stage; see `Upscaler.load`."""
     return cls(
       tuple(
         upscaler.Upscaler.load(directory, text_encoder)
@@ -69,16 +69,16 @@ class Cascade:
     )
 
   def with_decoder(self, directory: str | os.PathLike[str]) -> 'Cascade':
-    """The same, the last stage decoding as `Upscaler.with_decoder` says."""
+    """Returns a copy whose last stage decodes as in `Upscaler.with_decoder`."""
     return Cascade((*self.stages[:-1], self.stages[-1].with_decoder(directory)))
 
   @functools.cached_property
   def scale(self) -> int:
-    """Height and width of the last result over those of the clip."""
+    """Height and width of the last result relative to the clip's."""
     return math.prod(stage.scale for stage in self.stages)
 
   def check_scale(self, wanted: int) -> None:
-    """Raises ConfigError unless the stages enlarge by just so much."""
+    """Raises ConfigError unless the stages upscale by this factor."""
     if wanted != self.scale:
       each = ' and '.join(f'{s.scale}x ({s.name})' for s in self.stages)
       raise errors.ConfigError(
@@ -96,18 +96,18 @@ class Cascade:
     *,
     long: bool = False,
   ) -> None:
-    """Checks that every stage can take such a clip.
+    """Checks that every stage can take a clip of this size.
 
     Args:
-      frames: of the clip, like the rest in pixels.
-      height: likewise.
-      width: likewise.
+      frames: frames of the clip.
+      height: height of the clip in pixels.
+      width: width of the clip in pixels.
       configs: as for `run`.
-      long: whether it is for `run_long`, which goes by pixels.
+      long: whether it is for `run_long`, which works on pixels.
 
     Raises:
-      LayoutError: one cannot.
-      CheckpointError: one lacks a tokenizer, of long clips.
+      LayoutError: a stage cannot.
+      CheckpointError: for long clips, a stage lacks a tokenizer.
     """
     for stage, config in zip(self.stages, self._configs(configs), strict=True):
       piece = frames
@@ -119,20 +119,21 @@ class Cascade:
       height, width = height * stage.scale, width * stage.scale
 
   def check_text(self, text: Sequence[str]) -> None:
-    """Raises CheckpointError where a stage cannot be told the texts."""
+    """Raises CheckpointError if a stage cannot take the texts."""
     for stage in self.stages:
       stage.check_text(text)
 
   def check_source(self, fingerprint: str, has_pixels: bool) -> None:
-    """Checks that every stage can start from what is before it.
+    """Checks that every stage can take the previous stage's result.
 
     Args:
-      fingerprint: of the tokenizer of the clips' ids, '' if unknown.
-      has_pixels: whether they can be had as pixels too.
+      fingerprint: fingerprint of the tokenizer of the clips' ids, '' if
+        unknown.
+      has_pixels: whether pixels are available too.
 
     Raises:
-      CheckpointError: ids or pixels cannot be handed on, or the last cannot be
-        decoded.
+      CheckpointError: ids or pixels cannot be passed on, or the last ids cannot
+        be decoded.
     """
     for stage in self.stages:
       check_source(stage, fingerprint, has_pixels)
@@ -154,13 +155,13 @@ class Cascade:
     """Runs every stage.
 
     Args:
-      clips: to be made larger.
-      text: one a clip, or None.
-      configs: one a stage; the paper's unless given.
-      seed: of the draws.
-      path: of the draws; a stage's number comes behind it.
+      clips: clips to be upscaled.
+      text: one text a clip, or None.
+      configs: one config a stage; the paper's unless given.
+      seed: seed of the draws.
+      path: path of the draws; a stage's number is appended.
       batch_size: most clips of one compiled call.
-      log: told where ids have to be made anew from pixels.
+      log: receives a line if ids have to be encoded again from pixels.
 
     Returns:
       The last stage's ids and pixels.
@@ -202,15 +203,15 @@ class Cascade:
     path: draws.Path = (),
     batch_size: int = 8,
   ) -> np.ndarray:
-    """Runs every stage on video of any length, by way of pixels.
+    """Upscales video of any length, by passing pixels between the stages.
 
     Args:
       video_BTHWC: uint8 frames.
-      text: as for `run`, like the rest.
-      configs: likewise.
-      seed: likewise.
-      path: likewise.
-      batch_size: likewise.
+      text: one text a clip, or None.
+      configs: one config a stage; the paper's unless given.
+      seed: seed of the draws.
+      path: path of the draws; a stage's number is appended.
+      batch_size: most clips of one compiled call.
 
     Returns:
       uint8 frames.
@@ -233,7 +234,7 @@ class Cascade:
   def _configs(
     self, given: Sequence[config_lib.UpscaleConfig]
   ) -> Sequence[config_lib.UpscaleConfig]:
-    """One a stage; ConfigError unless as many or none are given."""
+    """One config a stage; raises ConfigError unless all or none are given."""
     if given and len(given) != len(self.stages):
       raise errors.ConfigError(
         f'{len(self.stages)} stages of super-resolution with {len(given)} '
@@ -243,7 +244,7 @@ class Cascade:
 
 
 def _same(stage: upscaler.Upscaler, fingerprint: str | None) -> bool:
-  """Whether a stage takes ids of that tokenizer as they are."""
+  """Whether a stage takes ids of that tokenizer unchanged."""
   wanted = stage.described.fingerprints.get('low')
   return bool(wanted) and wanted == fingerprint
 
@@ -254,12 +255,12 @@ def check_source(
   """Checks that a stage can start from clips.
 
   Args:
-    stage: to be conditioned.
-    fingerprint: of the tokenizer that made the clips' ids, '' if unknown.
-    has_pixels: whether they can be had as pixels too.
+    stage: stage to be conditioned.
+    fingerprint: fingerprint of the tokenizer of the clips' ids, '' if unknown.
+    has_pixels: whether pixels are available too.
 
   Raises:
-    CheckpointError: ids are of another tokenizer, and pixels or the right
+    CheckpointError: ids are from another tokenizer, and pixels or the right
       tokenizer are missing.
   """
   if _same(stage, fingerprint):
@@ -291,15 +292,15 @@ def condition(
   clips: Clips,
   log: Callable[[str], None] = print,
 ) -> np.ndarray:
-  """What a stage is given of clips: ids or expected codes.
+  """Returns a stage's condition: ids or expected codes.
 
-  The clips' own where they are of the tokenizer that the stage was trained
-  with; else their pixels are encoded with it.
+  These are the clips' own if they are from the tokenizer that the stage was
+  trained with; otherwise the clips' pixels are encoded with it.
 
   Args:
-    stage: to be conditioned.
-    clips: given.
-    log: told of the second.
+    stage: stage to be conditioned.
+    clips: clips to condition on.
+    log: receives a line if pixels are encoded.
 
   Raises:
     CheckpointError: see `check_source`.

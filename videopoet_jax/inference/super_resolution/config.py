@@ -1,4 +1,4 @@
-"""How a super-resolution model is sampled: steps, draws and guidance."""
+"""Settings of sampling for super-resolution: steps, draws and guidance."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ class Pass:
   """One evaluation of the model in a step.
 
   Attributes:
-    low_visible: whether it is given the low-resolution ids.
-    text_visible: whether it is given the text.
+    low_visible: whether the low-resolution ids are given.
+    text_visible: whether the text is given.
   """
 
   low_visible: bool
@@ -30,35 +30,34 @@ BOTH = Pass(True, True)
 
 @dataclasses.dataclass(frozen=True)
 class UpscaleConfig:
-  """How ids are drawn.
+  """Settings of sampling.
 
   Guidance on the low-resolution ids and on the text is independent (as in
   InstructPix2Pix, arXiv 2211.09800, equation 3):
 
     logits = free + low_guidance (low - free) + text_guidance (both - low)
 
-  where `free` is given neither, `low` the low-resolution ids and `both` the
-  text too. A pass whose weight is 0 is not run: 1 and 1 take one pass, 4 and 1
-  (text, low) take two, 8 and 2 take three.
+  where `free` has neither condition, `low` the low-resolution ids and `both`
+  the text too. A pass whose weight is 0 is not run: 1 and 1 take one pass, 4
+  and 1 (text, low) take two, 8 and 2 take three.
 
   Attributes:
-    num_steps: of the decoding (24 in the paper).
+    num_steps: number of steps of the decoding (24 in the paper).
     schedule: one of `mask_schedule.SCHEDULES`.
-    temperature: divides the logits that ids are drawn from; 0 takes the
-      likeliest.
-    confidence_temperature: times Gumbel noise is added to a draw's log
+    temperature: divides the logits that ids are drawn from; 0 takes the most
+      likely.
+    confidence_temperature: scale of Gumbel noise that is added to a draw's log
       probability to choose what is kept; it falls to 0 over the steps, linearly
-      (4.5 in MAGVIT's configurations; 0 keeps the surest draws).
+      (4.5 in MAGVIT's configurations; 0 keeps the most confident draws).
     text_guidance: weight of the text (4 and 8 in the paper's stages).
-    low_guidance: weight of the low-resolution ids (1 and 2 there).
-    overlap: where a clip is larger than the model was trained on, the least
-      share of a tile that lies over its neighbour, along height and width;
-      half of it is kept, the half at the tile's edge is made again.
-    decode_from: what pixels are decoded from, and what the next stage of a
-      cascade is given, one of `DECODE_FROM`: the 'ids', or the 'expectation' of
-      their codes when they were drawn, which is softer where the model is not
-      sure and nearer to the truth on average. A stage's own ids are the same.
-      Not in the paper.
+    low_guidance: weight of the low-resolution ids (1 and 2 in the paper).
+    overlap: if a clip is larger than the model was trained on, the least share
+      of a tile that overlaps its neighbour, along height and width; half of it
+      is kept, the half at the tile's edge is generated again.
+    decode_from: input of the decoder, and of the next stage of a cascade, one
+      of `DECODE_FROM`: the 'ids', or the 'expectation' of their codes when they
+      were drawn, which is softer where the model is uncertain and nearer to the
+      truth on average. A stage's own ids are the same. Not in the paper.
   """
 
   num_steps: int = 24
@@ -96,8 +95,8 @@ class UpscaleConfig:
     """The passes of a step and their weights, float32, which sum to 1.
 
     Args:
-      has_text: whether there is a text at all; without one its weight counts
-        for nothing.
+      has_text: whether there is a text at all; without one its weight is
+        ignored.
     """
     text, low = self.text_guidance, self.low_guidance
     if not has_text:
@@ -115,5 +114,5 @@ STAGES = (STAGE_1, STAGE_2)
 
 
 def stage(index: int) -> UpscaleConfig:
-  """The default of a stage of a cascade, the last one's for any further."""
+  """Default settings of a stage of a cascade; the last apply to any further."""
   return STAGES[min(index, len(STAGES) - 1)]

@@ -1,8 +1,8 @@
-"""Super-resolution of a video longer than the model was trained on.
+"""Super-resolution of videos longer than the model was trained on.
 
-A piece of the trained length at a time; each begins with the last frames of the
-one before, whose ids are known and stay. As in `long_video`, old ids cannot be
-moved to the front of a clip, so these frames are encoded again.
+The video is upscaled in pieces of the trained length; each begins with the last
+frames of the one before, whose ids are known and stay. As in `long_video`, old
+ids cannot be moved to the front of a clip, so these frames are encoded again.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class Piece(NamedTuple):
 
   Attributes:
     start: its first frame in the video.
-    known: frames at its start that earlier pieces have made. They stay, and
-      the piece is told all of them; every later frame of the piece is its own.
+    known: frames at its start that earlier pieces have made. They stay, and all
+      of them condition the piece; every later frame of the piece is its own.
   """
 
   start: int
@@ -33,17 +33,17 @@ class Piece(NamedTuple):
 
 
 def piece_of(stage: upscaler.Upscaler, frames: int) -> int:
-  """Frames of the pieces in which a stage makes a video larger.
+  """Number of frames of the pieces in which a stage upscales a video.
 
-  A video is never taken for so many pictures, of which none knows the others.
+  A video is never upscaled as independent pictures.
 
   Args:
-    stage: a model.
-    frames: of the video.
+    stage: stage that upscales.
+    frames: frames of the video.
 
   Raises:
-    LayoutError: every length that the model was trained on is longer, or it
-      knows pictures alone.
+    LayoutError: every trained length is longer, or the model was trained on
+      pictures only.
   """
   trained = {unit.frames for unit in stage.described.upscalings()}
   fitting = [n for n in trained if n == frames or 1 < n <= frames]
@@ -57,13 +57,13 @@ def piece_of(stage: upscaler.Upscaler, frames: int) -> int:
 
 
 def shared_of(spec: specs.VisualSpec, piece: int) -> int:
-  """Frames that neighbouring pieces share at least.
+  """Least number of frames that neighbouring pieces share.
 
-  Those of `continuation.CONDITION_LATENTS` latent frames, or all but the last
-  latent frame of a piece that has no more; a picture shares nothing.
+  This is `continuation.CONDITION_LATENTS` latent frames, or all but the last
+  latent frame of a shorter piece; a picture shares nothing.
 
   Args:
-    spec: of the result's tokenizer.
+    spec: grid of the result's tokenizer.
     piece: frames of a piece.
   """
   latents = min(continuation.CONDITION_LATENTS, spec.latent_frames(piece) - 1)
@@ -74,7 +74,7 @@ def pieces(frames: int, piece: int, shared: int) -> tuple[int, ...]:
   """First frames of the pieces that cover a video.
 
   Args:
-    frames: of the video, at least `piece`.
+    frames: frames of the video, at least `piece`.
     piece: frames of a piece.
     shared: frames that neighbours share at least, below `piece`.
   """
@@ -85,14 +85,14 @@ def pieces(frames: int, piece: int, shared: int) -> tuple[int, ...]:
 def plan(frames: int, piece: int, spec: specs.VisualSpec) -> tuple[Piece, ...]:
   """The pieces that cover a video, in order.
 
-  The last one ends where the video does, so it shares more frames with the one
-  before than others do. Only whole latent frames can be known, so up to
-  `temporal_stride - 1` frames of the piece before are made again by it.
+  The last piece ends where the video does, so it shares more frames with the
+  one before than others do. Only whole latent frames can be known, so it
+  generates up to `temporal_stride - 1` frames of the piece before again.
 
   Args:
-    frames: of the video, at least `piece`.
+    frames: frames of the video, at least `piece`.
     piece: frames of a piece.
-    spec: of the result's tokenizer.
+    spec: grid of the result's tokenizer.
   """
   starts = pieces(frames, piece, shared_of(spec, piece))
   found = [Piece(0, 0)]
@@ -115,20 +115,20 @@ def upscale(
   path: draws.Path = (),
   batch_size: int = 8,
 ) -> np.ndarray:
-  """Makes a video larger, whatever its length.
+  """Upscales a video of any length.
 
   Args:
-    stage: with both tokenizers.
+    stage: stage with both tokenizers.
     video_BTHWC: uint8 frames.
-    text: one a clip, or None.
-    config: how ids are drawn.
-    seed: of the draws.
-    path: of the draws; a piece's number comes behind it.
+    text: one text a clip, or None.
+    config: settings of sampling.
+    seed: seed of the draws.
+    path: path of the draws; a piece's number is appended.
     batch_size: most clips of one compiled call.
 
   Returns:
-    uint8 (B, T, scale H, scale W, 3). Every frame is that of one piece, and
-    every piece was told all frames before it that it shares with the result.
+    uint8 (B, T, scale H, scale W, 3). Every frame comes from one piece, and
+    every piece was conditioned on all earlier frames that it shares.
 
   Raises:
     LayoutError: see `piece_of`.
@@ -140,7 +140,7 @@ def upscale(
   for index, piece in enumerate(plan(video_BTHWC.shape[1], length, stage.spec)):
     given = None
     if made is not None:
-      # What is not told to this piece does not stay either.
+      # Frames that this piece is not conditioned on do not stay.
       made = made[:, : piece.start + piece.known]
     if made is not None and piece.known:
       told = stage.encode_high(made[:, piece.start :])

@@ -1,10 +1,10 @@
-"""The compiled loop: masked tokens are drawn together, the surest are kept.
+"""The compiled loop: masked tokens are drawn in parallel, the best kept.
 
-Each step runs the model on what is known so far, draws both factors of every
-masked token, the second given the first, and keeps as many draws as the
-schedule says: those whose log probability, the sum of both factors', plus noise
-that falls from step to step is highest (MaskGIT, arXiv 2202.04200; MAGVIT,
-arXiv 2212.05199). A token once kept is never drawn again.
+Each step runs the model on the known ids, draws both factors of every masked
+token, the second given the first, and keeps a scheduled number of draws: those
+whose log probability, the sum of both factors', plus noise that falls from step
+to step is highest (MaskGIT, arXiv 2202.04200; MAGVIT, arXiv 2212.05199). A
+token once kept is never drawn again.
 """
 
 import functools
@@ -21,17 +21,17 @@ from videopoet_jax.layers import embeddings
 from videopoet_jax.parallel import compiler
 from videopoet_jax.tokenizers.quantizers import lfq
 
-_FIRST, _SECOND, _CONFIDENCE = range(3)  # What a step's key is folded with.
+_FIRST, _SECOND, _CONFIDENCE = range(3)  # Folded into a step's key.
 
 
 class State(NamedTuple):
-  """What the loop carries.
+  """State of the loop.
 
   Attributes:
     ids_BTHW: int32 local ids; arbitrary where masked.
-    masked_BTHW: bool, True where still to be decided.
-    codes_BTHWC: float32, what the code of each id was expected to be when it
-      was drawn, from -1 to 1 a bit; None where nobody asks.
+    masked_BTHW: bool, True where an id is still to be decided.
+    codes_BTHWC: float32, expected code of each id when it was drawn, from -1 to
+      1 a bit; None unless needed.
   """
 
   ids_BTHW: jax.Array
@@ -40,15 +40,15 @@ class State(NamedTuple):
 
 
 class Draws(NamedTuple):
-  """An id for every position.
+  """A drawn id for every position.
 
   Attributes:
-    ids_BN: int32.
+    ids_BN: int32 local ids.
     confidence_BN: float32, log probabilities under the guided logits at
       temperature 1.
-    codes_BNC: float32, the expectation of each id's code under the same: of its
-      high bits, and of its low ones given the high ones drawn. None where
-      nobody asks.
+    codes_BNC: float32, the expectation of each id's code under the same logits:
+      of its high bits, and of its low ones given the high ones drawn. None
+      unless needed.
   """
 
   ids_BN: jax.Array
@@ -57,19 +57,19 @@ class Draws(NamedTuple):
 
 
 class Filled(NamedTuple):
-  """Ids that are all decided, as NumPy arrays; see `State`."""
+  """Fully decided ids as NumPy arrays; see `State`."""
 
   ids_BTHW: np.ndarray
   codes_BTHWC: np.ndarray | None
 
 
 class Conditions(NamedTuple):
-  """What the model is given.
+  """Conditions of the model.
 
   Attributes:
     low_BTHW: int32 local ids of the low-resolution clip, or float32 (B, T, h,
-      w, bits), what their codes are expected to be.
-    text: int32 (B, S) or float32 (B, S, E), as the model takes it.
+      w, bits), their expected codes.
+    text: int32 (B, S) or float32 (B, S, E), depending on the model.
     text_visible_BS: bool, False for unused slots.
   """
 
@@ -79,14 +79,14 @@ class Conditions(NamedTuple):
 
 
 class Plan(NamedTuple):
-  """What differs from step to step, and the weights of the passes.
+  """Values that differ from step to step, and the weights of the passes.
 
   Attributes:
     step_S: int32, number of each step.
     still_masked_SB: int32, tokens masked after each step.
     noise_S: float32, scale of the noise on the confidence.
     temperature: float32 scalar that divides the logits.
-    weights_P: float32, one a pass.
+    weights_P: float32, one weight a pass.
   """
 
   step_S: jax.Array | np.ndarray
@@ -99,11 +99,11 @@ class Plan(NamedTuple):
 def plan(
   config: config_lib.UpscaleConfig, masked_BTHW: np.ndarray, has_text: bool
 ) -> tuple[tuple[config_lib.Pass, ...], Plan]:
-  """The passes of a step, and the plan of all steps.
+  """Returns the passes of a step, and the plan of all steps.
 
   Args:
-    config: how ids are drawn.
-    masked_BTHW: bool, what is to be decided.
+    config: settings of sampling.
+    masked_BTHW: bool, True where an id is to be decided.
     has_text: whether there is a text.
   """
   passes, weights_P = config.passes(has_text)
@@ -125,10 +125,10 @@ def sample_keys(
   """A key for each sample, the same in any batch.
 
   Args:
-    seed: of all draws.
+    seed: seed of all draws.
     samples_B: int (B,), numbers of the samples.
-    tile: number of the part of a frame that is decided.
-    path: of the stage and the piece of a longer video.
+    tile: number of the tile of the frame.
+    path: path of the stage and of the piece of a longer video.
   """
   keys_B = draws_lib.sample_keys(
     seed, samples_B, (draws_lib.Part.SUPER_RESOLUTION, *path)
@@ -181,14 +181,14 @@ def candidates(
 
   Args:
     model: a `SuperResolution`; its passes run as one larger batch.
-    params: unboxed.
-    state: what is known; with `codes_BTHWC` where they are asked for.
-    conditions: see there.
-    weights_P: of the passes.
+    params: parameters, unboxed.
+    state: known ids; with `codes_BTHWC` if codes are needed.
+    conditions: conditions of the batch.
+    weights_P: weights of the passes.
     temperature: divides the logits.
-    keys_B: one a sample.
-    passes: what each pass is given.
-    greedy: whether the likeliest id is taken.
+    keys_B: keys, one a sample.
+    passes: conditions that each pass uses.
+    greedy: whether the most likely id is taken.
   """
   number = state.ids_BTHW.shape[0]
 
@@ -196,7 +196,7 @@ def candidates(
     return jnp.concatenate([array] * len(passes))
 
   def guided(logits: jax.Array) -> jax.Array:
-    """(P B N, V) to (B, N, V)."""
+    """Combines the passes: (P B N, V) to (B, N, V)."""
     logits_PBNV = logits.reshape(len(passes), number, -1, logits.shape[-1])
     # Not a matrix product: a TPU would round its operands to bfloat16.
     return jnp.sum(logits_PBNV * weights_P[:, None, None, None], axis=0)
@@ -221,7 +221,7 @@ def candidates(
   first_BN, surely_BN = _draw(
     first_logits_BNV, keys(_FIRST), temperature, greedy
   )
-  # Every pass is asked for the second factor of the same first one.
+  # All passes compute the second factor for the same first one.
   second_logits_BNV = guided(
     apply(hidden_ND, tiled(first_BN).reshape(-1), method='second_factor')
   )
@@ -245,12 +245,12 @@ def _fold(keys_B: jax.Array, number: jax.Array | int) -> jax.Array:
 
 
 def keep(state: State, draws: Draws, still_masked_B: jax.Array) -> State:
-  """Fills in the surest draws.
+  """Fills in the most confident draws.
 
   Args:
-    state: before.
-    draws: those of known positions do not matter.
-    still_masked_B: how many positions stay masked, exactly.
+    state: state before.
+    draws: draws for all positions; those of known ones are ignored.
+    still_masked_B: exact number of positions that stay masked.
 
   Returns:
     The state in which no known id has changed.
@@ -289,14 +289,14 @@ def decode(
   """Decides every masked id, in one loop; a pure function to be compiled.
 
   Args:
-    params: unboxed.
-    state: what is known and what is not.
-    conditions: see there.
-    steps: of `plan`.
-    keys_B: one a sample, so that it does not depend on its batch.
+    params: parameters, unboxed.
+    state: known and masked ids.
+    conditions: conditions of the batch.
+    steps: plan from `plan`.
+    keys_B: keys, one a sample, so that a sample does not depend on its batch.
     model: a `SuperResolution`.
-    passes: of `plan`.
-    greedy: whether the likeliest ids are taken.
+    passes: passes from `plan`.
+    greedy: whether the most likely ids are taken.
 
   Returns:
     The state with nothing masked.
@@ -348,14 +348,13 @@ def fill(
 
   Args:
     model: a `SuperResolution`.
-    params: unboxed.
-    conditions: of the batch.
+    params: parameters, unboxed.
+    conditions: conditions of the batch.
     ids_BTHW: int32 local ids; those not masked stay as they are.
-    masked_BTHW: bool.
-    config: how ids are drawn.
+    masked_BTHW: bool, True where an id is to be decided.
+    config: settings of sampling.
     keys_B: a key for each sample.
-    codes_BTHWC: float32 codes of the known ids, where expected ones are asked
-      for.
+    codes_BTHWC: float32 codes of the known ids, if expected codes are needed.
   """
   has_text = bool(np.any(conditions.text_visible_BS))
   passes, steps = plan(config, masked_BTHW, has_text)

@@ -1,9 +1,9 @@
-"""How many masked tokens are filled in at each step of a masked decoding.
+"""The number of masked tokens after each step of masked decoding.
 
 After step s of S a share gamma(s / S) of the tokens is still masked (MaskGIT,
-arXiv 2202.04200, section 3.3; MAGVIT, arXiv 2212.05199, decodes alike). As in
+arXiv 2202.04200, section 3.3; the same in MAGVIT, arXiv 2212.05199). As in
 both, that share of N tokens is rounded down, every step fills in at least one
-token, and one at least is left for the last step.
+token, and at least one is left for the last step.
 """
 
 from collections.abc import Callable, Mapping
@@ -43,7 +43,7 @@ def still_masked(
     masked_B: int (B,), masked tokens of each sample before the first step.
 
   Returns:
-    int32 (num_steps, B), the last row 0.
+    int32 (num_steps, B); the last row is 0.
 
   Raises:
     ConfigError: there is no such schedule, or no step.

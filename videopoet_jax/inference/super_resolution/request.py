@@ -1,4 +1,4 @@
-"""What is asked of a cascade: stages, scale and settings of each."""
+"""A request to a cascade: stages, scale and settings of each stage."""
 
 from collections.abc import Mapping, Sequence
 import dataclasses
@@ -45,13 +45,14 @@ SETTINGS: Mapping[str, tuple[str, Any, str]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What was asked for.
+  """The request for super-resolution.
 
   Attributes:
-    folders: checkpoints, one a stage, in the order they run.
-    scale: that all of them together must have; 0 for any.
+    folders: checkpoint folders, one a stage, in the order they run.
+    scale: scale that all of them together must have; 0 for any.
     settings: fields of `UpscaleConfig`; a value for all stages or one a stage.
-    decoder: of the last stage, see `Upscaler.with_decoder`; '' for its own.
+    decoder: decoder of the last stage, see `Upscaler.with_decoder`; '' for its
+      own.
   """
 
   folders: tuple[Path, ...]
@@ -62,11 +63,11 @@ class Request:
   decoder: Path = ''
 
   def configs(self) -> tuple[config_lib.UpscaleConfig, ...]:
-    """One a stage: the paper's, single settings changed.
+    """One config a stage: the paper's with changed settings.
 
     Raises:
       ConfigError: a setting has neither one value nor one a stage, or an
-        impossible one.
+        invalid one.
     """
     number = len(self.folders)
     changes: list[dict[str, Any]] = [{} for _ in range(number)]
@@ -91,7 +92,7 @@ class Request:
       text_encoder: see `Upscaler.load`.
 
     Raises:
-      UserError: one cannot be used, or they do not make up the scale.
+      UserError: a model cannot be used, or the scale is wrong.
     """
     self.configs()
     cascade = cascade_lib.Cascade.load(self.folders, text_encoder)
@@ -102,11 +103,11 @@ class Request:
     return cascade
 
   def record(self, has_text: bool) -> dict[str, Any]:
-    """JSON values to keep beside the samples.
+    """Returns JSON values to keep beside the samples.
 
     Args:
-      has_text: whether the stages were given a text; without one there was no
-        guidance on it, and null stands there.
+      has_text: whether the stages were given a text; without one the guidance
+        on it is recorded as null.
     """
     stages = [dataclasses.asdict(config) for config in self.configs()]
     if not has_text:
@@ -125,13 +126,13 @@ def check_acting(
   texts: Sequence[str],
   size: tuple[int, int, int],
 ) -> None:
-  """Checks that every setting that was given changes something.
+  """Checks that every given setting changes something.
 
   Args:
-    request: what was asked for.
+    request: the request.
     cascade: its models, opened.
-    texts: given to them.
-    size: frames, height and width of what is upscaled, in pixels.
+    texts: texts given to them.
+    size: frames, height and width of the clips to upscale, in pixels.
 
   Raises:
     ConfigError: a setting cannot act in any stage.

@@ -1,8 +1,8 @@
 """Tiles of the trained size over a clip that is larger.
 
-Where two tiles overlap, the half next to the first one's edge, where it knew
-least of what is around, is made again by the second. The other half is kept:
-the second tile is given its ids and goes on from them.
+Where two tiles overlap, the half next to the first one's edge, where its
+context was smallest, is generated again by the second. The other half is kept:
+the second tile is conditioned on its ids.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ class Tile:
     column: first column.
     height: rows.
     width: columns.
-    scale: of the result over the condition; divides all of these.
-    margin: rows at the bottom and columns on the right that a later tile makes
-      again; 0 at the edges of the grid.
+    scale: scale of the result relative to the condition; divides all of these.
+    margin: rows at the bottom and columns on the right that a later tile
+      generates again; 0 at the edges of the grid.
   """
 
   row: int
@@ -70,7 +70,7 @@ def starts(size: int, tile: int, overlap: int, scale: int) -> tuple[int, ...]:
     scale: divides sizes and starts, so that a tile's condition is whole cells.
 
   Raises:
-    LayoutError: tiles cannot move on by at least `scale` cells.
+    LayoutError: tiles cannot advance by at least `scale` cells.
   """
   stride = (tile - overlap) // scale * scale
   if size > tile and stride < scale:
@@ -95,7 +95,7 @@ def over(
   Args:
     size: rows and columns of the result's ids.
     tile: rows and columns of a tile; none larger than `size`.
-    share: least part of a tile that lies over its neighbour, below 1.
+    share: least share of a tile that overlaps its neighbour, below 1.
     scale: see `starts`.
   """
   height, width = tile

@@ -1,4 +1,4 @@
-"""A super-resolution checkpoint opened: ids of small clips in, larger out."""
+"""An opened super-resolution checkpoint, which upscales clips."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -29,18 +29,18 @@ from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.tokenizers.quantizers import lfq
 
-_ROUNDING = 1e-4  # What a mean of bits may be beyond 1.
+_ROUNDING = 1e-4  # Tolerance of means of bits beyond 1.
 
 
 @dataclasses.dataclass(frozen=True)
 class Upscaled:
-  """Larger clips.
+  """Upscaled clips.
 
   Attributes:
     ids_BTHW: int32 local ids of the result's tokenizer.
-    video_BTHWC: uint8 frames, or None where they were not asked for.
+    video_BTHWC: uint8 frames, or None if not requested.
     codes_BTHWC: float32, the ids' expected codes, from -1 to 1 a bit; None
-      unless `UpscaleConfig.decode_from` asks for them.
+      unless `UpscaleConfig.decode_from` needs them.
   """
 
   ids_BTHW: np.ndarray
@@ -50,11 +50,11 @@ class Upscaled:
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-  """Part of the result that is known before.
+  """Known part of the result.
 
   Attributes:
     ids_BTHW: int32 local ids, arbitrary where not known.
-    known_BTHW: bool.
+    known_BTHW: bool, True where an id is known.
   """
 
   ids_BTHW: np.ndarray
@@ -64,10 +64,10 @@ class Given:
 def _open_tokenizer(
   directory: Any, wanted: str | None, what: str
 ) -> interface.TokenizerBundle | None:
-  """A tokenizer beside a checkpoint, None where there is none.
+  """Opens a tokenizer beside a checkpoint; None if there is none.
 
   Raises:
-    CheckpointError: it is not the one trained with.
+    CheckpointError: it is not the one that the model was trained with.
   """
   if not directory.is_dir():
     return None
@@ -82,7 +82,7 @@ def _open_tokenizer(
 
 
 def _same_arrays(ours: Any, theirs: Any) -> bool:
-  """Whether two trees agree but for what rounding averages to."""
+  """Whether two trees agree up to the rounding of averages."""
   if jax.tree.map(np.shape, ours) != jax.tree.map(np.shape, theirs):
     return False
   close = jax.tree.map(
@@ -96,12 +96,12 @@ class Upscaler:
   """A super-resolution model with its tokenizers.
 
   Attributes:
-    name: of the checkpoint, for messages.
+    name: name of the checkpoint, for messages.
     model: the network.
-    params: unboxed.
-    described: what the checkpoint says of itself.
-    visual: tokenizer of the result, None where the folder has none.
-    low: tokenizer of the condition, likewise.
+    params: parameters, unboxed.
+    described: description of the checkpoint.
+    visual: tokenizer of the result, None if the folder has none.
+    low: tokenizer of the condition, None if the folder has none.
     text: tokenizer or encoder of the text.
   """
 
@@ -122,13 +122,13 @@ class Upscaler:
     """Opens a checkpoint folder; nothing else is needed.
 
     Args:
-      directory: a run's or an exported folder, its tokenizers beside.
+      directory: folder of a run or an export, with its tokenizers.
       text_encoder: folder of the text encoder, for models that take text
-        embeddings and have none beside.
+        embeddings and do not contain it.
 
     Raises:
-      CheckpointError: it is missing, empty, half written or of another kind,
-        or a tokenizer is not the one it was trained with.
+      CheckpointError: it is missing, empty, half written or of another kind, or
+        a tokenizer is not the one that it was trained with.
     """
     folder = storage.path(directory)
     values, params = export.load_params(folder, description.KIND)
@@ -162,14 +162,14 @@ class Upscaler:
     )
 
   def with_decoder(self, directory: str | os.PathLike[str]) -> 'Upscaler':
-    """The same, its ids decoded by another tokenizer of the same encoder.
+    """Returns a copy that decodes ids by another tokenizer.
 
     Args:
-      directory: a tokenizer trained further from this one's with
+      directory: a tokenizer trained further from this one with
         `VisualTokenizerRecipe.decoder_only`.
 
     Raises:
-      CheckpointError: it cannot be read, or its encoder is another one.
+      CheckpointError: it cannot be read, or its encoder differs.
     """
     tokenizer = interface.load(directory, visual_bundle.VisualTokenizer.kind)
     if self.visual is None or not _same_arrays(
@@ -185,16 +185,16 @@ class Upscaler:
 
   @property
   def scale(self) -> int:
-    """Height and width of the result over those of the condition."""
+    """Height and width of the result relative to the condition's."""
     return self.described.config.scale
 
   @property
   def spec(self) -> specs.VisualSpec:
-    """Of the result's ids."""
+    """Grid of the result's ids."""
     return self.described.visual
 
   def unit(self, latent_frames: int) -> upscaling.Upscaling:
-    """The largest size trained on with so many latent frames.
+    """The largest trained size with this number of latent frames.
 
     Raises:
       LayoutError: there is none.
@@ -215,13 +215,13 @@ class Upscaler:
     return max(fitting, key=lambda unit: unit.height * unit.width)
 
   def tile(self, grid: tuple[int, int, int]) -> tuple[int, int]:
-    """Rows and columns of ids that are made at once: at most the trained ones.
+    """Rows and columns of ids that are generated together.
 
     Args:
       grid: latent frames, rows and columns of the result.
 
     Raises:
-      LayoutError: no size trained on has so many frames, or the model's
+      LayoutError: no trained size has this number of frames, or the model's
         windows do not divide the tile.
     """
     _, rows, columns = self.unit(grid[0]).latent(self.spec)
@@ -232,23 +232,23 @@ class Upscaler:
   def tiles(
     self, grid: tuple[int, int, int], overlap: float
   ) -> tuple[tiles_lib.Tile, ...]:
-    """The parts of a clip, in the order in which they are made.
+    """The tiles of a clip, in the order in which they are generated.
 
     Args:
       grid: latent frames, rows and columns of the result.
       overlap: see `UpscaleConfig`.
 
     Raises:
-      LayoutError: see `tile`; or the overlap leaves tiles no way on.
+      LayoutError: see `tile`; or the overlap leaves tiles no room to advance.
     """
     tile = self.tile(grid)
     return tuple(tiles_lib.over(grid[1:], tile, overlap, self.scale))
 
   def grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
-    """Grid of the result's ids for a condition of so many pixels.
+    """Grid of the result's ids for a condition of this size in pixels.
 
     Raises:
-      LayoutError: strides do not divide it, or it cannot be made.
+      LayoutError: strides do not divide it, or the model cannot generate it.
     """
     frames, rows, columns = self.described.low_visual.latent_shape(
       frames, height, width
@@ -260,20 +260,20 @@ class Upscaler:
   def conditions(
     self, low_BTHW: np.ndarray, text: Sequence[str] | None
   ) -> loop.Conditions:
-    """What the network is given.
+    """Returns the inputs of the network.
 
     Args:
       low_BTHW: int local ids, or float (B, T, h, w, bits), expected codes.
-      text: one a clip, or None for none at all.
+      text: one text a clip, or None for none at all.
 
     Raises:
-      DataError: there are not as many texts as clips.
+      DataError: the numbers of texts and clips differ.
     """
     number, config = len(low_BTHW), self.described.config
     is_ids = np.issubdtype(low_BTHW.dtype, np.integer)
     low = jnp.asarray(low_BTHW, jnp.int32 if is_ids else jnp.float32)
     if text is None:
-      # One slot that nobody sees stands for no text.
+      # One hidden slot stands for no text.
       shape: tuple[int, ...] = (number, 1)
       if config.text == 'embeddings':
         shape = (number, 1, config.text_embedding_dim)
@@ -285,7 +285,7 @@ class Upscaler:
       raise errors.DataError(
         f'{number} clips with {len(text)} texts; give one for each clip.'
       )
-    # A clip's captions repeat: each is encoded once.
+    # The captions of clips repeat: each is encoded once.
     different = sorted(set(text))
     rows = np.array([different.index(one) for one in text])
     features = conditions_lib.encode_text(
@@ -309,24 +309,24 @@ class Upscaler:
     batch_size: int = 8,
     decode_signals: bool = True,
   ) -> Upscaled:
-    """Makes clips larger.
+    """Upscales clips.
 
     Args:
-      low: int (B, T, h, w), local ids of the condition's tokenizer; or what
-        their codes are expected to be, float (B, T, h, w, bits) from -1 to 1;
-        or pixels, uint8 (B, frames, height, width, 3), which it encodes.
-      text: one a clip, or None for none.
+      low: int (B, T, h, w), local ids of the condition's tokenizer; or their
+        expected codes, float (B, T, h, w, bits) from -1 to 1; or pixels, uint8
+        (B, frames, height, width, 3), which are encoded.
+      text: one text a clip, or None for none.
       given: ids of the result that are known.
-      config: how ids are drawn.
-      seed: of the draws; sample i of a seed is the same in any batch.
-      path: of the draws, among all of the seed: stage, piece of a longer video.
+      config: settings of sampling.
+      seed: seed of the draws; sample i of a seed is the same in any batch.
+      path: path of the draws within the seed: stage, piece of a longer video.
       batch_size: most clips of one compiled call.
-      decode_signals: whether ids are turned into pixels.
+      decode_signals: whether ids are decoded to pixels.
 
     Raises:
-      LayoutError: the clips' size or ids do not fit.
-      CheckpointError: a tokenizer is needed and missing.
-      DataError: there are not as many texts as clips.
+      LayoutError: the clips' size or ids are wrong.
+      CheckpointError: a required tokenizer is missing.
+      DataError: the numbers of texts and clips differ.
     """
     low_BTHW = self._condition(np.asarray(low))
     scale = self.scale
@@ -385,12 +385,12 @@ class Upscaler:
     return Upscaled(ids_BTHW, video, codes_BTHWC)
 
   def decode(self, ids_BTHW: np.ndarray) -> np.ndarray:
-    """Ids of the result to uint8 frames; see `check_decodes`."""
+    """Decodes ids of the result to uint8 frames; see `check_decodes`."""
     self.check_decodes()
     return visual_bundle.to_pixels(self.visual.decode(ids_BTHW))
 
   def encode_high(self, video_BTHWC: np.ndarray) -> np.ndarray:
-    """Pixels of the result to its ids; see `check_decodes`."""
+    """Encodes pixels of the result to its ids; see `check_decodes`."""
     self.check_decodes()
     return self.visual.encode(video_BTHWC)
 
@@ -403,7 +403,7 @@ class Upscaler:
       )
 
   def encode_low(self, video_BTHWC: np.ndarray) -> np.ndarray:
-    """Pixels of the condition to its ids; see `check_encodes`."""
+    """Encodes pixels of the condition to its ids; see `check_encodes`."""
     self.check_encodes()
     return self.low.encode(video_BTHWC)
 
@@ -416,15 +416,15 @@ class Upscaler:
       )
 
   def check_text(self, text: Sequence[str]) -> None:
-    """Raises CheckpointError where texts are given and cannot be embedded."""
+    """Raises CheckpointError if texts are given and cannot be embedded."""
     if text and self.described.config.text == 'embeddings':
       slots = self.described.config.text_slots
-      # As many as later, so that no other program is compiled for it.
+      # The same number as later, so that no other program is compiled for it.
       different = sorted(set(text))
       conditions_lib.encode_text({'text': different}, self.text, slots)
 
   def _condition(self, low: np.ndarray) -> np.ndarray:
-    """Ids or codes of the condition; LayoutError where they are none."""
+    """Checks ids or codes of the condition; raises LayoutError if wrong."""
     codes = self.described.low_visual.codebook_size
     bits = embeddings.code_bits(codes)
     if low.ndim == 5 and np.issubdtype(low.dtype, np.floating):
