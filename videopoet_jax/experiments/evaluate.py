@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
+import pathlib
 from typing import Any
 
 import gin
@@ -176,7 +177,7 @@ def evaluate(
 
   if watch:
     config = watching or watch_lib.WatchConfig()
-    watch_lib.watch(watch, one, job.is_done, config, log=job.log)
+    watch_lib.watch(storage.path(watch), one, job.is_done, config, log=job.log)
     last = _newest(job.collect())
   else:
     for checkpoint_ in found:
@@ -187,13 +188,14 @@ def evaluate(
 
 def _folders(
   given: Path | pipeline.Model | Sequence[Path | pipeline.Model],
-) -> list[Path]:
+) -> list[pathlib.Path]:
   """Folders of the checkpoints that are given as one or several."""
   several = given if isinstance(given, Sequence) else [given]
   if isinstance(given, str):
     several = [given] if given else []
   return [
-    one.directory if isinstance(one, pipeline.Model) else one for one in several
+    storage.path(one.directory if isinstance(one, pipeline.Model) else one)
+    for one in several
   ]
 
 

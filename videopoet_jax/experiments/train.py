@@ -69,14 +69,16 @@ def train(
     UserError: something does not match, or the folder cannot be written.
   """
   log = log or (lambda line: None)
-  check_folder(run_dir)
-  with _alone_in(run_dir, log):
-    return _train(experiment, storage.path(run_dir), init_from, log)
+  folder = check_folder(run_dir)
+  with _alone_in(folder, log):
+    return _train(experiment, folder, init_from, log)
 
 
-def check_folder(run_dir: str | os.PathLike[str]) -> None:
+def check_folder(run_dir: str | os.PathLike[str]) -> pathlib.Path:
   """Makes the run's folder; CheckpointError where that cannot be."""
-  folders_lib.copy({}, storage.path(run_dir))
+  folder = storage.path(run_dir)
+  folders_lib.copy({}, folder)
+  return folder
 
 
 def _train(

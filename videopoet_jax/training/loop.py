@@ -114,6 +114,7 @@ def run(
       holds what the last one was given.
   """
   began = time.monotonic()
+  run_dir = storage.path(run_dir)
   low_rank.check_start(trainable, run_dir, init_from)
   log_all_hosts = log
   log = log if jax.process_index() == 0 else lambda line: None
@@ -132,7 +133,7 @@ def run(
       log=log,
     )
     watch = watchdog_lib.Watchdog(
-      watchdog, goodput, storage.path(run_dir), log_every=config.log_every,
+      watchdog, goodput, run_dir, log_every=config.log_every,
       log=log_all_hosts,
     )  # fmt: skip
     try:
@@ -148,7 +149,7 @@ def run(
           optimizer=optimizer,
           mesh=device_mesh,
           rules=rules,
-          run_dir=storage.path(run_dir),
+          run_dir=run_dir,
           checkpoints=checkpoints,
           log=log,
           parts=parts,
