@@ -82,7 +82,7 @@ def test_a_rule_about_nothing_is_a_mistake():
   rule = compare.rule('right/text_to_vide>=0.5')
   with pytest.raises(errors.ConfigError, match="did you mean 'right/text_to"):
     compare.check_rules([rule], ['right/text_to_video'])
-  with pytest.raises(errors.ConfigError, match='no figure of this job'):
+  with pytest.raises(errors.ConfigError, match='no metric of this job'):
     compare.broken([rule], [result()])
 
 

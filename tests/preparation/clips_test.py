@@ -231,10 +231,10 @@ def test_an_interrupted_job_goes_on(videos, tmp_path, monkeypatch, capsys):
   output = tmp_path / 'set'
   assert _prepare(*flags, '--output', output) == 130
   assert not output.exists()
-  assert 'the same command goes on from there' in capsys.readouterr().err
+  assert 'the same command resumes from there' in capsys.readouterr().err
   assert _prepare(*flags, '--output', output) == 1
   printed = capsys.readouterr()
-  assert 'going on: 2 pieces are finished' in printed.out
+  assert 'resuming: 2 pieces are finished' in printed.out
   assert 'short.mp4' in printed.out  # Its reason is remembered.
   assert decoded == ['short.mp4', 'silent.avi', 'sound.mp4', 'sound.mp4']
   assert data_files.read(output) == data_files.read(tmp_path / 'whole')

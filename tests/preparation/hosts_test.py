@@ -85,7 +85,7 @@ def test_killed_job_goes_on_with_other_hosts(tmp_path):
   assert not output.exists()
   ((status, out, error),) = _Run(1, output).end()
   assert status == 0, error
-  assert 'going on: ' in out
+  assert 'resuming: ' in out
   # At most the one that each was at is made again.
   again = _made(out)
   assert len(set(before) & set(again)) <= 2

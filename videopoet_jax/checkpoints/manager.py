@@ -386,7 +386,7 @@ class Manager:
       self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits, and ends Orbax's threads; CheckpointError as for `wait`."""
+    """Waits, and ends Orbax's threads; raises CheckpointError like `wait`."""
     try:
       self.wait()
     finally:
@@ -409,7 +409,7 @@ class _CheckpointManager(ocp.CheckpointManager):
 
 
 def _multiprocessing() -> ocp.options.MultiprocessingOptions:
-  """Lets processes wait for each other by the coordination service.
+  """Makes processes wait for each other by the coordination service.
 
   Unless its processes are named, Orbax's barriers are collectives on the
   devices, which do not depend on the step that still runs there and may
@@ -427,8 +427,8 @@ def _read(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
   """Reads one step without waiting for other processes.
 
-  A process that cannot read its part would leave the others at a barrier, so
-  the handlers are called and not the manager.
+  A process that cannot read its part would leave the others at a barrier,
+  so the handlers are called directly, without the manager.
   """
   standard = ocp.StandardCheckpointHandler()
   try:

@@ -1,4 +1,4 @@
-"""Keeps what Orbax says beside its errors from the screen."""
+"""Keeps Orbax's remarks, apart from its errors, off the screen."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -9,10 +9,10 @@ from typing import Any
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-  """While a saved tree is read by itself.
+  """Silences a warning while a saved tree is read by itself.
 
   Orbax then warns that the item's folder has no metadata of a whole checkpoint,
-  which lie one folder up: nothing is wrong, and nobody can do anything.
+  which lie one folder up: nothing is wrong, and there is nothing to do.
   """
   logger = logging.getLogger('absl')
   before = logger.level
@@ -24,14 +24,14 @@ def reading() -> Iterator[None]:
 
 
 class _Raised(logging.Filter):
-  """Drops the tracebacks that Orbax's threads log of what they raise anyway."""
+  """Drops the tracebacks that Orbax's threads log for errors they raise."""
 
   def filter(self, record: logging.LogRecord) -> bool:
     return not (record.exc_info and 'orbax' in record.pathname)
 
 
 class _Unread(logging.Filter):
-  """Drops asyncio's remarks on futures that nobody waits for any more."""
+  """Drops asyncio's remarks on futures that are never awaited."""
 
   def filter(self, record: logging.LogRecord) -> bool:
     return 'exception was never retrieved' not in record.getMessage()
@@ -42,12 +42,13 @@ _UNREAD = _Unread()
 
 
 def saving() -> None:
-  """Lets Orbax report problems only, and no error a second time.
+  """Makes Orbax report only problems, and each error only once.
 
-  It reports every phase of every save; a run's own lines drown in it. Of a save
-  that fails it raises the first error and closes its event loop. TensorStore's
-  other writes end later: their errors reach futures that nobody reads, which
-  asyncio logs, or the closed loop, which prints a traceback for each.
+  By default it reports every phase of every save, which would bury a run's own
+  lines. If a save fails, it raises the first error and closes its event loop.
+  TensorStore's other writes end later: their errors reach futures that are
+  never read, which asyncio logs, or the closed loop, which prints a traceback
+  for each.
   """
   logger = logging.getLogger('absl')
   logger.setLevel(logging.WARNING)
@@ -58,7 +59,7 @@ def saving() -> None:
 
 
 class _Hook:
-  """An `unraisablehook` that is silent about Orbax's closed event loop."""
+  """An `unraisablehook` that ignores errors of Orbax's closed event loop."""
 
   def __init__(self, previous: Callable[[Any], None]) -> None:
     self._previous = previous

@@ -8,7 +8,7 @@ STATUS = 128 + signal.SIGTERM
 
 
 def end_by_sigterm() -> None:
-  """Lets SIGTERM end this process at once.
+  """Makes SIGTERM end this process immediately.
 
   A handler is installed because the first process of a container has no default
   action. On several hosts JAX takes over the signal to inform training: a job

@@ -168,10 +168,10 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
     """Prepares the arrays of the layout.
 
     Args:
-      layout: to be filled.
-      drop: by feature, the share of examples that do not see it where it is a
-        condition; independent of one another.
-      passthrough: features to hand on unchanged, such as text embeddings.
+      layout: layout to fill.
+      drop: share of the examples without a feature, if it is a condition, by
+        feature; drawn independently.
+      passthrough: features to keep unchanged, such as text embeddings.
 
     Raises:
       ConfigError: a rate is not a share, or names no condition of any task.
@@ -224,8 +224,8 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
           what = 'is missing' if found is None else f'is {found.dtype.name}'
           raise errors.DataError(
             f'{self.layout.name}: after the preprocessors the feature {name!r} '
-            f'{what}, expected {spec.dtype.name}. A preprocessor hands on what '
-            'it does not change, position and seed among it.'
+            f'{what}, expected {spec.dtype.name}. A preprocessor must keep '
+            'features that it does not change, position and seed among them.'
           )
     return super()._validate_dataset(
       ds, expected_features, expected_lengths, strict, error_label

@@ -47,8 +47,8 @@ def fill(
   if split_source.TRAINING not in dataset.element_spec:
     raise errors.DataError(
       f'{layout.name}: after the preprocessors the feature '
-      f'{split_source.TRAINING!r} is missing. A preprocessor hands on what it '
-      'does not change, position and seed among it.'
+      f'{split_source.TRAINING!r} is missing. A preprocessor must keep '
+      'the features that it does not change, position and seed among them.'
     )
   spec = converter_lib.Spec
   convert = converter_lib.LayoutFeatureConverter(

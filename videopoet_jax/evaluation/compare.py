@@ -78,7 +78,7 @@ def broken(
       names = [result.name for result in results]
       hint = errors.near_names(f'{one.metric}/{one.task}', names)
       raise errors.ConfigError(
-        f'--fail_below {one.text!r} is about no figure of this job{hint}.'
+        f'--fail_below {one.text!r} names no metric of this job{hint}.'
       )
     lines += [
       f'{result.name} is {result.value:.4g}; the rule is {one.sign} '
@@ -99,7 +99,7 @@ def check_rules(rules: Sequence[Rule], names: Iterable[str]) -> None:
     if not any(wanted.fullmatch(name) for name in names):
       hint = errors.near_names(f'{one.metric}/{one.task}', names)
       raise errors.ConfigError(
-        f'--fail_below {one.text!r} is about no figure of the protocol{hint}.'
+        f'--fail_below {one.text!r} names no metric of the protocol{hint}.'
       )
 
 
@@ -170,7 +170,7 @@ def changes(
     found.append(Change(old[name], result))
   if not found:
     raise errors.ConfigError(
-      f'nothing to compare: the one has {", ".join(sorted(old)) or "no figure"}'
+      f'nothing to compare: the one has {", ".join(sorted(old)) or "no metric"}'
       f', the other {", ".join(sorted(new)) or "none"}.'
     )
   return found

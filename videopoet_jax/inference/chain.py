@@ -64,7 +64,7 @@ def clips_of(
   """Input of a cascade; raises DataError if no video was made."""
   if 'video_tokens' not in made.ids:
     raise errors.DataError(
-      f'{made.layout.task} makes no video, so there is nothing to make larger.'
+      f'{made.layout.task} makes no video, so there is nothing to upscale.'
     )
   return cascade_lib.Clips(
     made.ids['video_tokens'], generator.visual_fingerprint, made.video_BTHWC
@@ -101,7 +101,7 @@ def run(
     if isinstance(step, Upscale):
       if clips is None:
         raise errors.DataError(
-          f'step {index + 1} of the chain makes a video larger, and no step '
+          f'step {index + 1} of the chain upscales a video, and no step '
           'before it makes one; put it behind such a step.'
         )
       made.append(

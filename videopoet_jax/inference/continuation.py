@@ -272,5 +272,5 @@ def check_frames(continuation: Continuation, frames: int) -> None:
   """Raises DataError if clips are shorter than a piece's condition."""
   if frames < continuation.frames:
     raise errors.DataError(
-      f'long video goes on from {continuation.frames} frames; got {frames}.'
+      f'a long video continues {continuation.frames} frames; got {frames}.'
     )

@@ -307,7 +307,7 @@ class PlaceEmbedding(nn.Module):
   """Embeds the positions of a layout: content, role and place.
 
   The content of a position is its modality and its segment's feature, so that
-  two conditions of one modality are told apart.
+  two conditions of one modality differ.
 
   Attributes:
     width: width of the model.

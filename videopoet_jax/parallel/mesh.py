@@ -1,7 +1,7 @@
 """The device mesh: four named axes, sized by one config.
 
   data      copies of the model, each with its share of the batch
-  fsdp      likewise a share of the batch, and parameters split between them
+  fsdp      also a share of the batch, and parameters split between them
   sequence  positions of a sequence
   tensor    heads, hidden units and vocabularies
 

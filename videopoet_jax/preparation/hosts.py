@@ -163,7 +163,7 @@ def _stop(number: int, frame: Any) -> NoReturn:
   del frame
   signal.signal(number, signal.SIG_IGN)  # Once is enough.
   raise _StoppedError(
-    'stopped by SIGTERM; the same command goes on from what is finished'
+    'stopped by SIGTERM; the same command resumes from what is finished'
   )
 
 
@@ -237,7 +237,7 @@ def making(
   hosts.know = len(set(asked)) > 1
   if 0 in asked:
     failed = _list(i for i, found in enumerate(asked) if not found)
-    raise errors.DataError(f'{failed} could not begin and says why')
+    raise errors.DataError(f'{failed} could not begin and reports why')
   if hosts.know:
     others = _list(i for i, found in enumerate(asked) if found != asked[0])
     raise errors.ConfigError(
@@ -259,7 +259,7 @@ def making(
   if problem:
     raise problem
   if hosts.know:
-    raise errors.DataError('host 0 could not begin and says why')
+    raise errors.DataError('host 0 could not begin and reports why')
   if not hosts.is_first:
     pieces = shard_writer.ShardWriter.join(output, hosts.index, hosts.count)
   seen = hosts.gather(_digest(pieces.start) if pieces else 0, 'data seen')
@@ -277,7 +277,7 @@ def making(
     threading.Thread(target=_watch, args=(hosts, pieces), daemon=True).start()
   if pieces.finished:
     hosts.log(
-      f'going on: {len(pieces.finished)} pieces are finished in '
+      f'resuming: {len(pieces.finished)} pieces are finished in '
       f'{pieces.folder} (remove it to begin anew)'
     )
   try:
@@ -285,8 +285,8 @@ def making(
   except BaseException:
     if hosts.count == 1 and pieces.leave() and hosts.show is not None:
       print(
-        f'\nwhat is finished is kept in {pieces.folder}: the same command goes '
-        'on from there',
+        f'\nwhat is finished is kept in {pieces.folder}: the same command '
+        'resumes from there',
         file=sys.stderr,
       )
     raise

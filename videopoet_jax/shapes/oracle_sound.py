@@ -39,8 +39,8 @@ class SoundReading:
   Attributes:
     kind: index into attributes.KINDS, by pitch.
     direction: index into attributes.DIRECTIONS of the first leg, by glide.
-    directions: of every leg, one more than there are clicks; -1 for a leg too
-      short to tell.
+    directions: direction of every leg, one more than there are clicks; -1 for a
+      leg too short to tell.
     clicks: times of the clicks, in seconds, rising.
     explained: share of the energy that kind and directions explain.
     valid: whether there is a sound and the reading explains most of it.

@@ -79,7 +79,7 @@ class Writer:
       except ImportError as error:
         warnings.warn(
           f'no TensorBoard files, since {error.name} is not installed; the '
-          f'figures are in {path}',
+          f'metrics are in {path}',
           stacklevel=2,
         )
         return

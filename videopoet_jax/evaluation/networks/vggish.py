@@ -126,7 +126,7 @@ def log_mel_windows(audio_BT: np.ndarray) -> np.ndarray:
   if audio_BT.shape[1] < shortest:
     raise errors.DataError(
       f'VGGish needs sounds of {shortest / RATE:.3f} s or more, not '
-      f'{audio_BT.shape[1] / RATE:.3f} s; FAD cannot be told of shorter ones.'
+      f'{audio_BT.shape[1] / RATE:.3f} s; FAD needs at least one window.'
     )
   frames = np.lib.stride_tricks.sliding_window_view(
     audio_BT.astype(np.float64), _WINDOW, axis=1

@@ -245,7 +245,7 @@ def table(
     f'{"question":<26}{"A":>5}{"none":>6}{"B":>5}  A of decided, 95 % interval',
   ]
   for question, row in found.items():
-    share = 'nobody decided'
+    share = 'no decided votes'
     if row['share_a'] is not None:
       share = (
         f'{row["share_a"]:.1%}, {row["low"]:.1%} to {row["high"]:.1%} '
