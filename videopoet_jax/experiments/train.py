@@ -1,6 +1,6 @@
 """Trains an experiment: one that gin files describe, or plain objects."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import os
@@ -197,8 +197,8 @@ def bound() -> dict[str, Any]:
 
 def from_gin(
   gin_files: str | Sequence[str],
-  bindings: Sequence[str] = (),
-  task_files: Sequence[str] = (),
+  bindings: Sequence[str] | Mapping[str, Any] = (),
+  task_files: Sequence[str | os.PathLike[str]] = (),
   **macros: Any,
 ) -> experiment_lib.Experiment:
   """The experiment that gin files describe; its data is opened.
@@ -208,7 +208,8 @@ def from_gin(
   Args:
     gin_files: paths or shipped files such as `gin/runs/media_prefix_lm.gin`;
       later ones win.
-    bindings: `NAME = VALUE` each, in gin's syntax, after the files.
+    bindings: after the files, `NAME = VALUE` each in gin's syntax, or values
+      by name: `{'load_tasks.tasks': ['text_to_video']}`.
     task_files: tasks beside those of the run.
     **macros: values of macros, such as `TOKENS='data/tokens'` or `STEPS=100`.
 
@@ -216,9 +217,18 @@ def from_gin(
     UserError: a name, a value or a folder is wrong.
   """
   files = [gin_files] if isinstance(gin_files, str) else gin_files
-  given = [f'{name} = {value!r}' for name, value in macros.items()]
+  # Paths are written as strings.
+  given = config_lib.as_lines(
+    {
+      name: os.fspath(value) if isinstance(value, os.PathLike) else value
+      for name, value in macros.items()
+    }
+  )
+  task_files = [os.fspath(name) for name in task_files]
   with gin_state.isolated():
-    config_lib.parse(files, [*bindings, *given], task_files)
+    config_lib.parse(
+      files, [*config_lib.as_lines(bindings), *given], task_files
+    )
     if task_files:
       _check_takes_tasks(task_files)
       with gin.unlock_config():
