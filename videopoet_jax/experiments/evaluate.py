@@ -55,6 +55,10 @@ class Outcome:
     """The results as a table."""
     return results_lib.table(self.results)
 
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """How a notebook shows it."""
+    printer.text('\n'.join([str(self), *self.problems]))
+
 
 Path = str | os.PathLike[str]
 
@@ -245,19 +249,20 @@ def protocol_file(name: str) -> str:
 
 
 def load_protocol(
-  name: str, bindings: Sequence[str] = ()
+  name: str, bindings: Sequence[str] | Mapping[str, Any] = ()
 ) -> protocol_lib.Protocol:
   """A protocol by name, or of a gin file; the caller's gin stays as it is.
 
   Args:
     name: of a shipped protocol, or a gin file.
-    bindings: `NAME = VALUE` each, which change the protocol's id.
+    bindings: `NAME = VALUE` each, or values by name; they change the
+      protocol's id.
 
   Raises:
     ConfigError: there is none, or a value does not fit.
   """
   with gin_state.isolated():
-    config_lib.parse([protocol_file(name)], bindings)
+    config_lib.parse([protocol_file(name)], config_lib.as_lines(bindings))
     found = gin.get_bindings(_configured).get('protocol')
   if found is None:
     raise errors.ConfigError(
