@@ -7,7 +7,7 @@
   clip.save('a.mp4')
 
 Importing it imports neither JAX nor TensorFlow: a name is imported when it is
-first asked for. Nothing here prints, unless it is given `say` or `meter`, and
+first asked for. Nothing here prints, unless it is given `log` or `meter`, and
 nothing changes the caller's gin configuration.
 """
 

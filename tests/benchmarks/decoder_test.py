@@ -6,8 +6,8 @@ import math
 import jax
 import pytest
 
+from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import decoder
-from videopoet_jax.jobs import bench
 from videopoet_jax.parallel import rules
 
 # The two kinds of tables, the blocks and their norms of the decoder that
@@ -51,10 +51,10 @@ def test_bench_times_the_three_losses(monkeypatch):
   monkeypatch.setattr(
     decoder, 'decoder_step', lambda rounds: step(rounds, 1, small)
   )
-  figures = bench.bench(what='decoder_step', rounds=1)['decoder_step']
-  assert list(figures) == list(decoder.trainables())
-  work = [part['model_flops'] for part in figures.values()]
+  metrics = bench.bench(what='decoder_step', rounds=1)['decoder_step']
+  assert list(metrics) == list(decoder.trainables())
+  work = [part['model_flops'] for part in metrics.values()]
   assert work == sorted(work, reverse=True) and len(set(work)) == 3
-  for part in figures.values():
+  for part in metrics.values():
     rate = part['batch'] * part['positions'] / part['seconds']
     assert part['tokens_per_second'] == pytest.approx(rate)

@@ -3,10 +3,10 @@
 import jax
 import pytest
 
+from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import cost
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
-from videopoet_jax.jobs import bench
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.planning import super_resolution_work
 
@@ -38,19 +38,19 @@ def test_sampling_of_a_stage_is_timed(monkeypatch):
 
   monkeypatch.setattr(presets, 'preset', small)
   monkeypatch.setattr(cost, 'alternate', told)
-  figures = bench.bench(what='super_resolution', rounds=1, batch=8)
-  figures = figures['super_resolution']
+  metrics = bench.bench(what='super_resolution', rounds=1, batch=8)
+  metrics = metrics['super_resolution']
   assert ran == ['model', 'floor']
   # A quarter of the batch; with text and without it at each step.
-  assert (figures['batch'], figures['steps'], figures['passes']) == (2, 24, 2)
-  assert figures['tokens_per_second'] == 2 * 320 / 2.0
-  assert figures['clips_per_second'] == 2 / 2.0
-  grid = upscaling.Upscaling.parse(figures['unit']).latent(
+  assert (metrics['batch'], metrics['steps'], metrics['passes']) == (2, 24, 2)
+  assert metrics['tokens_per_second'] == 2 * 320 / 2.0
+  assert metrics['clips_per_second'] == 2 / 2.0
+  grid = upscaling.Upscaling.parse(metrics['unit']).latent(
     specs.VisualSpec(_CODES)
   )
   work = super_resolution_work.of_grid(config, grid, _CODES, _CODES).forward
   rate = 24 * 2 * 2 * work / 2.0
-  assert figures['model_flops_per_second'] == pytest.approx(rate)
+  assert metrics['model_flops_per_second'] == pytest.approx(rate)
   # The floor: 8 passes of two products, each of 2 FLOPs a term, over 640 rows.
   floor = 8 * 2 * 2 * 640 * 16 * 16 / 0.5
-  assert figures['of_floor'] == pytest.approx(rate / floor)
+  assert metrics['of_floor'] == pytest.approx(rate / floor)

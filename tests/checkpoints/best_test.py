@@ -76,7 +76,7 @@ def test_the_loop_saves_and_keeps_the_best(tmp_path):
     optimizer=optimizers.OptimizerConfig(learning_rate=1e-6),
     validation=_Worsening(),
     devices=jax.devices()[:1],
-    say=lambda line: None,
+    log=lambda line: None,
   )
   # Saved at 2 since it is the first, at 4 since it is better, not at 6.
   assert manager.complete_steps(tmp_path) == [4, 9]

@@ -54,7 +54,7 @@ def _run(written, tmp_path):
 
 
 def _restore(directory, said, description=DESCRIPTION):
-  checkpoints = manager.Manager(directory, description, say=said.append)
+  checkpoints = manager.Manager(directory, description, log=said.append)
   try:
     return checkpoints.restore(_target())
   finally:
@@ -203,7 +203,7 @@ def test_a_disk_that_is_full_is_one_line_and_costs_no_step(tmp_path):
 
 def test_steps_saved_after_going_back_are_kept(run):
   shutil.rmtree(run / 'steps/3/params')
-  checkpoints = manager.Manager(run, DESCRIPTION, say=lambda _: None)
+  checkpoints = manager.Manager(run, DESCRIPTION, log=lambda _: None)
   checkpoints.restore(_target())
   checkpoints.save(3, _items(7.0), {'step': 3})
   checkpoints.close()

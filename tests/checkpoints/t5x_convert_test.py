@@ -23,7 +23,7 @@ def _train(run_dir, steps=8, ema=0.0):
       total_steps=steps, log_every=4, save_every=4, ema_decay=ema,
       tensorboard=False,
     ),
-    say=lambda line: None,
+    log=lambda line: None,
   )  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_there_and_back_a_run_resumes_as_it_was(tmp_path):
 def test_averages_stay_behind_and_it_says_so(tmp_path):
   _train(tmp_path / 'run', ema=0.9)
   said = []
-  t5x_convert.convert(tmp_path / 'run', tmp_path / 'there', say=said.append)
+  t5x_convert.convert(tmp_path / 'run', tmp_path / 'there', log=said.append)
   assert 'averaged parameters' in said[0]
   held = export.load_params(tmp_path / 'there')[1]
   _equal(held, export.read_arrays(tmp_path / 'run/steps/8/params'))

@@ -89,6 +89,9 @@ _TWO_KINDS = {
   'real_rate': lambda value: (
     isinstance(value, str | int | float) and not isinstance(value, bool)
   ),
+  # A folder or several; a protocol or its name.
+  'checkpoint': lambda value: isinstance(value, str),
+  'protocol': lambda value: isinstance(value, str),
 }
 
 
@@ -98,7 +101,7 @@ def _is_second_kind(scope: str, selector: str, name: str, value: Any) -> bool:
     for parameter, bound in parameters.items():
       if selector == 'gin.macro' and bindings._macro_name(bound) == scope:
         selector, name = user, parameter
-  named = selector.endswith(('.prefix_lm', '.EvaluationTask'))
+  named = selector.endswith(('.prefix_lm', '.EvaluationTask', 'evaluate'))
   return named and name in _TWO_KINDS and _TWO_KINDS[name](value)
 
 

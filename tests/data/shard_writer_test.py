@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 
 _OPTIONS = 'group_size:1'
 _SETTINGS = {'job': 'test', 'size': (1, 2)}
@@ -18,14 +18,14 @@ def _write(pieces, name, records=(b'one', b'three'), **info):
 
 
 def _publish(pieces, names):
-  with pieces_lib.description(names) as folder:
+  with shard_writer.description(names) as folder:
     (folder / 'dataset_info.json').write_text('{}')
     pieces.publish(folder, names)
 
 
 def test_a_later_start_goes_on_with_whole_pieces(tmp_path):
   output = tmp_path / 'set'
-  first = pieces_lib.Pieces.begin(output, _SETTINGS)
+  first = shard_writer.ShardWriter.begin(output, _SETTINGS)
   _write(first, 'a', told='x')
   with pytest.raises(KeyboardInterrupt):
     with first.piece('b', _OPTIONS, {}) as written:
@@ -34,7 +34,7 @@ def test_a_later_start_goes_on_with_whole_pieces(tmp_path):
   assert not first.path('b').exists()
   assert first.leave()
 
-  second = pieces_lib.Pieces.begin(output, _SETTINGS)
+  second = shard_writer.ShardWriter.begin(output, _SETTINGS)
   assert second.start != first.start
   (name,) = second.finished
   assert name == 'a'
@@ -43,12 +43,12 @@ def test_a_later_start_goes_on_with_whole_pieces(tmp_path):
   }.items()  # fmt: skip
   # After a power cut, a name may stand for less than was written.
   second.path('a').write_bytes(b'')
-  assert not pieces_lib.Pieces.begin(output, _SETTINGS).finished
+  assert not shard_writer.ShardWriter.begin(output, _SETTINGS).finished
 
 
 def test_pieces_of_other_settings_are_not_taken(tmp_path):
-  _write(pieces_lib.Pieces.begin(tmp_path / 'set', _SETTINGS), 'a')
-  other = pieces_lib.Pieces.begin(tmp_path / 'set', {'job': 'other'})
+  _write(shard_writer.ShardWriter.begin(tmp_path / 'set', _SETTINGS), 'a')
+  other = shard_writer.ShardWriter.begin(tmp_path / 'set', {'job': 'other'})
   assert not other.finished
   assert not other.path('a').exists()
   assert not other.leave()
@@ -59,9 +59,9 @@ def test_the_data_set_appears_at_the_end_and_holds_only_what_it_should(
   tmp_path,
 ):
   output = tmp_path / 'set'
-  pieces = pieces_lib.Pieces.begin(output, _SETTINGS)
+  pieces = shard_writer.ShardWriter.begin(output, _SETTINGS)
   _write(pieces, 'a')
-  _write(pieces, pieces_lib.spill('0'))
+  _write(pieces, shard_writer.spill('0'))
   assert not output.exists()
   _publish(pieces, ['a'])
   assert [p.name for p in tmp_path.iterdir()] == ['set']
@@ -72,12 +72,12 @@ def test_what_a_kill_between_two_names_leaves_is_put_right(tmp_path):
   """The old data set has another name, the new one not yet its own."""
   output = tmp_path / 'set'
   for records in ((b'old',), (b'new',)):
-    pieces = pieces_lib.Pieces.begin(output, _SETTINGS, overwrite=True)
+    pieces = shard_writer.ShardWriter.begin(output, _SETTINGS, overwrite=True)
     _write(pieces, 'a', records)
     if records == (b'old',):
       _publish(pieces, ['a'])
   output.rename(tmp_path / 'set.partial-old')
-  again = pieces_lib.Pieces.begin(output, _SETTINGS, overwrite=True)
+  again = shard_writer.ShardWriter.begin(output, _SETTINGS, overwrite=True)
   assert set(again.finished) == {'a'}
   _publish(again, ['a'])
   assert [p.name for p in tmp_path.iterdir()] == ['set']
@@ -85,8 +85,8 @@ def test_what_a_kill_between_two_names_leaves_is_put_right(tmp_path):
 
 def test_hosts_tell_each_other(tmp_path):
   output = tmp_path / 'set'
-  hosts = [pieces_lib.Pieces.begin(output, _SETTINGS, count=3)]
-  hosts += [pieces_lib.Pieces.join(output, i, 3) for i in (1, 2)]
+  hosts = [shard_writer.ShardWriter.begin(output, _SETTINGS, count=3)]
+  hosts += [shard_writer.ShardWriter.join(output, i, 3) for i in (1, 2)]
   assert len({host.start for host in hosts}) == 1
   found = {}
 
@@ -108,21 +108,23 @@ def test_hosts_tell_each_other(tmp_path):
     assert set(host.finished) == {f'piece-{i}' for i in range(3)}
   (tmp_path / 'gone').rename(hosts[0].folder)
   # What was told in one start is nothing in the next.
-  assert pieces_lib.Pieces.begin(output, _SETTINGS).told('word', 1) is None
+  assert (
+    shard_writer.ShardWriter.begin(output, _SETTINGS).told('word', 1) is None
+  )
 
 
 def test_a_host_that_does_not_see_the_folder_knows(tmp_path):
-  assert pieces_lib.Pieces.join(tmp_path / 'set', 1, 2) is None
+  assert shard_writer.ShardWriter.join(tmp_path / 'set', 1, 2) is None
 
 
 def test_a_place_that_is_taken_is_said_before_any_work(tmp_path):
   (tmp_path / 'file').touch()
   with pytest.raises(errors.DataError, match='is a file'):
-    pieces_lib.Pieces.begin(tmp_path / 'file', _SETTINGS)
+    shard_writer.ShardWriter.begin(tmp_path / 'file', _SETTINGS)
   with pytest.raises(errors.DataError, match='cannot be written'):
-    pieces_lib.Pieces.begin(tmp_path / 'file' / 'set', _SETTINGS)
+    shard_writer.ShardWriter.begin(tmp_path / 'file' / 'set', _SETTINGS)
   with pytest.raises(errors.DataError, match='not a data set'):
-    pieces_lib.Pieces.begin(tmp_path, _SETTINGS, overwrite=True)
+    shard_writer.ShardWriter.begin(tmp_path, _SETTINGS, overwrite=True)
   with pytest.raises(errors.DataError, match='exists already'):
-    pieces_lib.Pieces.begin(tmp_path, _SETTINGS)
+    shard_writer.ShardWriter.begin(tmp_path, _SETTINGS)
   assert [p.name for p in tmp_path.iterdir()] == ['file']

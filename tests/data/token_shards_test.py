@@ -5,7 +5,7 @@ import pytest
 
 from videopoet_jax.core import errors
 from videopoet_jax.data import records
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.data import token_shards
 from videopoet_jax.data import tokens
 
@@ -41,8 +41,8 @@ def _example(index):
 
 
 def test_pieces_in_any_order_are_the_data_set(tmp_path):
-  folder = pieces_lib.Pieces.begin(tmp_path / 'set', {})
-  writer = token_shards.TokenPieces(folder)
+  folder = shard_writer.ShardWriter.begin(tmp_path / 'set', {})
+  writer = token_shards.TokenShardWriter(folder)
   planned = token_shards.plan({'train': 5}, 2)
   for piece in reversed(planned):
     writer.write(piece, map(_example, range(piece.first, piece.stop)))
@@ -58,8 +58,8 @@ def test_pieces_in_any_order_are_the_data_set(tmp_path):
 
 
 def test_pieces_that_do_not_go_together_are_refused(tmp_path):
-  folder = pieces_lib.Pieces.begin(tmp_path / 'set', {})
-  writer = token_shards.TokenPieces(folder)
+  folder = shard_writer.ShardWriter.begin(tmp_path / 'set', {})
+  writer = token_shards.TokenShardWriter(folder)
   first, second = token_shards.plan({'train': 2}, 1)
   with pytest.raises(errors.DataError, match='has changed'):
     writer.write(first, [])

@@ -36,7 +36,7 @@ def _watch(run, on_step, done=(), **config):
     evaluate,
     lambda checkpoint: checkpoint.step in done,
     watch.WatchConfig(**_QUICK, **config),
-    say=said.append,
+    log=said.append,
   )
   return seen, said
 
@@ -113,8 +113,8 @@ def test_best_is_a_checkpoint_to_generate_from(tmp_path):
   folder_lib.write(model)
   checkpoint = checkpoint_choice.find(model)
 
-  def note(value, figure='right/*'):
-    keeper = watch.BestKeeper(out, figure, lambda line: None)
+  def note(value, metric='right/*'):
+    keeper = watch.BestKeeper(out, metric, lambda line: None)
     result = compare_test.result(value)
     return keeper.note(checkpoint, [result])
 
@@ -125,5 +125,5 @@ def test_best_is_a_checkpoint_to_generate_from(tmp_path):
   assert opened.layout_names == folder_lib.LAYOUTS
   assert note(0.6)
   assert json.loads((out / 'best.json').read_text())['value'] == 0.6
-  with pytest.raises(errors.ConfigError, match='is no figure'):
+  with pytest.raises(errors.ConfigError, match='is not a metric'):
     note(0.7, 'wrong/*')

@@ -162,7 +162,7 @@ def test_a_tiny_mixture_is_compiled_a_length_at_a_time(tmp_path):
   assert [n for n in names if '/1x' in n] == ['text_to_image/1x32x32']
   said = []
   planner = planner_lib.Planner(
-    directory=tmp_path / 'cache', devices=jax.devices(), say=said.append
+    directory=tmp_path / 'cache', devices=jax.devices(), log=said.append
   )
   steps = mixture_lib.compile_groups(planner, found.plan, found.members)
   compiled = [line for line in said if line.startswith('compiling gradients')]
@@ -179,7 +179,7 @@ def test_a_tiny_mixture_is_compiled_a_length_at_a_time(tmp_path):
   said.clear()
   again = mixture_lib.compile_groups(
     planner_lib.Planner(
-      directory=tmp_path / 'cache', devices=jax.devices(), say=said.append
+      directory=tmp_path / 'cache', devices=jax.devices(), log=said.append
     ),
     found.plan,
     found.members,

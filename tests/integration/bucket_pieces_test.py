@@ -6,8 +6,8 @@ Another process works on `gs://` paths, against the bucket of `tests.fake_gcs`.
 import pytest
 
 from tests import fake_gcs
-from tests.jobs import data_files
 from tests.media import media_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.jobs import cli
 
@@ -18,7 +18,7 @@ import json
 from array_record.python import array_record_module
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
-from videopoet_jax.data import pieces as pieces_lib
+from videopoet_jax.data import shard_writer
 
 OUTPUT = 'gs://bucket/deep/set'
 NAMES = ['a', 'b']
@@ -26,7 +26,7 @@ said = {}
 
 
 def begin(overwrite=False):
-  return pieces_lib.Pieces.begin(OUTPUT, {'job': 'test'}, overwrite, 2)
+  return shard_writer.ShardWriter.begin(OUTPUT, {'job': 'test'}, overwrite, 2)
 
 
 def write(pieces, name):
@@ -35,7 +35,7 @@ def write(pieces, name):
 
 
 def publish(pieces):
-  with pieces_lib.description(NAMES) as folder:
+  with shard_writer.description(NAMES) as folder:
     (folder / 'dataset_info.json').write_text('{}')
     (folder / 'features.json').write_text('{}')
     pieces.publish(folder, NAMES)
@@ -43,8 +43,8 @@ def publish(pieces):
 
 first = begin()
 write(first, 'a')
-write(first, pieces_lib.spill('0'))
-other = pieces_lib.Pieces.join(storage.path(OUTPUT), 1, 2)
+write(first, shard_writer.spill('0'))
+other = shard_writer.ShardWriter.join(storage.path(OUTPUT), 1, 2)
 other.tell('word', 7)
 said['told'] = first.told('word', 1)
 said['same_start'] = first.start == other.start
@@ -52,7 +52,7 @@ said['same_start'] = first.start == other.start
 second = begin()
 said['kept'] = sorted(second.finished)
 said['forgotten'] = second.told('word', 1)
-path = str(second.path(pieces_lib.spill('0')))
+path = str(second.path(shard_writer.spill('0')))
 reader = array_record_module.ArrayRecordReader(path)
 said['spilled'] = reader.read([0])[0].decode()
 write(second, 'b')

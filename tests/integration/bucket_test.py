@@ -18,7 +18,7 @@ import json, pathlib, sys
 import numpy as np
 from etils import epath
 import jax
-from tests.jobs import token_set
+from tests.preparation import token_set
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
@@ -52,7 +52,7 @@ def run(folder, steps, name='lm'):
      str(folder / 'short.gin')],
     [f'{k} = {v!r}' for k, v in values.items()],
   )
-  train.train(experiment, str(folder / name), say=lines.append)
+  train.train(experiment, str(folder / name), log=lines.append)
   losses = {r['step']: r['loss'] for r in metrics.read(
     folder / name / 'metrics.jsonl') if 'loss' in r}
   return lines, losses

@@ -18,8 +18,8 @@ from tests.evaluation import tiny_protocol
 from tests.inference import folder as folder_lib
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import results
-from videopoet_jax.evaluation import work
-from videopoet_jax.jobs import evaluate
+from videopoet_jax.evaluation import sample_store
+from videopoet_jax.experiments import evaluate
 
 local = pathlib.Path(sys.argv[1])
 bucket = epath.Path('gs://bucket')

@@ -47,8 +47,8 @@ def _plan(**changes):
 
 
 def _planner(tmp_path, lines=None):
-  say = (lambda line: None) if lines is None else lines.append
-  return planner_lib.Planner(directory=tmp_path, devices=jax.devices(), say=say)
+  log = (lambda line: None) if lines is None else lines.append
+  return planner_lib.Planner(directory=tmp_path, devices=jax.devices(), log=log)
 
 
 @pytest.fixture(scope='module')

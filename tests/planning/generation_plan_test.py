@@ -26,7 +26,7 @@ def _plan(**changes):
 
 
 def _estimate(generation):
-  planner = planner_lib.Planner(devices=jax.devices(), say=lambda _: None)
+  planner = planner_lib.Planner(devices=jax.devices(), log=lambda _: None)
   return planner.generation(generation)
 
 

@@ -37,7 +37,7 @@ def test_work_compiled_is_the_models(conditioning):
     mesh=mesh_lib.MeshConfig(data=8),
     batch_per_chip=2.0,
   )  # fmt: skip
-  found = planner_lib.Planner(devices=jax.devices(), say=lambda _: None).plan(
+  found = planner_lib.Planner(devices=jax.devices(), log=lambda _: None).plan(
     plan
   )
   assert found.tally is not None

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.jobs import data_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.core import entry
 from videopoet_jax.core import errors

@@ -13,7 +13,7 @@ from t5x import eval as t5x_eval
 from t5x import infer
 from t5x import utils
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert
@@ -133,7 +133,7 @@ def test_other_modes_write_scores(token_set, checkpoint, tmp_path, mode):
   np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
-def test_evaluation_writes_our_figures(token_set, checkpoint, tmp_path):
+def test_evaluation_writes_our_metrics(token_set, checkpoint, tmp_path):
   runs.parse(token_set)
   greedy = sampling.SamplingConfig(temperature=0.0)
   options = _options(checkpoint, _TEXT, tmp_path, greedy)
@@ -149,11 +149,11 @@ def test_evaluation_writes_our_figures(token_set, checkpoint, tmp_path):
   made, batch = experiment.current(), _batch(_TEXT)
   params = export.load_params(checkpoint, 'prefix_lm')[1]
   of = made.trainable.layouts[_TEXT]
-  _, figures = made.trainable.validation_loss(params, batch, None, _TEXT)
+  _, metrics = made.trainable.validation_loss(params, batch, None, _TEXT)
   assert found['step'] == 4
   np.testing.assert_allclose(
     found['perplexity/visual'],
-    np.exp(float(figures['loss/visual'])),
+    np.exp(float(metrics['loss/visual'])),
     rtol=1e-4,
   )
   filled = decode.generate(

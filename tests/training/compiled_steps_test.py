@@ -35,6 +35,6 @@ def test_without_a_home_nothing_is_kept_and_a_line_says_so(monkeypatch):
   monkeypatch.delenv('HOME', raising=False)
   monkeypatch.setattr(pwd, 'getpwuid', nobody)
   said = []
-  compiled_steps.keep_on_disk(say=said.append)
+  compiled_steps.keep_on_disk(log=said.append)
   assert jax.config.values[_OPTION] is None
   assert len(said) == 1 and compiled_steps.CACHE_VARIABLE in said[0]

@@ -32,7 +32,7 @@ def main(argv):
   )
   loop.run(
     tiny.TinyTrainable(width=int(argv[2])), Batches(), argv[0],
-    config=config, say=lambda line: None,
+    config=config, log=lambda line: None,
   )
 
 sys.exit(cli.run(main, sys.argv[1:]))
@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path, limit, expected):
       tiny.TinyBatches(),
       tmp_path / folder,
       config=config,
-      say=said.append,
+      log=said.append,
     )
   assert any(f'after step {max(saved)}' in line for line in said)
   assert not any('damaged' in line for line in said)

@@ -7,7 +7,7 @@ from videopoet_jax.training import goodput
 
 def test_time_is_divided_among_the_kinds():
   now = [10.0]
-  book = goodput.Ledger(lambda: now[0])
+  book = goodput.Goodput(lambda: now[0])
 
   def work(seconds):
     now[0] += seconds
@@ -32,5 +32,5 @@ def test_time_is_divided_among_the_kinds():
 
 
 def test_an_unknown_kind_is_a_mistake():
-  with pytest.raises(KeyError), goodput.Ledger().spend('coffee'):
+  with pytest.raises(KeyError), goodput.Goodput().spend('coffee'):
     pass

@@ -28,20 +28,20 @@ def test_the_slowest_of_four_hosts_is_named(monkeypatch):
   watched = hosts.Hosts(jax.local_devices()[:1], gather)
   for _ in range(4):
     watched.add(0.01, 0.002)
-  figures = watched.figures()
+  metrics = watched.metrics()
   np.testing.assert_allclose(rows[0], [0.01, 0.002, 0.002], rtol=1e-6)
-  assert figures['hosts/slowest'] == 2
-  assert figures['hosts/data_spread'] == pytest.approx(5.0)
-  assert figures['hosts/data_seconds'] == pytest.approx(0.05)
-  assert figures['hosts/place_spread'] == pytest.approx(1.0)
-  assert figures['hosts/probe_spread'] == pytest.approx(2.0)
+  assert metrics['hosts/slowest'] == 2
+  assert metrics['hosts/data_spread'] == pytest.approx(5.0)
+  assert metrics['hosts/data_seconds'] == pytest.approx(0.05)
+  assert metrics['hosts/place_spread'] == pytest.approx(1.0)
+  assert metrics['hosts/probe_spread'] == pytest.approx(2.0)
   assert 'slowest is host 2 with 50.0 ms of data' in watched.summary()
   # Counting begins again.
-  assert watched.figures() == {}
+  assert watched.metrics() == {}
 
 
 def test_one_host_is_not_compared_with_itself():
   alone = hosts.Hosts(jax.local_devices()[:1])
   alone.add(1.0, 1.0)
-  assert alone.figures() == {}
+  assert alone.metrics() == {}
   assert alone.summary() == ''

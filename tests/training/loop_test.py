@@ -36,7 +36,7 @@ ADAM = optimizers.OptimizerConfig(
 
 
 def _run(directory, config=CONFIG, batches=None, **options):
-  options = {'optimizer': ADAM, 'say': lambda line: None} | options
+  options = {'optimizer': ADAM, 'log': lambda line: None} | options
   if 'mesh' not in options:
     options['devices'] = jax.devices()[:1]
   trainable = options.pop('trainable', tiny.TinyTrainable())
@@ -99,13 +99,13 @@ def test_a_signal_saves_within_a_step_and_the_resumed_run_is_equal(
   part = _run(
     tmp_path / 'part',
     batches=_StopAt(2, signal.SIGTERM),
-    say=said.append,
+    log=said.append,
   )
   assert part.signal == signal.SIGTERM
   assert part.steps == 3
   assert 'saved step 3' in said[-1]
   assert signal.getsignal(signal.SIGTERM) is before
-  resumed = _run(tmp_path / 'part', say=said.append)
+  resumed = _run(tmp_path / 'part', log=said.append)
   assert any('resuming' in line and 'step 3' in line for line in said)
   assert resumed.steps == 6
   _equal(finished[1].state, resumed.state)
@@ -115,7 +115,7 @@ def test_a_signal_saves_within_a_step_and_the_resumed_run_is_equal(
 
 def test_finished_run_is_left_alone(finished):
   said = []
-  again = _run(finished[0], say=said.append)
+  again = _run(finished[0], log=said.append)
   _equal(finished[1].state, again.state)
   assert 'done already' in said[-1]
 
@@ -225,8 +225,8 @@ def test_batches_of_several_units_are_made_to_divide(tmp_path):
 def test_steps_that_are_not_finite_change_nothing(tmp_path):
   result = _run(tmp_path / 'a', batches=tiny.TinyBatches(bad=(2, 3)))
   assert int(result.state.skipped) == 2
-  assert np.isfinite(result.figures['loss'])
-  assert result.figures['skipped_steps'] == 2.0
+  assert np.isfinite(result.metrics['loss'])
+  assert result.metrics['skipped_steps'] == 2.0
   before = dataclasses.replace(CONFIG, total_steps=6, max_skipped_in_a_row=3)
   with pytest.raises(FloatingPointError, match='3 steps in a row'):
     _run(tmp_path / 'b', before, batches=tiny.TinyBatches(bad=(3, 4, 5)))
@@ -235,13 +235,13 @@ def test_steps_that_are_not_finite_change_nothing(tmp_path):
   assert np.isnan(dump['inputs']).any()
 
 
-def test_validation_by_unit_and_figures(tmp_path):
+def test_validation_by_unit_and_metrics(tmp_path):
   pytest.importorskip('tensorboard')
   config = dataclasses.replace(CONFIG, validate_every=4, tensorboard=True)
   result = _run(tmp_path, config, validation=tiny.TinyValidation())
-  figures = result.figures
-  both = (figures['validation/loss/a'], figures['validation/loss/b'])
-  assert figures['validation/loss'] == pytest.approx(np.mean(both))
+  values = result.metrics
+  both = (values['validation/loss/a'], values['validation/loss/b'])
+  assert values['validation/loss'] == pytest.approx(np.mean(both))
   assert both[1] > both[0]
   records = metrics.read(tmp_path / 'metrics.jsonl')
   assert [r['step'] for r in records if 'validation/loss' in r] == [4, 6]

@@ -78,7 +78,7 @@ def _run(trainable, run_dir, devices=1, mesh=None, **options):
     run_dir,
     mesh=mesh_lib.MeshConfig(**(mesh or {})),
     devices=jax.devices()[:devices],
-    say=lambda line: None,
+    log=lambda line: None,
     **options,
   )
 

@@ -23,7 +23,7 @@ _CONFIG = loop.LoopConfig(
 def _train(run_dir, mesh, devices, stop_at=0):
   """Trains until the end, or until a signal after `stop_at` steps."""
 
-  def say(line):
+  def log(line):
     if line.startswith(f'step {stop_at}/'):
       os.kill(os.getpid(), signal.SIGTERM)
 
@@ -35,7 +35,7 @@ def _train(run_dir, mesh, devices, stop_at=0):
     optimizer=tiny_run.OPTIMIZER,
     mesh=mesh_lib.MeshConfig(**mesh),
     devices=jax.devices()[:devices],
-    say=say,
+    log=log,
   )
 
 

@@ -46,7 +46,7 @@ def _run(run_dir, name, said):
     run_dir,
     config=chosen['loop'],
     optimizer=chosen['optimizer'],
-    say=said.append,
+    log=said.append,
   )
 
 
@@ -101,7 +101,7 @@ def test_training_continues_when_the_average_is_switched(
       tiny.TinyBatches(),
       tmp_path,
       config=dataclasses.replace(_LOOP, total_steps=steps, ema_decay=decay),
-      say=lambda line: None,
+      log=lambda line: None,
     )
   assert result.steps == 4
   assert (result.state.ema is not None) == bool(second)

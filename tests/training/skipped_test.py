@@ -39,7 +39,7 @@ def test_a_run_ends_a_few_steps_after_too_many_were_skipped(tmp_path):
   batches = _Asked(bad=tuple(range(3, 60)))
   with pytest.raises(FloatingPointError, match='3 steps .* at step 5 of'):
     loop.run(
-      tiny.TinyTrainable(), batches, tmp_path, config=config, say=lambda _: None
+      tiny.TinyTrainable(), batches, tmp_path, config=config, log=lambda _: None
     )
   # Four steps later at most, and a few that are read ahead.
   assert max(batches.asked) <= 5 + 4 + 4
@@ -67,7 +67,7 @@ def test_the_logged_rate_is_the_one_the_optimizer_used(
     tmp_path,
     config=_CONFIG,
     optimizer=optimizer,
-    say=lambda _: None,
+    log=lambda _: None,
   )
   # The optimizer's own counters of its updates.
   counts = {

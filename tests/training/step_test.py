@@ -15,23 +15,23 @@ class _Trainable:
 
   name = 'line'
 
-  def __init__(self, figures):
-    self._figures = figures
+  def __init__(self, values):
+    self._values = values
 
   def loss(self, params, batch, rng, step, unit):
     del batch, rng, step, unit
-    return 3.0 * params, {k: v * params for k, v in self._figures.items()}
+    return 3.0 * params, {k: v * params for k, v in self._values.items()}
 
   def validation_loss(self, params, batch, rng, unit):
     return self.loss(params, batch, rng, None, unit)
 
 
 @pytest.mark.parametrize(
-  'figures, logged',
+  'values, logged',
   [({}, 6.0), ({'loss': 2.5}, 5.0), ({'accuracy': 0.25}, 6.0)],
 )
-def test_a_loss_of_its_own_is_logged(figures, logged):
-  trainable = _Trainable(figures)
+def test_a_loss_of_its_own_is_logged(values, logged):
+  trainable = _Trainable(values)
   params, step = jnp.float32(2.0), jnp.int32(0)
   gradient, metrics = step_lib.make_gradients(trainable, 'all', seed=0)(
     params, {}, step
@@ -44,7 +44,7 @@ def test_a_loss_of_its_own_is_logged(figures, logged):
   for found in (metrics, validated):
     assert jax.tree.map(float, found) == {
       'loss': logged,
-      **{k: v * 2 for k, v in figures.items()},
+      **{k: v * 2 for k, v in values.items()},
     }
 
 

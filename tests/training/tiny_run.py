@@ -89,7 +89,7 @@ def main(run_dir, options):
     optimizer=OPTIMIZER,
     mesh=mesh,
     validation=validation,
-    say=lambda line: print(line, flush=True),
+    log=lambda line: print(line, flush=True),
   )
   return 128 + result.signal if result.signal else 0
 

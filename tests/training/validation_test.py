@@ -186,7 +186,7 @@ def test_a_run_that_learns_nothing_validates_to_one_number(name, tmp_path):
   )
   found = []
 
-  def say(line):
+  def log(line):
     if 'validation loss' in line:
       found.append(line.split('loss ')[1])
 
@@ -202,7 +202,7 @@ def test_a_run_that_learns_nothing_validates_to_one_number(name, tmp_path):
       schedule=schedules.ScheduleConfig(name='constant', warmup_steps=0),
     ),
     validation=data,
-    say=say,
+    log=log,
   )
   assert len(found) == 4
   assert len(set(found)) == 1

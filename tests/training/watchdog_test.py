@@ -8,7 +8,7 @@ import time
 import pytest
 
 from videopoet_jax.core import errors
-from videopoet_jax.training import goodput as ledger_lib
+from videopoet_jax.training import goodput as goodput_lib
 from videopoet_jax.training import watchdog
 
 _QUICK = watchdog.WatchdogConfig(
@@ -30,9 +30,9 @@ class _Told(list):
 
 def _watch(tmp_path, config, log_every=1, end=lambda status: None):
   told = _Told()
-  book = ledger_lib.Ledger()
+  book = goodput_lib.Goodput()
   watched = watchdog.Watchdog(
-    config, book, tmp_path, log_every=log_every, say=told, end=end
+    config, book, tmp_path, log_every=log_every, log=told, end=end
   )
   return watched, book, told
 

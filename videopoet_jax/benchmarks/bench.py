@@ -101,8 +101,8 @@ def train_step(chosen: Size, rounds: int, tokens_per_batch: int) -> Any:
   def run() -> Any:
     nonlocal state
     found, metrics = gradients(state.params, batch, state.step)
-    state, figures = update(state, found, {'loss': metrics['loss']})
-    return figures['gradient_norm']
+    state, values = update(state, found, {'loss': metrics['loss']})
+    return values['gradient_norm']
 
   tokens = examples * layout.length
   flops = examples * flops_lib.of_layout(config, layout).train

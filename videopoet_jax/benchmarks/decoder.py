@@ -174,8 +174,8 @@ def _step(
     found, metrics = gradients(
       state.params, batch, state.step, train_step.frozen
     )
-    state, figures = update(state, found, {'loss': metrics['loss']})
-    return figures['gradient_norm']
+    state, values = update(state, found, {'loss': metrics['loss']})
+    return values['gradient_norm']
 
   return (
     run,

@@ -1,7 +1,7 @@
-"""What a saved step holds, compared with what a run wants of it.
+"""Compares the contents of a saved step with what a run expects.
 
-A step that is whole and holds something else is not damaged: it is left where
-it is, and one line says which setting differs.
+A step that is complete and holds something else is not damaged: it stays in
+place, and one line names the setting that differs.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def path_name(path: tuple[Any, ...]) -> str:
 def saved_arrays(item: pathlib.Path) -> dict[str, tuple[tuple[int, ...], str]]:
   """Shape and dtype of every array of a saved item, by its path.
 
-  Raises what Orbax raises for a damaged item.
+  Raises any exception of Orbax for a damaged item.
   """
   with quiet.reading():
     metadata = ocp.StandardCheckpointer().metadata(item)
@@ -52,7 +52,7 @@ def arrays(tree: Any) -> dict[str, tuple[tuple[int, ...], str]]:
 
 
 def items(folder: pathlib.Path) -> set[str] | None:
-  """Names of the items that a step was saved with; None if nothing says so."""
+  """Names of the items that a step was saved with; None if not recorded."""
   counters = _json(folder / _COUNTERS_FILE)
   if isinstance(counters.get(ITEMS), list):
     return set(counters[ITEMS])
@@ -73,28 +73,28 @@ def _json(path: pathlib.Path) -> dict[str, Any]:
 def check(
   folder: pathlib.Path, target: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> None:
-  """Checks that a step's arrays are those that a run wants.
+  """Checks that a step holds the arrays that a run expects.
 
-  A step whose own description cannot be read passes: reading it says that it is
-  damaged.
+  A step whose own description cannot be read passes; reading it will report the
+  damage.
 
   Args:
     folder: folder of the step.
     target: pytrees of `jax.ShapeDtypeStruct` by item name.
-    settings: the run's, as `SETTINGS` keeps them.
+    settings: the run's settings, in the form of `SETTINGS`.
 
   Raises:
-    CheckpointError: an array is missing, is too much, or has another shape or
+    CheckpointError: an array is missing, is unexpected, or has another shape or
       dtype; the message names the settings that differ.
   """
   wrong: list[str] = []
   for name, tree in target.items():
     try:
       saved = saved_arrays(folder / name)
-    except Exception:  # Orbax raises what it likes for damaged files.
+    except Exception:  # Orbax raises many kinds for damaged files.
       return
     if not saved:
-      return  # Nothing is known of a damaged one.
+      return  # Nothing is known about a damaged one.
     wrong += [f'{name}/{text}' for text in _differences(saved, arrays(tree))]
   if not wrong:
     return
@@ -141,8 +141,8 @@ def _text(array: tuple[tuple[int, ...], str] | None) -> str:
 
 def is_finished(folder: pathlib.Path) -> bool:
   """Whether Orbax has written all of a step's folder."""
-  # A bucket renames nothing: there Orbax writes a step in its place and puts a
-  # file into it when it is whole.
+  # A bucket has no rename: there Orbax writes a step in its final place and
+  # adds a file when it is complete.
   if not folder.is_dir():
     return False
   if not storage.is_remote(folder):

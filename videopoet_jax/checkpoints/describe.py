@@ -1,4 +1,4 @@
-"""`checkpoint.json`: what a folder holds, so that nothing else need say it."""
+"""`checkpoint.json`: the only description of a checkpoint folder."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -35,11 +35,7 @@ def write_description(
     {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
   )
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renaming is atomic: a reader never meets half a description.
-    partial = path.with_suffix('.json.partial')
-    partial.write_text(text + '\n', encoding='utf-8')
-    partial.replace(path)
+    storage.write_whole(path, text + '\n')
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write the checkpoint folder {directory}: '
@@ -55,10 +51,10 @@ def read_description(
 
   Args:
     directory: the folder.
-    kind: what it must be; None takes any.
+    kind: required kind; None accepts any.
 
   Returns:
-    What `write_description` was given, and `format_version`.
+    The description given to `write_description`, and `format_version`.
 
   Raises:
     CheckpointError: if the folder is missing, empty, half written, of another
@@ -104,7 +100,7 @@ def read_config(
   Args:
     config_class: a dataclass.
     description: field names to values, as read from `checkpoint.json`.
-    what: the model, in a reader's words.
+    what: name of the model, for messages.
 
   Raises:
     CheckpointError: if a field is not known to this version.

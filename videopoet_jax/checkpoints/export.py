@@ -1,4 +1,4 @@
-"""A checkpoint's parameters for inference, and folders that hold only them."""
+"""A checkpoint's parameters for inference, and folders of these alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 import os
@@ -28,10 +28,10 @@ def load_params(
   """Reads the parameters to use a model with.
 
   Args:
-    directory: a run's folder (`steps/<n>/`, or T5X's `checkpoint_<n>/`), of
-      which the newest readable step counts, or a folder that `export_params`
-      wrote (`params/`).
-    kind: what it must be; None takes any.
+    directory: a run's folder (`steps/<n>/`, or T5X's `checkpoint_<n>/`), whose
+      newest readable step is used, or a folder that `export_params` wrote
+      (`params/`).
+    kind: required kind; None accepts any.
     expected: parts of a description that must be equal in the folder, for
       example `{'vocabulary': ..., 'layouts': ...}`.
     step: the step to read, such as `best_step`'s; the newest unless given.
@@ -39,7 +39,7 @@ def load_params(
   Returns:
     The description, and nested dicts of numpy arrays: the averaged parameters
     where the run kept them, the last ones otherwise. Low-rank adapters are
-    merged into their base, and the description says nothing of them.
+    merged into their base and left out of the description.
 
   Raises:
     CheckpointError: the folder is missing, empty, half written, of another
@@ -122,24 +122,24 @@ def _merged(
 
 
 def best_step(
-  directory: str | os.PathLike[str], figure: str, highest: bool = False
+  directory: str | os.PathLike[str], metric: str, highest: bool = False
 ) -> int:
   """The step of a run whose validation was best.
 
   Args:
     directory: a run's folder.
-    figure: such as 'validation/loss'; see `LoopConfig.keep_best`.
+    metric: name such as 'validation/loss'; see `LoopConfig.keep_best`.
     highest: whether more is better.
 
   Raises:
-    CheckpointError: no step was saved with that figure.
+    CheckpointError: no step was saved with that metric.
   """
   folder = storage.path(directory) / manager.STEPS_FOLDER
-  found = best_lib.Best(figure, highest)
+  found = best_lib.Best(metric, highest)
   found.read({n: folder / str(n) for n in manager.complete_steps(directory)})
   if found.step is None:
     raise errors.CheckpointError(
-      f'no step in {folder} was saved with the figure {figure!r}: set '
+      f'no step in {folder} was saved with the metric {metric!r}: set '
       'LoopConfig.keep_best to it and train'
     )
   return found.step
@@ -156,10 +156,10 @@ def read_arrays(path: str | os.PathLike[str]) -> Any:
 
 
 def _reading(path: pathlib.Path, read: Callable[[], Any]) -> Any:
-  """What `read` returns; CheckpointError where it raises anything."""
+  """Returns the result of `read`; raises CheckpointError if it fails."""
   try:
     return read()
-  # Orbax and TensorStore raise what they like for damaged files.
+  # Orbax and TensorStore raise many kinds of errors for damaged files.
   except Exception as error:
     reason = (str(error).splitlines() or [''])[0][:200]
     raise errors.CheckpointError(
@@ -186,7 +186,7 @@ def export_params(
     `directory`.
 
   Raises:
-    CheckpointError: the one cannot be read, or the other not written.
+    CheckpointError: the source cannot be read, or the copy not written.
   """
   source, directory = storage.path(source), storage.path(directory)
   description, params = load_params(source, step=step)
@@ -198,10 +198,10 @@ def export_params(
 
 
 def copy_beside(source: pathlib.Path, directory: pathlib.Path) -> None:
-  """Copies what stands beside a run's steps: its tokenizers.
+  """Copies the folders beside a run's steps: its tokenizers.
 
-  The folder is left without a description, so that it counts as unfinished
-  until that is written.
+  The folder has no description yet, so it counts as unfinished until one is
+  written.
 
   Args:
     source: a run's folder.

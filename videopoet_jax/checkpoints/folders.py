@@ -1,13 +1,13 @@
 """Names of the folders that stand beside a model's parameters.
 
-Training copies there what the model was trained with, and generation opens it:
-a checkpoint needs nothing else.
+Training copies there the tokenizers that the model was trained with, and
+generation opens them: a checkpoint needs nothing else.
 """
 
 from collections.abc import Mapping
 import os
 import pathlib
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
@@ -15,7 +15,7 @@ from videopoet_jax.core import storage
 
 VISUAL = 'visual_tokenizer'
 AUDIO = 'audio_tokenizer'
-# Of super-resolution's condition, where it is another than that of the result.
+# The tokenizer of super-resolution's condition, if another than the result's.
 LOW_VISUAL = 'low_tokenizer'
 TEXT = 'text'
 TEXT_ENCODER = 'text_encoder'
@@ -23,15 +23,23 @@ TEXT_ENCODER = 'text_encoder'
 BASE = 'base'
 
 
-def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
-  """A folder, or the first of some folders that stands in it.
+@runtime_checkable
+class Saveable(Protocol):
+  """What writes its folder itself."""
 
-  So that a tokenizer may be given by its own folder or by that of a checkpoint
-  which it travels with.
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder; CheckpointError if it cannot be written."""
+
+
+def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
+  """Finds a folder, or the first of the named folders inside it.
+
+  A tokenizer may thus be given by its own folder or by that of a checkpoint
+  which contains it.
 
   Args:
     directory: a tokenizer's folder or a checkpoint's.
-    *names: such as `VISUAL`.
+    *names: names of folders such as `VISUAL`.
   """
   folder = storage.path(directory)
   for name in names:
@@ -40,12 +48,15 @@ def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
   return folder
 
 
-def copy(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
+def copy(
+  folders: Mapping[str, str | os.PathLike[str] | Saveable],
+  run_dir: pathlib.Path,
+) -> None:
   """Puts tokenizers beside the checkpoints.
 
   Args:
-    folders: by name, folders to copy or objects with `save(directory)`.
-    run_dir: where to.
+    folders: folders to copy or objects with `save(directory)`, by name.
+    run_dir: the run's folder, which receives them.
 
   Raises:
     CheckpointError: it cannot be written.
@@ -53,7 +64,7 @@ def copy(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
   try:
     run_dir.mkdir(parents=True, exist_ok=True)
     for name, origin in folders.items():
-      if hasattr(origin, 'save'):
+      if isinstance(origin, Saveable):
         origin.save(run_dir / name)
       elif storage.path(origin).resolve() != (run_dir / name).resolve():
         storage.copy_folder(origin, run_dir / name)

@@ -1,7 +1,7 @@
 """Saves and restores the state of a run.
 
-    run_dir/checkpoint.json      what the folder holds (see `describe`)
-    run_dir/damaged_steps/<n>    what could not be read, out of the way
+    run_dir/checkpoint.json      describes the folder (see `describe`)
+    run_dir/damaged_steps/<n>    unreadable steps, moved out of the way
     run_dir/steps/<n>/params     Orbax, one folder an item
                       ema
                       optimizer
@@ -33,13 +33,13 @@ from videopoet_jax.core import storage
 from videopoet_jax.parallel import start
 
 STEPS_FOLDER = 'steps'
-# Steps that could not be read when a run went on from one before them.
+# Unreadable steps that were skipped when a run resumed from an earlier one.
 DAMAGED_FOLDER = 'damaged_steps'
 COUNTERS = 'counters'
 
 _READING_PAUSES = (1.0, 5.0)  # Seconds before a step is read again.
 
-# Parts of a description that have to agree for a run to go on.
+# Parts of a description that have to agree for a run to resume.
 _MUST_AGREE = (
   'kind',
   'config',
@@ -54,11 +54,11 @@ _MUST_AGREE = (
   'fingerprints',
   low_rank.KEY,
 )
-# Whether a run has these at all has to agree too.
+# These must also be present in both or absent from both.
 _ABSENT_IS_NONE = (low_rank.KEY,)
 
 
-# What gin calls the config of each kind of model.
+# gin's name of the config of each kind of model.
 _GIN_NAMES = {
   'prefix_lm': 'PrefixLMConfig',
   'super_resolution': 'SuperResolutionConfig',
@@ -90,7 +90,7 @@ def check_description(
   expected: Mapping[str, Any],
   keys: tuple[str, ...] = _MUST_AGREE,
 ) -> dict[str, Any]:
-  """Reads a folder's description and compares it with what is wanted.
+  """Reads a folder's description and compares it with the expected one.
 
   Args:
     directory: the checkpoint folder.
@@ -135,7 +135,7 @@ class Manager:
     best: best_lib.Best | None = None,
     asynchronous: bool = True,
     settings: Mapping[str, Any] | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
   ) -> None:
     """Opens or makes a run's folder.
 
@@ -144,18 +144,18 @@ class Manager:
       description: JSON values for `checkpoint.json`, `kind` among them.
       keep: newest steps that are kept.
       keep_every: steps that are multiples of this are kept for good; 0 none.
-      best: keeps its step, too.
-      asynchronous: whether saving goes on while training does.
-      settings: gin's names and values of what decides which arrays a step
-        holds, to be named where a step holds others.
-      say: takes the names of steps that cannot be used.
+      best: the best step, which is kept, too.
+      asynchronous: whether saving overlaps with training.
+      settings: gin's names and values of the settings that decide which arrays
+        a step holds; the message names them where a step holds others.
+      log: receives the names of steps that cannot be used.
 
     Raises:
       CheckpointError: the folder cannot be written, or holds a run of another
         model.
     """
     self._directory = storage.absolute(directory)
-    self._say = say
+    self._log = log
     self._settings = dict(settings or {})
     self._saving = 0  # The step that was saved last, perhaps not yet on disk.
     quiet.saving()
@@ -166,14 +166,14 @@ class Manager:
         f'{self._directory} holds steps and no {describe.FILE_NAME}: it is not '
         'a run of ours, or half copied; give another folder'
       )
-    # Nobody reads what another process is about to write.
+    # No process reads what another one is about to write.
     start.barrier('run folder is looked at')
     if jax.process_index() == 0:
       describe.write_description(self._directory, description)
       self._check_writable()
     start.barrier('run folder is there')
     for name in unfinished_steps(self._directory):
-      say(f'removing {name}: its saving was cut short')
+      log(f'removing {name}: its saving was cut short')
     self._best = best or best_lib.Best()
     self._read_best()
     keeping = [ocp.checkpoint_managers.LatestN(keep), self._best]
@@ -234,7 +234,7 @@ class Manager:
       step: number of steps done; one that is saved already is left alone.
       items: pytrees of arrays by item name ('params', 'ema', 'optimizer').
       counters: JSON values.
-      scores: figures of the validation at this step, if there was one.
+      scores: metrics of the validation at this step, if there was one.
     """
     if step in self._manager.all_steps():
       return
@@ -255,7 +255,7 @@ class Manager:
 
   @contextlib.contextmanager
   def _storage_errors(self) -> Iterator[None]:
-    """Makes a CheckpointError of what storage raises, in whatever thread.
+    """Converts errors of storage into a CheckpointError, in any thread.
 
     Orbax writes in threads and raises at the next call; TensorStore raises
     ValueErrors with the system's words in them.
@@ -281,23 +281,23 @@ class Manager:
   ) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """Reads the newest complete step onto the devices that `target` names.
 
-    A step that cannot be read, in several attempts, is named and the one before
-    is tried. If that can be read, the later ones are moved to `DAMAGED_FOLDER`:
-    they would be in the way of saving, and it may be the storage that is at
-    fault and not they.
+    If a step cannot be read in several attempts, it is named and the one before
+    is tried. If that one can be read, the later ones are moved to
+    `DAMAGED_FOLDER`: they would be in the way of saving, and the storage rather
+    than the steps may be at fault.
 
-    A step that is whole and holds other things is not damaged, and stays.
+    A step that is complete and holds other arrays is not damaged, and stays.
 
     Args:
-      target: pytrees of `jax.ShapeDtypeStruct` with shardings by item name.
+      target: pytrees of `jax.ShapeDtypeStruct` with shardings, by item name.
       optional: items that are left out where a step was saved without them.
 
     Returns:
       The items and the counters, or None where nothing was saved yet.
 
     Raises:
-      CheckpointError: there are steps and none can be used, or the newest is
-        of other items, shapes or dtypes than the target.
+      CheckpointError: there are steps and none can be used, or the newest has
+        other items, shapes or dtypes than the target.
     """
     steps = sorted(self._manager.all_steps(), reverse=True)
     everything = target
@@ -313,7 +313,7 @@ class Manager:
         name for name in (*target, COUNTERS) if not (folder / name).is_dir()
       ]
       if missing:
-        self._say(f'skipping {folder}: it is damaged (no {missing[0]})')
+        self._log(f'skipping {folder}: it is damaged (no {missing[0]})')
         continue
       contents.check(folder, target, self._settings)
       reason = ''
@@ -324,15 +324,16 @@ class Manager:
           items, counters = _read(folder, target)
           reason = ''
           break
-        # Orbax and TensorStore raise what they like for damaged files, and for
-        # storage that does not answer.
+        # Orbax and TensorStore raise many kinds of errors for damaged files,
+        # and
+        # for storage that does not answer.
         except Exception as error:
           reason = (str(error).splitlines() or [''])[0][:200] or 'unreadable'
         if pause is not None:
           time.sleep(pause)
       if not start.all_agree(not reason, f'step {step} is read'):
         reason = reason or 'another process cannot read its part'
-        self._say(f'skipping {folder}: it is damaged ({reason})')
+        self._log(f'skipping {folder}: it is damaged ({reason})')
         continue
       self._say_what_is_left_out(folder, everything, held or set())
       self._set_aside(steps[: steps.index(step)])
@@ -352,13 +353,13 @@ class Manager:
     unused = sorted(held - {*wanted, COUNTERS})
     if unused:
       why = contents.changes(folder, self._settings)
-      self._say(
+      self._log(
         f'{folder} also holds {", ".join(unused)}, which this run leaves out'
         + (f': {why}' if why else '')
       )
 
   def _set_aside(self, steps: Sequence[int]) -> None:
-    """Moves steps to where they are in nobody's way."""
+    """Moves steps out of the way."""
     if not steps:
       return
     aside = self._directory / DAMAGED_FOLDER
@@ -374,13 +375,13 @@ class Manager:
             f'{self._folder(step)} cannot be moved to {target} '
             f'({error.strerror or error}); move or delete it, and start again'
           ) from error
-        self._say(f'{self._folder(step)} is in {target} now')
+        self._log(f'{self._folder(step)} is in {target} now')
     start.barrier('damaged steps are set aside')
     self._manager.reload()
     self._read_best()
 
   def wait(self) -> None:
-    """Waits until what was saved is on disk; CheckpointError if it is not."""
+    """Waits until the save is on disk; raises CheckpointError if it failed."""
     with self._storage_errors():
       self._manager.wait_until_finished()
 
@@ -394,11 +395,12 @@ class Manager:
 
 
 class _CheckpointManager(ocp.CheckpointManager):
-  """Orbax's, which leaves it to us to ask whether the machine goes.
+  """Orbax's manager without its check for preemption, which the loop does.
 
-  Orbax asks JAX in its own thread, with the number of a step that is long
-  done. JAX takes that for where the process is, and may then choose a step to
-  stop at that the others have behind them: they would never stop.
+  Orbax asks JAX in its own thread, with the number of a step that is long done.
+  JAX takes it for the current step of the process, and may then choose a
+  stopping step that the other processes have already passed: they would never
+  stop.
   """
 
   def reached_preemption(self, step: int) -> bool:

@@ -36,7 +36,7 @@ _STATE = 'state'
 _OCDBT = 'manifest.ocdbt'
 _ORBAX = (_OCDBT, '_METADATA')
 _PLACEHOLDER = 'PLACEHOLDER://'
-# Of a file that describes an array: TensorStore's driver.
+# In a file that describes an array: TensorStore's driver.
 _DRIVERS = {'.zarray': 'zarr', 'zarr.json': 'zarr3'}
 _OTHER_FILES = ('.safetensors', '.bin', '.pt', '.pth', '.json', '.model')
 _DTYPES = ('float16', 'bfloat16', 'float32', 'float64')
@@ -44,7 +44,7 @@ _DTYPES = ('float16', 'bfloat16', 'float32', 'float64')
 
 @dataclasses.dataclass(frozen=True)
 class _Stored:
-  """An array that lies in a folder of its own."""
+  """An array in a folder of its own."""
 
   folder: str
   driver: str
@@ -55,7 +55,7 @@ class Target:
   """The model's parameters in a checkpoint, still to be read.
 
   Attributes:
-    path: the checkpoint, as given.
+    path: the checkpoint, as the user gave it.
     names: names of all parameters, such as 'encoder.encoder_norm.scale'.
   """
 
@@ -81,7 +81,7 @@ class Target:
         floating-point numbers.
     """
     names = tuple(names)
-    # All are asked for before the first is waited for.
+    # All reads are started before the first is waited for.
     pending = {}
     for name in names:
       with _Named(self.path, name):
@@ -105,7 +105,7 @@ class Target:
       {
         'driver': leaf.driver,
         'kvstore': store,
-        # Else a file that was not copied would be read as zeros.
+        # Otherwise a file that was not copied would be read as zeros.
         'fill_missing_data_reads': False,
       },
       open=True,
@@ -167,10 +167,10 @@ def _from_msgpack(file: pathlib.Path) -> dict[str, Any]:
   """Names to arrays and `_Stored`."""
   try:
     tree = serialization.msgpack_restore(file.read_bytes())
-    # From version 1 on the state is called so, whatever the optimizer.
+    # From version 1 on the state has this name, whatever the optimizer.
     tree = tree.get('optimizer', tree).get(_TARGET, {})
     return dict(_flat(tree))
-  # The msgpack package raises what it likes for other files.
+  # The msgpack package raises many kinds of errors for other files.
   except Exception as error:
     raise errors.CheckpointError(
       f'{file} cannot be read as a T5X checkpoint ({_reason(error)}); copy it '
@@ -199,12 +199,12 @@ def _from_listing(
   path: pathlib.Path, store: Mapping[str, Any]
 ) -> dict[str, Any]:
   """Names to `_Stored`, by the files that describe arrays."""
-  # All that begins with `target.`: the slash follows the dot.
+  # All names that begin with `target.`: the slash follows the dot.
   between = tensorstore.KvStore.KeyRange(f'{_TARGET}.', f'{_TARGET}/')
   try:
     opened = tensorstore.KvStore.open(dict(store)).result()
     keys = opened.list(between).result()
-  # TensorStore raises what it likes for damaged files.
+  # TensorStore raises many kinds of errors for damaged files.
   except Exception as error:
     raise errors.CheckpointError(
       f'{path} cannot be read as a T5X checkpoint ({_reason(error)}); copy it '
@@ -220,7 +220,7 @@ def _from_listing(
 
 
 def _read(opened: Any) -> Any:
-  """Begins to read, as float32; an array that is there already stays."""
+  """Begins to read as float32; an array in memory is returned as it is."""
   if isinstance(opened, tensorstore.Future):
     stored = opened.result()
     _check_dtype(stored.dtype.name)
@@ -234,13 +234,13 @@ def _result(value: Any) -> Any:
 
 
 def _check_dtype(name: str) -> None:
-  # Early T5X stored bfloat16 as uint16; it does not read that any more itself.
+  # Early T5X stored bfloat16 as uint16, which it can no longer read itself.
   if name not in _DTYPES:
     raise ValueError(f'its type is {name}, not one of {", ".join(_DTYPES)}')
 
 
 class _Named:
-  """Puts the array's name and the checkpoint's path to what is raised."""
+  """Adds the array's name and the checkpoint's path to errors."""
 
   def __init__(self, path: pathlib.Path, name: str) -> None:
     self._path, self._name = path, name

@@ -1,4 +1,4 @@
-"""The whole state of a run, from this project's loop to T5X and back.
+"""Converts the whole state of a run between this project's loop and T5X.
 
 Both hold the same parameters, and the optimizer's moments as the same flat dict
 by path, so that a run resumes in the other trainer as in its own. T5X keeps no
@@ -29,7 +29,7 @@ def convert(
   source: str | os.PathLike[str],
   directory: str | os.PathLike[str],
   step: int | None = None,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> int:
   """Writes a step of a run as a run of the other trainer.
 
@@ -37,7 +37,7 @@ def convert(
     source: a run's folder, of either trainer.
     directory: the new run's folder; must not hold steps.
     step: the step to take; the newest unless given.
-    say: takes a line about what the other trainer does not hold.
+    log: receives a line about the parts that the other trainer does not hold.
 
   Returns:
     The step.
@@ -67,7 +67,7 @@ def convert(
   export.copy_beside(source, directory)
   description.pop('format_version')
   if manager.complete_steps(source):
-    _to_t5x(source, directory, step, say)
+    _to_t5x(source, directory, step, log)
     describe.write_description(directory, description)
   else:
     _from_t5x(source, directory, step, description)
@@ -84,7 +84,7 @@ def check_other(directory: str | os.PathLike[str], *, is_t5x: bool) -> None:
     is_t5x: whether T5X is to train.
 
   Raises:
-    CheckpointError: it does.
+    CheckpointError: it holds such steps.
   """
   theirs = manager.complete_steps if is_t5x else t5x_steps.complete_steps
   steps = theirs(directory)
@@ -101,11 +101,11 @@ def _to_t5x(
   source: pathlib.Path,
   directory: pathlib.Path,
   step: int,
-  say: Callable[[str], None],
+  log: Callable[[str], None],
 ) -> None:
   folder = export.step_folder(source, step)
   if (folder / export.EMA).is_dir():
-    say(
+    log(
       f'{source} keeps averaged parameters, which T5X does not: the run '
       'resumes from the parameters of its last step'
     )
@@ -147,7 +147,7 @@ def _from_t5x(
       step,
       {export.PARAMS: found[t5x_steps.PARAMS], 'optimizer': moments | counted},
       # Batches are a function of the step: there is no state of the data.
-      # What T5X does not record, the seed, is that of the run that resumes.
+      # T5X does not record the seed; the resuming run's is used.
       {'step': step, 'seed': None, 'batches': {}, 'data': None},
     )
   finally:

@@ -54,6 +54,6 @@ def read(folder: pathlib.Path, parts: Iterable[str]) -> dict[str, Any]:
     folder: the step's folder.
     parts: `target`, `state` or both.
 
-  Raises what Orbax and TensorStore raise of damaged files.
+  Raises the exceptions of Orbax and TensorStore for damaged files.
   """
   return tree_lib.read_numpy(folder / STATE, tuple(parts))

@@ -1,4 +1,4 @@
-"""One pytree of arrays in a folder of its own, by Orbax."""
+"""One pytree of arrays in a folder of its own, written by Orbax."""
 
 from collections.abc import Collection
 import os
@@ -47,8 +47,8 @@ def read_numpy(
 ) -> Any:
   """Reads a saved tree as numpy arrays, whatever it was saved from.
 
-  Neither the devices nor the processes need be those that saved it. Raises what
-  Orbax and TensorStore raise.
+  Neither the devices nor the processes need be those that saved it. Raises the
+  exceptions of Orbax and TensorStore.
 
   Args:
     path: folder of the tree.
@@ -86,7 +86,7 @@ def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
     The tree.
 
   Raises:
-    CheckpointError: if the folder is missing, incomplete or of another shape.
+    CheckpointError: if the folder is missing, incomplete or has another shape.
   """
   path = storage.absolute(path)
   if not path.is_dir():

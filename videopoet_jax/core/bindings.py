@@ -1,9 +1,9 @@
-"""Checks what gin holds before anything is called with it.
+"""Checks the values that gin holds before anything is called with them.
 
-gin binds any value to any parameter; a wrong one shows wherever it is used
-first. Here every binding is compared with the annotation of the parameter that
-it binds, and the configs that a call will use are built once, so that their own
-checks come before data is opened or a program compiled.
+gin binds any value to any parameter, and a wrong value raises only where it is
+first used. Here every binding is compared with the annotation of the parameter
+that it binds, and the configs that a call will use are built once, so that
+their own checks come before data is opened or a program compiled.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -125,7 +125,8 @@ def check_used(given: Iterable[str]) -> None:
 def build_configs(function: Callable[..., Any]) -> None:
   """Builds every config that a call of a configurable will use.
 
-  Only dataclasses are built, not what other functions return: no file is read.
+  Only dataclasses are built, not the results of other functions: no file is
+  read.
 
   Args:
     function: a configurable.
@@ -192,7 +193,7 @@ def resolve(value: Any, name: str) -> Any:
 
   Args:
     value: what gin holds.
-    name: of the binding, for messages.
+    name: name of the binding, for messages.
 
   Raises:
     ConfigError: macros refer to each other in a circle.
@@ -235,7 +236,7 @@ def annotation_of(wrapped: Any, parameter: str, name: str) -> Any:
     wrapped: the function or class. Where it takes `**changes` for the fields
       of the dataclass that it returns, those count as its parameters.
     parameter: its parameter.
-    name: of the binding, for the message.
+    name: name of the binding, for the message.
 
   Raises:
     ConfigError: there is no such field.

@@ -46,7 +46,7 @@ _REQUIRED_IN_CALL = re.compile(
 )
 
 
-# What gin raises for what a user wrote.
+# What gin raises for a mistake of the user's.
 _GIN_RAISES = (
   AttributeError,
   ImportError,
@@ -109,10 +109,10 @@ def parse(
   Args:
     gin_files: paths or include strings (`gin/runs/demo.gin`).
     bindings: `NAME = VALUE` each, in gin's syntax.
-    task_files: likewise paths or include strings, one task a file; modules
-      beside one can be imported in it.
-    finalize: whether that is all. If not, the configuration stays open to
-      further files, and values are not compared with their types yet.
+    task_files: paths or include strings, one task a file; modules beside a task
+      file can be imported in it.
+    finalize: whether these are all files. If not, the configuration stays open
+      to further files, and values are not compared with their types yet.
 
   Raises:
     ConfigError: a file is missing, a name is unknown, a value does not parse

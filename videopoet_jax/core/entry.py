@@ -1,4 +1,4 @@
-"""What every entry point does: mistakes of the user become one line."""
+"""Turns mistakes of the user into one line, for every entry point."""
 
 from collections.abc import Callable, Sequence
 import os

@@ -12,7 +12,7 @@ import math
 
 
 class UserError(Exception):
-  """A mistake in what the user gave: the message says how to put it right."""
+  """A mistake of the user's; the message says how to correct it."""
 
   def _render_traceback_(self) -> list[str]:
     """How a notebook shows it: as the command does, on one line."""

@@ -1,14 +1,15 @@
-"""Blocks that a fused attention kernel works on, and what they pad.
+"""Blocks of a fused attention kernel, and the padding that they cause.
 
-A kernel walks over blocks of queries by keys under a prefix mask. A block of
-which the mask leaves nothing is skipped, and a sequence is padded to whole
-blocks. `layers/splash.py` hands the choice to the kernel; layouts and plans
-report what it pads.
+A kernel walks over blocks of queries by keys under a prefix mask. A block that
+is masked as a whole is skipped, and a sequence is padded to whole blocks.
+`layers/splash.py` passes the chosen blocks to the kernel; layouts and plans
+report the padding.
 
-The choice is by a model of time: the elements of every block that is worked
-on, and for each block what a step of the kernel's grid takes. Large blocks take
-fewer steps, small ones skip more and pad less. Among all pairs of sizes within
-a tenth of the least time the one that pads least is taken.
+The sizes are chosen by a model of time: the number of elements in the blocks
+that are computed, plus a constant for each block, the cost of one step of the
+kernel's grid. Large blocks take fewer steps, small ones skip more and pad less.
+Among all pairs of sizes within a tenth of the least time, the one that pads
+least is taken.
 """
 
 import functools
@@ -76,8 +77,8 @@ def run(length: int, prefix_length: int, blocks: Blocks) -> np.ndarray:
 
   Args:
     length: positions, before padding.
-    prefix_length: of the mask.
-    blocks: sizes.
+    prefix_length: positions of the prefix.
+    blocks: sizes of the blocks.
 
   Returns:
     bool (blocks of queries, blocks of keys).
@@ -92,9 +93,9 @@ def run(length: int, prefix_length: int, blocks: Blocks) -> np.ndarray:
 def cost(
   length: int, prefix_length: int, blocks: Blocks, sequence_parts: int = 1
 ) -> float:
-  """Time of a head by the model, in elements of the mask."""
+  """Time of one head by the model, in elements of the mask."""
   padded, _ = blocks.padded(length, sequence_parts)
-  # Padding of the queries is worked on like queries.
+  # Padding of the queries is computed like queries.
   worked_on = run(padded, prefix_length, blocks)
   worked_on = worked_on[:, : -(-length // blocks.keys)]
   area = blocks.queries * blocks.keys
@@ -109,7 +110,7 @@ def candidates(
 
   Args:
     length: positions.
-    prefix_length: of the mask.
+    prefix_length: positions of the prefix.
     sequence_parts: devices that the queries are split over.
   """
   sizes = range(LANES, min(_LARGEST, _whole(length, LANES)) + 1, LANES)
@@ -117,7 +118,7 @@ def candidates(
   return tuple(
     (cost(length, prefix_length, pair, sequence_parts), pair)
     for pair in pairs
-    # Keys that come apart into small parts only (896) are worked on slowly.
+    # Keys that divide into small parts only (896) are slow to compute.
     if pair.computed_keys >= min(pair.keys, _LEAST_COMPUTE)
   )
 
@@ -128,7 +129,7 @@ def choose(length: int, prefix_length: int, sequence_parts: int = 1) -> Blocks:
 
   Args:
     length: positions.
-    prefix_length: of the mask.
+    prefix_length: positions of the prefix.
     sequence_parts: devices that the queries are split over.
   """
   found = candidates(length, prefix_length, sequence_parts)
@@ -141,11 +142,11 @@ def choose(length: int, prefix_length: int, sequence_parts: int = 1) -> Blocks:
 
 
 def padding(length: int, prefix_length: int) -> int:
-  """Positions that fill the last block, of queries or keys the more.
+  """Positions that fill the last block: the larger number, queries or keys.
 
   Args:
     length: positions.
-    prefix_length: of the mask.
+    prefix_length: positions of the prefix.
   """
   if length < SHORTEST:
     return 0

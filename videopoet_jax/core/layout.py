@@ -1,7 +1,7 @@
-"""SequenceLayout: the ordered segments of a task variant, and what follows.
+"""SequenceLayout: the ordered segments of a task variant.
 
-Lengths, the attention mask, loss positions, admissible ids, the mapping
-between features and tokens: all are derived here from one list of segments.
+Lengths, the attention mask, loss positions, admissible ids and the mapping
+between features and tokens are all derived here from one list of segments.
 """
 
 import collections
@@ -172,7 +172,7 @@ class SequenceLayout:
 
   @property
   def input_length(self) -> int:
-    """Positions the model is run on: the last token predicts nothing."""
+    """Positions of the model's input: the last token predicts nothing."""
     return self.length - 1
 
   @property
@@ -286,9 +286,9 @@ class SequenceLayout:
   def coordinates_L3(self) -> np.ndarray:
     """int32 (L, 3): place of each position within its clip.
 
-    Visual: (latent frame, row, column), latent frames counted from the start
-    of the clip, so a continuation goes on where its condition ends. Audio:
-    (latent frame, level, 0). Text: (slot, 0, 0). Special: zeros.
+    Visual: (latent frame, row, column), latent frames counted from the start of
+      the clip, so a continuation begins where its condition ends. Audio:
+      (latent frame, level, 0). Text: (slot, 0, 0). Special: zeros.
     """
     rows = []
     for segment in self.segments:
@@ -333,7 +333,7 @@ class SequenceLayout:
     return tuple(fills)
 
   def encode(self, features: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Local ids of each feature to the global ids of the sequence.
+    """Maps local ids of each feature to the global ids of the sequence.
 
     Args:
       features: int (..., *feature shape) for each feature the layout names,
@@ -384,7 +384,7 @@ class SequenceLayout:
     return tokens
 
   def parse(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
-    """Global ids of a sequence to each segment's local ids.
+    """Maps global ids of a sequence to each segment's local ids.
 
     Args:
       tokens: int (..., L).

@@ -35,7 +35,7 @@ def table(
 
 
 def text(layouts: Sequence[layout_lib.SequenceLayout]) -> str:
-  """The same for people, layouts of one AGD group together."""
+  """Returns the same for people, layouts of one AGD group together."""
   rows = {row['name']: row for row in table(layouts)}
   lines = []
   for length, group in layout_lib.groups(layouts).items():

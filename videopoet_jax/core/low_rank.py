@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, arXiv 2106.09685): how they are kept and merged.
+"""Low-rank adapters (LoRA, arXiv 2106.09685): their form and their merge.
 
 An adapter of a matrix W is a pair of thin matrices: a (rows x rank) and b
 (rank x columns). The model computes with W + scale * a b. The merge is here,
@@ -27,10 +27,10 @@ class LowRankConfig:
     rank: columns of a and rows of b; less than each matrix's smaller side.
     alpha: the product of a and b is scaled by `alpha / rank`, so that the
       learning rate may stay when the rank changes.
-    matrices: pattern (`re.search`) of the paths of parameters. Of what it
-      matches, matrices get adapters; tables, which are looked up row by row,
-      and vectors stay frozen. The default takes attention, MLPs and the kernels
-      of cell inputs; '.' takes every matrix.
+    matrices: pattern (`re.search`) for the paths of parameters. Matrices that
+      it matches get adapters; tables, which are looked up row by row, and
+      vectors stay frozen. The default takes attention, MLPs and the kernels of
+      cell inputs; '.' takes every matrix.
   """
 
   rank: int = 8

@@ -1,4 +1,4 @@
-"""Sound of 16 bits and as floats: one scale everywhere.
+"""Conversion between 16-bit sound and floats: one scale everywhere.
 
 A sample s is s / 32768, so that floats lie in [-1, 1) exactly; the way back is
 rounded and clipped, and gives every one of the 65,536 samples again.

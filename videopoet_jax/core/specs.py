@@ -1,4 +1,4 @@
-"""What a tokenizer's grid of ids looks like, without the tokenizer."""
+"""Shape of a tokenizer's grid of ids, without the tokenizer."""
 
 import dataclasses
 

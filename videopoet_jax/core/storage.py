@@ -26,8 +26,8 @@ def is_remote(name: Path) -> bool:
   return os.fspath(name).startswith(REMOTE)
 
 
-# What a full disk, a limit or a lost right says; libraries written in C++ raise
-# errors of their own with these words in them.
+# The system's words for a full disk, a limit or a missing right; libraries
+# written in C++ raise errors of their own that contain these words.
 _FAILURES = tuple(
   os.strerror(code)
   for code in (
@@ -48,7 +48,7 @@ _FAILURES = tuple(
 
 
 def failure(error: BaseException) -> str:
-  """Why storage failed, in the system's words; '' if it was not storage.
+  """Why storage failed, in the system's words; '' if the cause was another.
 
   Args:
     error: anything that was raised while files were written or read.
@@ -124,7 +124,7 @@ def size(name: Path) -> int:
 def files(name: Path) -> list[pathlib.Path]:
   """All files in a folder and its folders, in the order of their paths.
 
-  A bucket has no listing of a whole tree by pattern.
+  (A bucket cannot list a whole tree by pattern.)
   """
   found: list[pathlib.Path] = []
   for inner in sorted(path(name).iterdir()):
@@ -169,6 +169,23 @@ def held(name: Path) -> Iterator[None]:
     os.close(handle)
 
 
+def write_whole(name: Path, content: bytes | str) -> None:
+  """Writes a file whole or not at all; OSError if it cannot be.
+
+  A reader, or a run that starts after a kill, never meets half of it. A
+  bucket's objects appear whole anyway.
+  """
+  data = content.encode() if isinstance(content, str) else content
+  target = path(name)
+  target.parent.mkdir(parents=True, exist_ok=True)
+  if is_remote(target):
+    target.write_bytes(data)
+    return
+  partial = target.with_name(f'{target.name}.{os.getpid()}.partial')
+  partial.write_bytes(data)
+  partial.replace(target)
+
+
 def move_folder(origin: Path, target: Path) -> None:
   """Gives a folder another name; OSError if it cannot be.
 
@@ -187,7 +204,7 @@ def copy_folder(origin: Path, target: Path, last: str = '') -> None:
 
   Args:
     origin: what to copy.
-    target: where to; made if need be.
+    target: where to copy it; made if need be.
     last: name of a file without which the folder counts as unfinished; it is
       copied after all others.
 

@@ -51,7 +51,7 @@ def clip_of(name: str) -> tuple[int, int, int]:
   """Frames, height and width in the name of a layout.
 
   Raises:
-    LayoutError: it is no layout's name.
+    LayoutError: it is not the name of a layout.
   """
   match = _LAYOUT_NAME.match(name)
   if not match:
@@ -78,15 +78,15 @@ class TaskTemplate:
 
   Attributes:
     name: the task's name; also the first part of its layouts' names.
-    task_token: which kind of output, one of `vocabulary.TASK_TOKENS` or a
-      user's own name listed in `Vocabulary.extra_special` as `<task:name>`.
+    task_token: kind of output, one of `vocabulary.TASK_TOKENS` or a user's own
+      name listed in `Vocabulary.extra_special` as `<task:name>`.
     prefix: the conditions, in order.
     target: what is predicted, in order.
     options: default of each option; an option with the value 0 named like a
       feature (`text`) leaves that part out.
     frames: frames of the output if the task fixes it (1 for images).
     closed: whether the target ends in `<eov_o>` (`<eoa_o>`) and `<eos>`;
-      text-to-image leaves them out, so that a model may go on.
+      text-to-image leaves them out, so that a model may continue.
   """
 
   name: str
@@ -223,7 +223,7 @@ class LayoutSpace:
     return max(count, 1) if latent_frames else 0
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
-    """The layout of a name; LayoutError says what a name looks like."""
+    """Returns the layout of a name; raises LayoutError if it is not one."""
     size = clip_of(name)
     match = _LAYOUT_NAME.match(name)
     assert match is not None
@@ -369,8 +369,8 @@ class _Builder:
     letter = {Modality.TEXT: 't', Modality.VISUAL: 'v', Modality.AUDIO: 'a'}
     side = 'i' if role is Role.PREFIX else 'o'
     delimiter = f'{letter[modality]}_{side}'
-    # The delimiter that opens the first target is the last thing given: it is
-    # where the model is asked to begin.
+    # The delimiter that opens the first target is the last token given: the
+    # model begins after it.
     is_first_target = role is Role.TARGET and all(
       s.role is Role.PREFIX for s in self._segments
     )
@@ -392,11 +392,11 @@ class _Builder:
       self._special(f'<eo{delimiter}>', role)
 
   def _check_covered(self) -> None:
-    """Checks that what a target continues comes out whole.
+    """Checks that a target and its condition cover a whole feature.
 
-    Of a feature that is predicted and partly given, every latent frame is given
-    or predicted, once: a target may repeat what is given only by predicting
-    the feature from its first latent frame to its last
+    If a feature is predicted and partly given, every latent frame is given or
+    predicted, once: a target may repeat what is given only by predicting the
+    feature from its first latent frame to its last
     (`image_to_video/.../first=0`, a stylization's first frame).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What super-resolution makes of what: the sizes of result and condition.
+"""Sizes of a super-resolution result and of its condition.
 
 The result of a compile unit has a size in pixels; its condition is the same
 clip, smaller by a whole factor in height and width. Both are grids of visual
@@ -32,7 +32,7 @@ class Upscaling:
   """One compile unit of super-resolution.
 
   Attributes:
-    frames: of the result and of its condition; 1 is an image.
+    frames: frames of the result and of its condition; 1 is an image.
     height: pixels of the result.
     width: pixels of the result.
     scale: the result's height and width over the condition's.
@@ -72,7 +72,7 @@ class Upscaling:
 
   @classmethod
   def parse(cls, name: str) -> Self:
-    """Undoes `name`; LayoutError where it is none or its sizes do not fit."""
+    """Inverse of `name`; LayoutError if the name or its sizes are wrong."""
     match = _NAME.match(name)
     if match is None:
       raise errors.LayoutError(
@@ -92,7 +92,7 @@ class Upscaling:
     """Shape (t, h, w) of the result's ids.
 
     Args:
-      spec: of the result's tokenizer.
+      spec: grid of the result's tokenizer.
 
     Raises:
       LayoutError: the tokenizer's strides do not divide the sizes.
@@ -105,7 +105,7 @@ class Upscaling:
     """Shape (t, h / scale, w / scale) of the condition's ids.
 
     Args:
-      spec: of the condition's tokenizer.
+      spec: grid of the condition's tokenizer.
 
     Raises:
       LayoutError: the strides do not divide the sizes.

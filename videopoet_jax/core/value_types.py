@@ -1,10 +1,10 @@
 """Whether a value that a user wrote fits a type annotation.
 
-Own code, since the libraries for it answer other questions: typeguard and
-beartype take True for an int and a string for a sequence of strings, pydantic
-in its strict mode takes no list for a tuple, and none of them knows gin's
-references, which have to be judged before anything is called. What is written
-here is the small part of `typing` that configs use.
+The libraries for it answer other questions: typeguard and beartype take True
+for an int and a string for a sequence of strings, pydantic in its strict mode
+takes no list for a tuple, and none of them knows gin's references, which have
+to be judged before anything is called. This module implements the small part of
+`typing` that configs use.
 """
 
 import collections.abc
@@ -48,7 +48,7 @@ class Result:
   """Stands for what a function or class will return.
 
   Attributes:
-    name: as the user wrote it, `@LoopConfig()`.
+    name: name as the user wrote it, `@LoopConfig()`.
     annotation: the class, or the annotation of what the function returns.
   """
 
@@ -64,20 +64,20 @@ class Function:
   """Stands for a function or class that is handed on without being called.
 
   Attributes:
-    name: as the user wrote it, `@LoopConfig`.
+    name: name as the user wrote it, `@LoopConfig`.
   """
 
   name: str
 
   def __call__(self) -> None:
-    """Makes it count as callable."""
+    """Does nothing; its presence makes the object callable."""
 
   def __repr__(self) -> str:
     return self.name
 
 
 def fits(value: Any, annotation: Any) -> bool:
-  """Whether a value is of a type.
+  """Whether a value matches a type annotation.
 
   A whole number fits `float`, and a list fits `tuple`; True is no number, a
   string is no sequence, and neither NaN nor infinity is a number.
@@ -90,7 +90,7 @@ def fits(value: Any, annotation: Any) -> bool:
     return True
   origin, args = typing.get_origin(annotation), typing.get_args(annotation)
   if origin is typing.Annotated:
-    # The second argument is what a user may give, the first what is kept.
+    # The first item is the type that is stored, the second the type accepted.
     return fits(value, args[1])
   if origin in (typing.Union, types.UnionType):
     return any(fits(value, one) for one in args)
@@ -141,7 +141,7 @@ def _fit_tuple(value: Any, args: tuple[Any, ...]) -> bool:
 
 
 def _may_return(result: Any, annotation: Any) -> bool:
-  """Whether a function's result can be of a type."""
+  """Whether a function's result can match an annotation."""
   if typing.get_origin(result) in (typing.Union, types.UnionType):
     return any(_may_return(r, annotation) for r in typing.get_args(result))
   result = typing.get_origin(result) or result
@@ -163,7 +163,7 @@ def describe(annotation: Any) -> str:
 
 
 def _words(annotation: Any) -> tuple[str, str]:
-  """A type in words, one of it and many of it."""
+  """A type in words, singular and plural."""
   origin, args = typing.get_origin(annotation), typing.get_args(annotation)
   kind = type(None) if annotation is None else origin or annotation
   if origin is typing.Annotated:
@@ -208,13 +208,13 @@ def _words_of_sequence(kind: Any, args: tuple[Any, ...]) -> tuple[str, str]:
 
 
 def found(value: Any) -> str:
-  """A value as a message shows it, on one line."""
+  """A value as messages show it, on one line."""
   text = ' '.join(repr(value).split())
   return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'
 
 
 def check(binding: str, value: Any, annotation: Any) -> None:
-  """Raises ConfigError unless the value of a binding is of a type."""
+  """Raises ConfigError unless the value of a binding matches its type."""
   if not fits(value, annotation):
     raise errors.ConfigError(
       f'{binding} is {found(value)}; expected {describe(annotation)}'
@@ -230,12 +230,12 @@ def field_types(config_class: type) -> Mapping[str, Any]:
 def check_fields(
   config_class: type, values: Mapping[str, Any], binding: str
 ) -> None:
-  """Checks what a dataclass is about to be made with.
+  """Checks the values that a dataclass is about to be built with.
 
   Args:
     config_class: a dataclass.
-    values: by field.
-    binding: name of what holds them, for the message.
+    values: values by field.
+    binding: name of the binding that holds them, for the message.
 
   Raises:
     ConfigError: there is no such field, or its value is of another type.

@@ -8,9 +8,9 @@ tensorflow_notices.install()
 
 
 def __getattr__(name: str) -> Any:
-  """`register` of `layout_tasks`, imported when it is asked for.
+  """Imports `register` of `layout_tasks` when it is first requested.
 
-  It needs TensorFlow and SeqIO, which not all that is imported from here does.
+  It needs TensorFlow and SeqIO, which other imports from here do not.
   """
   if name == 'register':
     from videopoet_jax.data import layout_tasks

@@ -1,4 +1,4 @@
-"""Which layout a step trains, and what other ways of batching would waste.
+"""Chooses the layout of each step; estimates the padding of alternatives.
 
 Alternating gradient descent (Akbari et al., 2023; VideoPoet section 3.4): the
 layouts of one total length are a group; an iteration draws a group, then a
@@ -25,11 +25,11 @@ _CACHED = 4096
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class MixtureSchedule:
-  """How the shares of the layouts change during a run.
+  """Schedule of the layouts' shares during a run.
 
   Attributes:
-    kind: `constant` (the tasks' rates), or `two_stage`: most batches are
-      images first, then most are video (section 3.4).
+    kind: `constant` (the tasks' rates), or `two_stage`: at first most batches
+      are images, then most are video (section 3.4).
     steps: iterations of the whole run; only `two_stage` needs it.
     first_share: share of the iterations that the first stage takes.
     major_share: share of image batches in the first stage, of video batches
@@ -42,7 +42,7 @@ class MixtureSchedule:
   major_share: float = 0.9
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where a value makes no sense."""
+    """Raises errors.ConfigError for an invalid value."""
     if self.kind not in _KINDS:
       hint = errors.near_names(self.kind, _KINDS)
       raise errors.ConfigError(
@@ -90,13 +90,13 @@ class Mixture:
     """Prepares the shares.
 
     Args:
-      layouts: of the run.
-      weights: by layout name, in any unit.
-      schedule: how shares change.
-      seed: of the draws.
+      layouts: layouts of the run.
+      weights: weights by layout name, in any unit.
+      schedule: schedule of the shares.
+      seed: seed of the draws.
 
     Raises:
-      ConfigError: no layouts, or a name or a weight that makes no sense.
+      ConfigError: there are no layouts, or a name or a weight is invalid.
     """
     if not layouts:
       raise errors.ConfigError('a run needs at least one layout.')
@@ -136,15 +136,15 @@ class Mixture:
     return self._stages[0 if step < self._first else 1]
 
   def average_shares(self) -> np.ndarray:
-    """Float (layouts,): the share of each layout of all steps of the run.
+    """Float (layouts,): the share of each layout, averaged over the run.
 
-    Of a schedule that changes, its `steps` are the run.
+    A schedule that changes covers its `steps`.
     """
     first, last = self._stages
     return first * self._first_share + last * (1 - self._first_share)
 
   def at(self, step: int) -> int:
-    """Index of the layout of one step; quick for steps in a row."""
+    """Index of the layout of one step; fast for consecutive steps."""
     number, place = divmod(step, _CACHED)
     if self._chunk[0] != number:
       first = number * _CACHED
@@ -204,7 +204,7 @@ def _stages(
 
 
 def _choose(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-  """Index drawn in proportion to weights by each uniform number."""
+  """Index drawn in proportion to weights for each uniform number."""
   edges = np.cumsum(weights) / weights.sum()
   # Rounding must not lead past the last option of positive weight.
   last = np.flatnonzero(weights)[-1]
@@ -220,25 +220,25 @@ def agd_report(
   examples: int = 4096,
   seed: int = 0,
 ) -> dict[str, float]:
-  """What this way of batching pads, and what packing would.
+  """Reports the padding of this batching, and that of packing.
 
   Args:
-    layouts: of the run.
-    shares: of the batches that each layout has.
+    layouts: layouts of the run.
+    shares: share of the batches for each layout.
     tokens_per_batch: positions a batch.
-    text_lengths: lengths in slots of some texts; without them no slot counts
-      as unused.
-    examples: drawn to simulate packing.
-    seed: of that draw.
+    text_lengths: lengths in slots of some texts; without them no slot counts as
+      unused.
+    examples: number of examples drawn to simulate packing.
+    seed: seed of that draw.
 
   Returns:
-    Shares from 0 to 1 of all positions: `layout_padding` (positions that no
-    segment holds: none, as a layout is the sum of its segments), `unused_text`
-    (text slots without text), `kernel_padding` (added to fill the last block
-    of a TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad`
-    (left empty by first-fit packing of the mixture into rows of the longest
-    layout), `longest_would_pad` (were every example padded to the longest
-    layout), and `kernel_multiple`, of which blocks are multiples.
+    Shares from 0 to 1 of all positions: `layout_padding` (positions outside of
+    segments: none, as a layout is the sum of its segments), `unused_text` (text
+    slots without text), `kernel_padding` (added to fill the last block of a
+    TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad` (left
+    empty by first-fit packing of the mixture into rows of the longest layout),
+    `longest_would_pad` (if every example were padded to the longest layout),
+    and `kernel_multiple`, which blocks are multiples of.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])

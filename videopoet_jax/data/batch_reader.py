@@ -10,49 +10,49 @@ from videopoet_jax.core import errors
 
 Batch = dict[str, np.ndarray]
 
-# Storage that does not answer now: no fault of the data, and the run is worth
-# being started again.
+# Storage that does not answer now: the data are not at fault, and the run
+# should be started again.
 _PASSING = (
   tf.errors.UnavailableError,
   tf.errors.DeadlineExceededError,
   tf.errors.AbortedError,
 )
-_KEPT = 2  # Batches that may be asked for again at no cost.
+_KEPT = 2  # Batches that may be requested again at no cost.
 
 
 class Stream:
-  """Any batch by its number; the ones after it are made ahead in threads.
+  """Reads any batch by its number; threads prepare the following ones.
 
-  The one after the last read is ready, any other opens the pipeline anew.
+  The batch after the last one read is ready; any other opens the pipeline anew.
   """
 
   def __init__(
     self, open_at: Callable[[int], tf.data.Dataset], name: str
   ) -> None:
-    """Opens nothing yet.
+    """Stores the arguments; opens nothing yet.
 
     Args:
-      open_at: the batches from a number on, endless.
-      name: of what is read, for messages.
+      open_at: function that returns the endless batches from a number on.
+      name: name of the data, for messages.
     """
     self._open_at = open_at
     self._name = name
     self._next = -1
     self._recent: dict[int, Batch] = {}
-    # Iterators let go of before the interpreter ends; TensorFlow complains of
+    # Iterators released before the interpreter ends; TensorFlow complains about
     # Python generators that outlive it.
     self._open: list = []
     weakref.finalize(self, self._open.clear)
 
   def read(self, number: int) -> Batch:
-    """A batch; its arrays are not to be written to.
+    """Returns a batch, whose arrays must not be written to.
 
     Raises:
       DataError: something cannot be read.
       OpError: storage does not answer.
     """
     if number in self._recent:
-      # Asked for twice: to compile a program and then to train on it.
+      # Requested twice: to compile a program and then to train on it.
       return dict(self._recent[number])
     try:
       if number != self._next:
@@ -76,7 +76,7 @@ class Stream:
     return dict(arrays)
 
   def close(self) -> None:
-    """Lets go of the pipeline; a later `read` opens it again."""
+    """Closes the pipeline; a later `read` opens it again."""
     self._open.clear()
     self._recent.clear()
     self._next = -1

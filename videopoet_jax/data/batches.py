@@ -11,7 +11,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import agd
-from videopoet_jax.data import batch_reader as stream_lib
+from videopoet_jax.data import batch_reader as batch_reader_lib
 from videopoet_jax.data import layout_reader
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import registry
@@ -20,7 +20,7 @@ from videopoet_jax.data import sets as sets_lib
 TRAIN = 'train'
 VALIDATION = 'validation'
 
-Batch = stream_lib.Batch
+Batch = batch_reader_lib.Batch
 
 
 class TokenBatches:
@@ -28,7 +28,7 @@ class TokenBatches:
 
   Everything is a pure function of (seed, step). Position within a layout is
   the number of earlier steps that drew it; those counters are kept for the
-  last step asked for and stored in checkpoints only to save counting again.
+  last requested step and stored in checkpoints only to save counting again.
   """
 
   def __init__(
@@ -48,21 +48,21 @@ class TokenBatches:
     """Checks everything that can be checked before the first step.
 
     Args:
-      tasks: of the run (`registry.load_tasks`).
-      layouts: of those tasks.
-      tokens: token data sets of the tasks that have none of their own, see
+      tasks: tasks of the run (`registry.load_tasks`).
+      layouts: layouts of those tasks.
+      tokens: token data sets for tasks without one of their own, see
         `sets.TokenSets`.
       tokens_per_batch: positions of a global batch, the same for all layouts.
       schedule: how the mixture changes during the run.
-      seed: of the draws and the order.
+      seed: seed of the draws and the order.
       text: the text tokenizer, `bytes` or the path of a SentencePiece model.
-      weights: by layout, task or clip size, see `layout_weights`.
+      weights: weights by layout, task or clip size, see `layout_weights`.
       multiple: global batches are a multiple of this, such as the devices.
-      text_embeddings: whether batches carry stored text embeddings, which
-        then also tell the used slots; `text` does not matter.
+      text_embeddings: whether batches carry stored text embeddings, which then
+        also mark the used slots; `text` is ignored.
 
     Raises:
-      ConfigError: tasks, layouts or weights do not go together.
+      ConfigError: tasks, layouts or weights do not match.
       DataError: a data set is missing, or does not fill a layout.
       NoExamplesError: it has no training example for a task.
     """
@@ -93,7 +93,7 @@ class TokenBatches:
     return self._mixture
 
   def units(self) -> tuple[str, ...]:
-    """Names of the layouts: each is compiled once."""
+    """Names of the layouts; each is compiled once."""
     return tuple(layout.name for layout in self._mixture.layouts)
 
   def unit_at(self, step: int) -> str:
@@ -101,16 +101,16 @@ class TokenBatches:
     return self._mixture.layouts[self._mixture.at(step)].name
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     with self._lock:
       for reader in self._readers:
         reader.read_part(index, count)
 
   def divide(self, parts: int) -> None:
-    """Makes global batches that divide into so many parts for the devices.
+    """Makes global batches that divide into a number of parts for the devices.
 
     Args:
-      parts: of a batch, run one after the other.
+      parts: number of parts of a batch, run one after the other.
     """
     with self._lock:
       self._multiple *= parts
@@ -119,22 +119,22 @@ class TokenBatches:
         reader.resize(size(reader.layout))
 
   def rows(self, unit: str) -> int:
-    """Examples of this host's part of a batch of a layout."""
+    """Number of examples in this host's part of a batch of a layout."""
     return self._readers[self.units().index(unit)].rows
 
   def batch_sizes(self) -> dict[str, int]:
-    """Examples of a global batch of each layout."""
+    """Number of examples in a global batch of each layout."""
     return {reader.layout.name: reader.batch_size for reader in self._readers}
 
   def batch(self, step: int) -> Batch:
-    """This host's part of the batch of a step.
+    """Returns this host's part of the batch of a step.
 
     Args:
-      step: any; the next one of each layout is being read ahead already.
+      step: any step; the next one of each layout is read ahead.
 
     Returns:
       tokens int32 (B, L) and visible bool (B, L), L of the step's layout, and
-      text_embeddings float32 (B, S, D) where asked for, if L has text.
+      text_embeddings float32 (B, S, D) if requested and if L has text.
 
     Raises:
       DataError: see `LayoutReader.read`.
@@ -162,14 +162,14 @@ class TokenBatches:
       }
 
   def restore(self, state: Mapping[str, Any]) -> None:
-    """Takes over a checkpoint's counters and sizes of batches.
+    """Restores a checkpoint's counters and batch sizes.
 
-    Sizes are rounded by the number of devices, and a position is a number of
-    batches: on another number the checkpoint's sizes go on.
+    Sizes are rounded to the number of devices, and a position is a number of
+    batches: on another number of devices the checkpoint's sizes stay in use.
 
     Raises:
       ConfigError: the run has another seed or other layouts, or devices that
-        cannot share its batches, so it would not go on where the checkpoint
+        cannot share its batches, so it would not continue where the checkpoint
         stopped.
     """
     theirs = dict(state['counts'])
@@ -192,7 +192,7 @@ class ValidationBatches:
   """The same few batches of each layout every time, in the order on disk.
 
   Attributes:
-    left_out: names of layouts of which the split holds no example.
+    left_out: names of layouts that have no example in the split.
   """
 
   def __init__(
@@ -209,16 +209,16 @@ class ValidationBatches:
   ) -> None:
     """See `TokenBatches`; nothing is dropped from conditions here.
 
-    A small data set may have no held-out clip with sound, say: layouts of which
-    the split holds no example are left out.
+    A small data set may, for example, have no held-out clip with sound: layouts
+    without an example in the split are left out.
 
     Args:
-      tasks: of the run.
-      layouts: of those tasks.
+      tasks: tasks of the run.
+      layouts: layouts of those tasks.
       tokens: the token data sets, see `sets.TokenSets`.
       batch_size: examples of a global batch.
-      batches: of each layout.
-      split: of the data set.
+      batches: number of batches of each layout.
+      split: split of the data set.
       text: the text tokenizer.
       text_embeddings: whether batches carry stored text embeddings.
     """
@@ -242,7 +242,7 @@ class ValidationBatches:
     self._kept: dict[str, tuple[Batch, ...]] = {}
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     for reader in self._readers:
       reader.read_part(index, count)
     self._kept = {}
@@ -251,7 +251,7 @@ class ValidationBatches:
     return tuple(reader.layout.name for reader in self._readers)
 
   def batches(self, unit: str) -> tuple[Batch, ...]:
-    """The batches of a layout; read once, then kept in memory."""
+    """The batches of a layout, read once and then kept in memory."""
     if unit not in self._kept:
       names = self.units()
       if unit not in names:
@@ -266,7 +266,7 @@ class ValidationBatches:
 def _sizing(
   tokens_per_batch: int, multiple: int
 ) -> Callable[[layout_lib.SequenceLayout], int]:
-  """Examples of a global batch of a layout."""
+  """Number of examples in a global batch of a layout."""
   return lambda layout: layout_lib.examples_per_batch(
     layout, tokens_per_batch, multiple
   )
@@ -275,16 +275,16 @@ def _sizing(
 def adopt_sizes(
   readers: Mapping[str, Any], saved: Mapping[str, int], multiple: int
 ) -> None:
-  """Gives readers the sizes of batches that a checkpoint was trained with.
+  """Sets readers to the batch sizes that a checkpoint was trained with.
 
   Args:
-    readers: by unit, with `batch_size` and `resize`.
-    saved: examples of a global batch by unit; empty where a checkpoint does
-      not say.
-    multiple: what every batch has to be a multiple of.
+    readers: readers by unit, with `batch_size` and `resize`.
+    saved: examples of a global batch by unit; empty if a checkpoint does not
+      record them.
+    multiple: number that every batch size has to be a multiple of.
 
   Raises:
-    ConfigError: a batch is not.
+    ConfigError: a batch size is not.
   """
   for name, size in saved.items():
     if size % multiple:
@@ -306,17 +306,17 @@ def layout_weights(
   layouts: Sequence[layout_lib.SequenceLayout],
   weights: Mapping[str, float],
 ) -> dict[str, float]:
-  """The weight of each layout: its own, or its part of its task's.
+  """Returns the weight of each layout: its own, or its part of its task's.
 
   A task's rate is divided among its layouts: evenly, or in proportion to the
   weights of their clip sizes. So weights of sizes move steps from one size of a
   task to another and leave the tasks' shares alone.
 
   Args:
-    tasks: of the run.
-    layouts: of those tasks.
-    weights: in any unit, by the name of a task (in place of its rate), of a
-      layout (in place of its part of that), or of a clip size such as
+    tasks: tasks of the run.
+    layouts: layouts of those tasks.
+    weights: weights in any unit, by the name of a task (replaces its rate), of
+      a layout (replaces its part of that), or of a clip size such as
       `41x224x128` (1 unless given).
 
   Raises:

@@ -1,4 +1,4 @@
-"""From the features of a task to the tokens of a layout."""
+"""Converts the features of a task to the tokens of a layout."""
 
 from collections.abc import Mapping
 from typing import TypeAlias
@@ -20,7 +20,7 @@ TEXT_USED = preprocessors.TEXT_USED
 
 
 def task_features(layout: layout_lib.SequenceLayout) -> dict[str, Spec]:
-  """What a layout asks of an example: local ids of each feature, int32."""
+  """Features that a layout needs of an example: local ids, int32."""
   specs = {
     segment.feature: Spec(
       tf.int32, rank=len(segment.shape), sequence_dim=segment.time_axis
@@ -41,9 +41,9 @@ def check_shapes(
   latent frames are those of the shorter clip.
 
   Args:
-    layout: to be filled.
-    shapes: by feature, without a batch dimension; None is not known yet.
-    where: what has the features, for messages.
+    layout: layout to fill.
+    shapes: shapes by feature, without a batch dimension; None is not known yet.
+    where: name of the data with the features, for messages.
 
   Raises:
     DataError: a feature is missing or has a shape that does not fit.
@@ -78,14 +78,14 @@ def check_shapes(
 def kept_conditions(
   seed: tf.Tensor, drop: Mapping[str, float]
 ) -> dict[str, tf.Tensor]:
-  """For each feature that may be dropped, whether an example shows it.
+  """Returns for each feature that may be dropped whether it is shown.
 
   Args:
-    seed: int32 (2,), the example's own.
-    drop: by feature, the share of examples that do not see it.
+    seed: int32 (2,), seed of the example.
+    drop: share of the examples without the condition, by feature.
 
   Returns:
-    By feature, a scalar bool.
+    A scalar bool by feature.
   """
   if not drop:
     return {}
@@ -191,7 +191,7 @@ class LayoutFeatureConverter(seqio.FeatureConverter):
     )
 
   def task_feature_lengths(self) -> dict[str, int]:
-    """The lengths to give to `seqio.get_dataset`: those the layout takes."""
+    """The lengths for `seqio.get_dataset`: those of the layout."""
     lengths = {f.feature: 0 for f in self.layout.fills}
     for fill in self.layout.fills:
       extent = fill.start + fill.take

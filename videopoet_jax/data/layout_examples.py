@@ -1,7 +1,8 @@
-"""Examples of one layout in the form that SeqIO's converters take.
+"""Examples of one layout in the form for SeqIO's converters.
 
-Two steps, between which SeqIO may cache: filling the layout, the same every
-time, and hiding the conditions that an example drops, drawn anew every epoch.
+There are two steps, between which SeqIO may cache: filling the layout, which is
+deterministic, and hiding the conditions that an example drops, which is drawn
+anew every epoch.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from videopoet_jax.data import split_source
 INPUTS = 'inputs'
 TARGETS = 'targets'
 VISIBLE = 'visible'
-# Begins the name of a feature without elements, which says the layout to code
+# Begins the name of a feature without elements, which tells the layout to code
 # that sees batches and no task: `layout:text_to_video/17x128x128`.
 LAYOUT = 'layout:'
 
@@ -28,16 +29,16 @@ _Example = dict[str, tf.Tensor]
 def fill(
   dataset: tf.data.Dataset, layout: layout_lib.SequenceLayout
 ) -> tf.data.Dataset:
-  """Local ids of each feature to `inputs`, `targets` and `visible`.
+  """Maps local ids of each feature to `inputs`, `targets` and `visible`.
 
   Args:
-    dataset: of a `split_source.SplitSource`, after the task's preprocessors.
-    layout: to be filled.
+    dataset: data of a `split_source.SplitSource`, after the preprocessors.
+    layout: layout to fill.
 
   Returns:
     `inputs` int32 (prefix length,), `targets` int32 (target length,), `visible`
-    int32 (prefix length,), 0 for unused text slots, and what `drop` needs. All
-    of it can be cached.
+    int32 (prefix length,), 0 for unused text slots, and the inputs of `drop`.
+    All of it can be cached.
 
   Raises:
     DataError: a feature is missing or does not fit the layout. An id outside
@@ -77,7 +78,7 @@ def fill(
       **example,
       INPUTS: tokens_L[: layout.prefix_length],
       TARGETS: tokens_L[layout.prefix_length :],
-      # SeqIO's cache takes no bool.
+      # SeqIO's cache does not accept bool.
       VISIBLE: tf.cast(visible_L[: layout.prefix_length], tf.int32),
     }
 
@@ -92,18 +93,18 @@ def drop(
 ) -> tf.data.Dataset:
   """Hides the conditions that a training example drops, anew every epoch.
 
-  Behind the cache and SeqIO's repetition. An epoch begins where the first
-  position comes again; in the first one an example draws what the same seed
-  draws in our own batches.
+  This runs after the cache and SeqIO's repetition. An epoch begins where the
+  first position comes again; in the first epoch an example draws the same as in
+  our own batches with that seed.
 
   Args:
     dataset: what `fill` returns, or a cache of it.
-    layout: that was filled.
-    rates: by feature, the share of examples that do not see it.
+    layout: layout that was filled.
+    rates: share of the examples without the condition, by feature.
 
   Returns:
-    `inputs`, `targets` and `visible`, this a bool now, and a feature without
-    elements that is called as the layout, see `LAYOUT`.
+    `inputs`, `targets` and `visible` (now a bool), and a feature without
+    elements whose name contains the layout, see `LAYOUT`.
   """
   slices = {
     segment.name: (segment.feature, layout.slices[segment.name])
@@ -121,7 +122,7 @@ def drop(
     return (first, epoch), (epoch, example)
 
   def hide(epoch: tf.Tensor, example: _Example) -> _Example:
-    # What comes out of a cache has lost its shape.
+    # Arrays from a cache have lost their shape.
     inputs = tf.ensure_shape(example[INPUTS], (layout.prefix_length,))
     targets = tf.ensure_shape(example[TARGETS], (layout.target_length,))
     visible = tf.ensure_shape(example[VISIBLE], (layout.prefix_length,)) > 0

@@ -1,4 +1,4 @@
-"""The batches of one layout out of token data sets, from any one on."""
+"""Reads the batches of one layout from token data sets, from any one on."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,12 +8,12 @@ import tensorflow as tf
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
-from videopoet_jax.data import batch_reader as stream_lib
+from videopoet_jax.data import batch_reader as batch_reader_lib
 from videopoet_jax.data import converter as converter_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
 
-Batch = stream_lib.Batch
+Batch = batch_reader_lib.Batch
 
 
 def with_text(layout: layout_lib.SequenceLayout) -> bool:
@@ -27,11 +27,11 @@ def check_directories(
   """Checks that the records of token data sets fill a layout as they are.
 
   Args:
-    layout: to be filled.
-    directories: of the data sets.
+    layout: layout to fill.
+    directories: directories of the data sets.
 
   Raises:
-    DataError: a data set is missing, or a feature of it or its shape.
+    DataError: a data set or a feature is missing, or a shape is wrong.
   """
   for directory in directories:
     records = records_lib.open_records(directory)
@@ -44,7 +44,7 @@ def _check_stored(
   shapes: dict[str, tuple[int | None, ...]],
   where: str,
 ) -> None:
-  """DataError where stored features of these shapes do not fill a layout."""
+  """Raises DataError if features of these shapes do not fill a layout."""
   if shapes.get('text') == ():
     shapes['text'] = (None,)  # A string that becomes ids.
   converter_lib.check_shapes(layout, shapes, where)
@@ -74,14 +74,14 @@ class LayoutReader:
     """Checks that the data fill the layout; reads nothing yet.
 
     Args:
-      layout: to be filled.
+      layout: layout to fill.
       task: the registered task.
-      directories: of the token data sets that fill the layout, mixed in
-        proportion to their examples.
+      directories: directories of the token data sets that fill the layout,
+        mixed in proportion to their examples.
       batch_size: examples of a global batch.
-      split: of the data set.
+      split: split of the data set.
       shuffle: whether the stream is permuted.
-      seed: of the order and of what is dropped.
+      seed: seed of the order and of the dropped conditions.
       drop: see `converter.LayoutFeatureConverter`.
       text_embeddings: whether batches of a layout with text carry the feature
         of that name.
@@ -111,7 +111,7 @@ class LayoutReader:
     sizes = [r.stop - r.start for r in layout.runs]
     self._low_L = np.repeat([r.start for r in ranges], sizes)
     self._high_L = np.repeat([r.stop for r in ranges], sizes)
-    self._stream = stream_lib.Stream(
+    self._stream = batch_reader_lib.Stream(
       self._open, f'{layout.name}: {self._where}'
     )
     self._records = records_lib.open_joined(self._directories)
@@ -136,11 +136,11 @@ class LayoutReader:
 
   @property
   def rows(self) -> int:
-    """Examples of this host's part of a batch."""
+    """Number of examples in this host's part of a batch."""
     return self.batch_size // self._shard.num_shards
 
   def check_examples(self) -> None:
-    """Raises NoExamplesError where none of the split passes the filter."""
+    """Raises NoExamplesError if no example of the split passes the filter."""
     try:
       self._source().order(self._split, self._seed, self._shuffle)
     except errors.NoExamplesError as error:
@@ -157,7 +157,7 @@ class LayoutReader:
     return True
 
   def dataset(self, start: int) -> tf.data.Dataset:
-    """This host's examples from global batch `start` on, endless."""
+    """Yields this host's examples from global batch `start` on, endlessly."""
     return seqio.get_dataset(
       self._task.replace(source=self._source(start)),
       task_feature_lengths=self._converter.task_feature_lengths(),
@@ -174,28 +174,28 @@ class LayoutReader:
     return self.dataset(start).batch(self.rows, drop_remainder=True)
 
   def close(self) -> None:
-    """Lets go of the open stream; a later `read` opens another."""
+    """Closes the open stream; a later `read` opens another."""
     self._stream.close()
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     self._shard = seqio.ShardInfo(index, count)
     self._stream.close()
 
   def resize(self, batch_size: int) -> None:
-    """Makes global batches of another size from here on."""
+    """Changes the size of global batches from here on."""
     self.batch_size = batch_size
     self._stream.close()
 
   def read(self, batch: int) -> Batch:
-    """This host's part of a global batch.
+    """Returns this host's part of a global batch.
 
     Args:
-      batch: its number; the one after the last read is ready, another one
-        opens the stream anew.
+      batch: its number; the one after the last read is ready, another one opens
+        the stream anew.
 
     Returns:
-      tokens int32 (B, L), visible bool (B, L) and what else was asked for.
+      tokens int32 (B, L), visible bool (B, L) and the other requested features.
 
     Raises:
       DataError: a record is damaged, an id does not fit the layout, or a
@@ -215,7 +215,7 @@ class LayoutReader:
     return int(source.numbers(self._split, order, np.array([position]))[0])
 
   def _named(self, batch: int, error: errors.DataError) -> errors.DataError:
-    """An error of reading a batch, with the record that it is about."""
+    """Adds the name of the record to an error of reading a batch."""
     for position in source_lib.host_positions(
       batch, self.batch_size, self._shard.index, self._shard.num_shards
     ):

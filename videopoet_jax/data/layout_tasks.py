@@ -1,6 +1,6 @@
-"""The layouts of token data sets as SeqIO tasks and mixtures, by name.
+"""Registers the layouts of token data sets as SeqIO tasks and mixtures.
 
-A module that registers them, which SeqIO's own scripts take as
+SeqIO's own scripts take a module that registers them as
 `--module_import=my_tasks`:
 
     # my_tasks.py
@@ -8,8 +8,8 @@ A module that registers them, which SeqIO's own scripts take as
 
     data.register('data/tokens', tasks=['text_to_video', 'inpainting'])
 
-From then on `seqio.get_dataset('videopoet:all', ...)`, feature converters,
-evaluators, mixtures of one's own and caching work as on any task:
+After that `seqio.get_dataset('videopoet:all', ...)`, feature converters,
+evaluators, mixtures of one's own and caching work as for any task:
 
 | name | what it is |
 |---|---|
@@ -17,28 +17,28 @@ evaluators, mixtures of one's own and caching work as on any task:
 | `videopoet:length:1353` | mixture: the layouts of one total length |
 | `videopoet:all` | mixture: all layouts |
 
-Names of SeqIO hold neither `/`, `=` nor `,`: `seqio_name` and `layout_name` map
-them there and back.
+Names in SeqIO may not contain `/`, `=` or `,`: `seqio_name` and `layout_name`
+convert between the two.
 
 Examples have `inputs` (the prefix) and `targets`, int32 ids of the unified
 vocabulary, equal to those of our own batches. `visible`, bool for each position
 of `inputs`, is False for text slots that are not used and for conditions that a
-training example drops. It goes with them as a further feature and is none of
-the task's output features: of those, SeqIO's Evaluator computes lengths, and a
-feature converter refuses the length of a feature that it does not take. So
-`visible` is not trimmed. A converter hands it on with `passthrough_features`, a
-mixture with `Mixture.get_dataset(passthrough_features=['visible'])`. SeqIO's
-prefix-LM converter by itself attends to all of `inputs`, and puts a 0 (`<pad>`)
-before them where our model begins with their first id.
+training example drops. It is an additional feature and not one of the task's
+output features: SeqIO's Evaluator computes lengths of those, and a feature
+converter refuses the length of a feature that it does not take. So `visible` is
+not trimmed. A converter passes it on with `passthrough_features`, a mixture
+with `Mixture.get_dataset(passthrough_features=['visible'])`. SeqIO's prefix-LM
+converter by itself attends to all of `inputs`, and puts a 0 (`<pad>`) before
+them where our model begins with their first id.
 
-A last feature has no elements and is named as the layout, see
+The last feature has no elements and is named after the layout, see
 `layout_examples.LAYOUT`: T5X's trainer reads it; SeqIO's converters drop it.
 
 `inputs` and `targets` of a cached task are those of the task. Which training
-examples drop a condition follows from a seed, and SeqIO's caching script gives
-one of its own.
+examples drop a condition depends on a seed, and SeqIO's caching script sets one
+of its own.
 
-Our own loop does not read through these: see `docs/design.md`.
+Our own training loop does not read through these: see `docs/design.md`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,7 +69,7 @@ PREFIX = 'videopoet'
 INPUTS = layout_examples.INPUTS
 TARGETS = layout_examples.TARGETS
 
-# What each name stands for, tasks and mixtures apart.
+# Definition behind each name, separately for tasks and mixtures.
 _TASKS: dict[str, tuple[Any, ...]] = {}
 _MIXTURES: dict[str, tuple[Any, ...]] = {}
 
@@ -81,11 +81,11 @@ def seqio_name(layout: str, prefix: str = PREFIX) -> str:
   'videopoet:image_to_video:17x128x128:first.1:text.0'
 
   Args:
-    layout: its name.
-    prefix: what `register` was given.
+    layout: name of the layout.
+    prefix: prefix given to `register`.
 
   Raises:
-    LayoutError: it is no layout's name.
+    LayoutError: it is not the name of a layout.
   """
   tasks_lib.clip_of(layout)
   mapped = layout.replace('/', ':').replace(',', ':').replace('=', '.')
@@ -113,7 +113,7 @@ def layout_name(name: str, prefix: str = PREFIX) -> str:
 def shared_vocabulary(
   unified: vocabulary_lib.Vocabulary,
 ) -> seqio.PassThroughVocabulary:
-  """The vocabulary of all features of all tasks.
+  """Returns the vocabulary of all features of all tasks.
 
   Args:
     unified: the run's vocabulary.
@@ -125,16 +125,16 @@ def shared_vocabulary(
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Registered:
-  """What `register` put into SeqIO's registries.
+  """The names that `register` added to SeqIO's registries.
 
   Attributes:
     space: vocabulary and grids, the same as of a training run.
-    layouts: each is one task.
+    layouts: layouts, each of which is one task.
     tasks: names of the tasks, in the order of the layouts.
     groups: names of the mixtures of one total length, by that length.
     everything: name of the mixture of all tasks.
-    rates: by task, the share of the draws of `everything`, in any unit.
-    prefix: what all names begin with.
+    rates: weight of each task among the draws of `everything`, in any unit.
+    prefix: prefix of all names.
   """
 
   space: tasks_lib.LayoutSpace
@@ -155,20 +155,20 @@ class Registered:
     return (*self.groups.values(), self.everything)
 
   def layout(self, name: str) -> layout_lib.SequenceLayout:
-    """The layout of a task; ConfigError with near names otherwise."""
+    """The layout of a task; raises ConfigError with near names if unknown."""
     if name not in self.tasks:
       hint = errors.near_names(name, self.tasks)
       raise errors.ConfigError(f'no task {name!r} was registered{hint}.')
     return self.layouts[self.tasks.index(name)]
 
   def lengths(self, name: str = '') -> dict[str, int]:
-    """Lengths for `seqio.get_dataset` by which nothing is cut off.
+    """Lengths for `seqio.get_dataset` that cut nothing off.
 
     Args:
-      name: of a task or of a mixture, `everything` if not given.
+      name: name of a task or of a mixture, `everything` if not given.
 
     Returns:
-      `inputs` and `targets`: the longest of each.
+      `inputs` and `targets`: the longest lengths of each.
     """
     name = name or self.everything
     names: Sequence[str] = [name]
@@ -199,35 +199,35 @@ def register(
   """Registers every layout of some tasks with SeqIO, and their mixtures.
 
   The same call again changes nothing. The layouts, their ids and the draws of
-  conditions to be dropped are those of a training run with these settings
+  dropped conditions are those of a training run with these settings
   (`prefix_lm` in gin has most under the same names).
 
   Args:
     tokens: directory of a token data set, or a list of several, each of one
       clip size (see `data.sets`).
-    tasks: names of shipped tasks, paths of task files, or tasks; those that
-      `load_tasks.tasks` of gin lists if not given.
+    tasks: names of shipped tasks, paths of task files, or tasks; if not given,
+      those that `load_tasks.tasks` of gin lists.
     layouts: names of layouts, all of the tasks if not given.
-    clip: frames, height and width, those of the data sets if not given.
+    clip: frames, height and width; those of the data sets if not given.
     text: the text tokenizer, `bytes` or the path of a SentencePiece model.
     text_slots: positions of text.
-    text_size: ids that the vocabulary keeps for text, those of the text
+    text_size: ids that the vocabulary reserves for text; those of the text
       tokenizer if not given.
-    weights: see `batches.layout_weights`. A mixture draws layouts by these, as
-      our loop does. Where that draws a batch of as many positions whatever the
-      layout, SeqIO draws one example, so long layouts have more of the
-      positions.
+    weights: see `batches.layout_weights`. A mixture draws layouts in
+      proportion, like our training loop. Where that draws a batch of a constant
+      number of positions, SeqIO draws one example, so long layouts get more of
+      the positions.
     minimum: least values of scalar features for all tasks.
-    metric_fns: SeqIO metric functions of every task, in place of
+    metric_fns: SeqIO metric functions of every task, replacing
       `token_metrics.metric_fns` of its layout; () for none.
-    prefix: what all names begin with: another one for another vocabulary.
+    prefix: prefix of all names; use another one for another vocabulary.
 
   Returns:
     Names, layouts and vocabulary.
 
   Raises:
-    ConfigError: a task is unknown, a setting makes no sense, or a name stands
-      for something else already.
+    ConfigError: a task is unknown, a setting is invalid, or a name is already
+      registered with another definition.
     DataError: a data set is missing or does not fill a layout.
     LayoutError: a layout is unknown.
   """
@@ -269,7 +269,7 @@ def register(
     name: tuple((member, by_task[member]) for member in members)
     for name, members in {**groups, everything: list(by_task)}.items()
   }
-  # A mixture that never draws from anything is none.
+  # A mixture that never draws from anything does not exist.
   mixtures = {
     name: members
     for name, members in mixtures.items()
@@ -302,7 +302,7 @@ def register(
 def _load(
   tasks: Sequence[str | registry.Task] | None,
 ) -> tuple[registry.Task, ...]:
-  """The tasks given, those that are named read from their files."""
+  """Returns the given tasks; reads those given by name from their files."""
   if isinstance(tasks, str):
     raise errors.ConfigError(
       f'tasks is the string {tasks!r}; expected a list: [{tasks!r}].'
@@ -328,13 +328,13 @@ def _load(
 
 
 def _absolute(tokens: str | Sequence[str]) -> list[str]:
-  """Directories that stand for the same wherever the process goes."""
+  """Makes directories absolute, whatever the working directory later."""
   listed = [tokens] if isinstance(tokens, str) else list(tokens)
   return [str(storage.absolute(directory)) for directory in listed]
 
 
 def _text_size(text: str, asked: int | None) -> int:
-  """Ids of text in the vocabulary."""
+  """Number of ids of text in the vocabulary."""
   if text == preprocessors_lib.EMBEDDINGS:
     raise errors.ConfigError(
       "text is 'embeddings', which are no ids, and SeqIO's converters take ids "
@@ -353,7 +353,7 @@ def _check_names(
   tasks: Mapping[str, tuple[Any, ...]],
   mixtures: Mapping[str, tuple[Any, ...]],
 ) -> None:
-  """ConfigError where a name stands for something else already."""
+  """Raises ConfigError if a name is registered with another definition."""
   for kind, names, ours, wanted in (
     ('task', seqio.TaskRegistry.names(), _TASKS, tasks),
     ('mixture', seqio.MixtureRegistry.names(), _MIXTURES, mixtures),
@@ -376,7 +376,8 @@ def _add_task(
   metric_fns: Sequence[token_metrics.MetricFn] | None,
 ) -> None:
   """Registers the task of one layout."""
-  # A task's own preprocessors may read anything; else parse what is needed.
+  # A task's own preprocessors may read any feature; otherwise parse only those
+  # needed.
   needed = dict.fromkeys(fill.feature for fill in layout.fills)
   source = split_source.SplitSource(
     directories,
@@ -409,7 +410,7 @@ def _add_task(
 
 
 def reset() -> None:
-  """Forgets what was registered here; tests call it."""
+  """Removes what was registered here, for tests."""
   for name in tuple(_MIXTURES):
     seqio.MixtureRegistry.remove(name)
     del _MIXTURES[name]

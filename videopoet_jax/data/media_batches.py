@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import permutation
-from videopoet_jax.data import batch_reader as stream_lib
+from videopoet_jax.data import batch_reader as batch_reader_lib
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import records as records_lib
 from videopoet_jax.data import source as source_lib
@@ -28,24 +28,24 @@ _SIDES = ('top', 'left')
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class ClipMixture:
-  """What a visual tokenizer sees besides plain clips.
+  """Kinds of clips that a visual tokenizer is trained on.
 
   The conditions of in- and outpainting and of stylization are encoded by the
-  same tokenizer, so it is trained on some of them.
+  same tokenizer, so some of the training clips are of these kinds.
 
   Attributes:
-    masked_share: share of the clips with hidden pixels, half of them those of
-      inpainting, half those of outpainting.
+    masked_share: share of the clips with hidden pixels, half of them for
+      inpainting, half for outpainting.
     structure_share: share of the clips that show flow and depth instead.
-    image_share: share of the batches that hold single frames, as many as a
-      batch of clips has frames.
+    image_share: share of the batches that hold single frames, the same number
+      of frames as in a batch of clips.
     scales: each clip is reduced, bicubic, by one of these whole numbers, drawn
-      evenly: a tokenizer of all sizes of a super-resolution cascade.
-    crop: pixels of the square that is then cut out at a place drawn; 0 keeps
-      clips whole, which scales of one size only admit.
-    crop_tries: so many places are drawn for that cut, and the one with the
-      strongest edges is taken, so that less of a short run goes to plain
-      ground; 1 takes any place.
+      uniformly: a tokenizer for all sizes of a super-resolution cascade.
+    crop: side in pixels of the square that is then cropped at a random place; 0
+      keeps clips whole, which requires a single scale.
+    crop_tries: number of random places for the crop; the one with the strongest
+      edges is taken, so that less of a short run goes to plain ground. 1 takes
+      any place.
   """
 
   masked_share: float = 0.0
@@ -56,8 +56,8 @@ class ClipMixture:
   crop_tries: int = 1
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where a value makes no sense."""
-    object.__setattr__(self, 'scales', tuple(self.scales))  # gin hands lists.
+    """Raises errors.ConfigError for an invalid value."""
+    object.__setattr__(self, 'scales', tuple(self.scales))  # gin gives lists.
     for name in ('masked_share', 'structure_share', 'image_share'):
       value = getattr(self, name)
       if not 0 <= value <= 1:
@@ -105,12 +105,12 @@ class MediaBatches:
     """Opens the data set.
 
     Args:
-      directory: of the media data set.
+      directory: directory of the media data set.
       feature: `video` or `audio`.
       batch_size: clips of a global batch.
-      split: of the data set.
-      seed: of the order and the mixture.
-      mixture: of the clips; sound is always as it is.
+      split: split of the data set.
+      seed: seed of the order and the mixture.
+      mixture: kinds of clips; sound is never changed.
       shuffle: False for validation: the order on disk.
 
     Raises:
@@ -141,11 +141,13 @@ class MediaBatches:
       _check_sizes(schema.shape[VIDEO], self._mixture, directory)
     self._order = (split, seed, shuffle)
     self._source.order(split, seed, shuffle)
-    self._stream = stream_lib.Stream(self._open, f'{feature} of {directory}')
+    self._stream = batch_reader_lib.Stream(
+      self._open, f'{feature} of {directory}'
+    )
     self._lock = threading.Lock()
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     with self._lock:
       self._shard = seqio.ShardInfo(index, count)
       self._stream.close()
@@ -154,13 +156,13 @@ class MediaBatches:
     return (CLIP, IMAGE) if self._mixture.image_share else (CLIP,)
 
   def unit_at(self, step: int) -> str:
-    """`image` or `clip`: they differ in shape, so each is compiled once."""
+    """`image` or `clip`: their shapes differ, so each is compiled once."""
     key = permutation.fold(self._seed, 'unit')
     drawn = permutation.uniform(key, np.array([step]))[0]
     return IMAGE if drawn < self._mixture.image_share else CLIP
 
   def batch(self, step: int) -> Mapping[str, np.ndarray]:
-    """This host's part of the batch of a step; steps in a row are read ahead.
+    """This host's part of the batch of a step; next steps are read ahead.
 
     Raises:
       DataError: a record cannot be read.
@@ -181,8 +183,8 @@ class MediaBatches:
   ) -> dict[str, np.ndarray]:
     if self._feature != VIDEO:
       return {self._feature: arrays[self._feature]}
-    video = arrays[VIDEO].copy()  # TensorFlow lends its memory to read only.
-    # One number for each place of each clip in the stream.
+    video = arrays[VIDEO].copy()  # TensorFlow's memory is read-only.
+    # One number for each clip's position in the stream.
     places = arrays[source_lib.POSITION]
     chance = permutation.uniform(permutation.fold(self._seed, 'kind'), places)
     hidden = self._mixture.masked_share
@@ -206,7 +208,7 @@ class MediaBatches:
     return {VIDEO: video}
 
   def _resized(self, video: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Clips at the scale and with the cut that their places draw."""
+    """Applies the scale and the crop drawn for each position."""
     scales, crop = self._mixture.scales, self._mixture.crop
     if not crop:
       return resizing.reduce_pixels(video, scales[0])
@@ -214,7 +216,7 @@ class MediaBatches:
     def draw(name: str) -> np.ndarray:
       return permutation.uniform(permutation.fold(self._seed, name), places)
 
-    # Further tries have names of their own: the first is as without them.
+    # Further tries have names of their own, so that the first is unaffected.
     tries = [''] + [str(n) for n in range(1, self._mixture.crop_tries)]
     tops, lefts = ([draw(f'{side}{n}') for n in tries] for side in _SIDES)
     cuts = []
@@ -230,7 +232,7 @@ class MediaBatches:
 
 
 def _edges(clip_THWC: np.ndarray) -> float:
-  """Squared differences of neighbouring pixels, of green, in sum."""
+  """Sum of squared differences of neighbouring pixels, of green."""
   green = clip_THWC[..., 1].astype(np.float32)
   return sum(float(np.square(np.diff(green, axis=a)).sum()) for a in (1, 2))
 
@@ -238,7 +240,7 @@ def _edges(clip_THWC: np.ndarray) -> float:
 def _check_sizes(
   shape: tuple[int, ...], mixture: ClipMixture, directory: str
 ) -> None:
-  """Refuses scales and cuts that clips of this shape do not admit."""
+  """Refuses scales and crops that clips of this shape do not admit."""
   _, height, width, _ = shape
   for scale in mixture.scales:
     resizing.check_scale(height, width, scale)

@@ -1,10 +1,10 @@
 """One-to-one steps between a data set's features and a task's.
 
 Each takes and returns a `tf.data.Dataset` of single examples, as SeqIO's
-preprocessors do, and gives one example for each it takes, in the same order:
-the order of the data stays a function of (seed, position). What is random
-draws from the example's own `seed`. To leave examples out, a task states a
-minimum or a predicate (`registry.Task`), which is evaluated once.
+preprocessors do, and yields one example for each input, in the same order, so
+the order of the data stays a function of (seed, position). Random steps draw
+from the example's own `seed`. To leave examples out, a task states a minimum or
+a predicate (`registry.Task`), which is evaluated once.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Example = dict[str, tf.Tensor]
 Preprocessor = Callable[[tf.data.Dataset], tf.data.Dataset]
 
 BYTES = 'bytes'
-EMBEDDINGS = 'embeddings'  # In place of a text tokenizer: the data hold them.
+EMBEDDINGS = 'embeddings'  # Instead of a text tokenizer: the data hold them.
 TEXT_EMBEDDINGS = 'text_embeddings'
 TEXT_USED = 'text_slots_used'
 
@@ -30,8 +30,8 @@ def text_vocabulary(name: str) -> seqio.Vocabulary:
   """The vocabulary of a text tokenizer.
 
   Args:
-    name: `bytes`, the path of a SentencePiece model, or `embeddings`: ids then
-      only tell used slots (1) from unused ones (0).
+    name: `bytes`, the path of a SentencePiece model, or `embeddings`, whose ids
+      only distinguish used slots (1) from unused ones (0).
 
   Returns:
     A vocabulary whose local id 0 is padding.
@@ -61,7 +61,7 @@ def text_vocabulary(name: str) -> seqio.Vocabulary:
 def map_examples(
   function: Callable[[Example], Example],
 ) -> Preprocessor:
-  """Makes a preprocessor of a function of one example.
+  """Makes a preprocessor from a function of one example.
 
   `position` and `seed` are carried along if the function leaves them out.
   """
@@ -80,14 +80,14 @@ def map_examples(
 def tokenize_text(
   vocabulary: seqio.Vocabulary, slots: int, *, feature: str = 'text'
 ) -> Preprocessor:
-  """Text to the local ids of its slots, ended by the end-of-text id.
+  """Maps text to the local ids of its slots, ended by the end-of-text id.
 
-  A text that is too long loses its last pieces, never its end; the rest of the
-  slots holds 0. Generation encodes texts alike, without TensorFlow.
+  A text that is too long loses its last pieces, never its end; the remaining
+  slots hold 0. Generation encodes texts in the same way, without TensorFlow.
 
   Args:
     vocabulary: see `text_vocabulary`.
-    slots: ids of the result.
+    slots: number of ids of the result.
     feature: the string feature that becomes int32 (slots,). One that holds
       ids already is left as it is.
   """
@@ -112,14 +112,14 @@ def tokenize_text(
 
 
 def embedded_text(slots: int, *, feature: str = 'text') -> Preprocessor:
-  """Stored text embeddings to float32, and ids that tell the used slots.
+  """Reads stored text embeddings as float32, with ids for the used slots.
 
   Args:
     slots: positions of text.
-    feature: becomes int32 (slots,), 1 for used slots and 0 for the rest.
+    feature: name of the result, int32 (slots,), 1 for used slots, 0 otherwise.
 
   Raises:
-    DataError: the data have no embeddings, or of another number of slots.
+    DataError: the data have no embeddings, or another number of slots.
   """
 
   def embed(example: Example) -> Example:
@@ -153,7 +153,7 @@ def rename(dataset: tf.data.Dataset, **names: str) -> tf.data.Dataset:
   """Copies features to other names: `rename.video_tokens = 'my_tokens'`.
 
   Args:
-    dataset: of examples.
+    dataset: examples.
     **names: new name = name in the data.
 
   Raises:
@@ -173,7 +173,7 @@ def rename(dataset: tf.data.Dataset, **names: str) -> tf.data.Dataset:
 def random_text(dataset: tf.data.Dataset) -> tf.data.Dataset:
   """Picks one of several captions where `text` is a list of strings.
 
-  Which one follows from the example's seed, so another epoch may show another.
+  The choice depends on the example's seed, so another epoch may show another.
   """
 
   def pick(example: Example) -> Example:
@@ -192,11 +192,11 @@ def random_text(dataset: tf.data.Dataset) -> tf.data.Dataset:
 def spread_low_tokens(dataset: tf.data.Dataset) -> tf.data.Dataset:
   """Repeats each id of `low_tokens` over the cells of `video_tokens` it covers.
 
-  For tasks whose layouts know one grid only.
+  It serves tasks whose layouts know one grid only.
 
   Args:
-    dataset: of examples with `video_tokens` (t, H, W) and `low_tokens`
-      (t, H / scale, W / scale).
+    dataset: examples with `video_tokens` (t, H, W) and `low_tokens` (t, H /
+      scale, W / scale).
   """
   shapes = dataset.element_spec
   _, rows, columns = shapes['video_tokens'].shape

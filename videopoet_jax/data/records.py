@@ -1,8 +1,8 @@
 """Random access to a data set's records: TFDS directories of ArrayRecord.
 
-A record is read by its index and parsed by TensorFlow, only the features asked
-for. Splits that fit in memory are kept there as the raw bytes they are on
-disk, shared by every reader of the process.
+A record is read by its index and parsed by TensorFlow, limited to the requested
+features. Splits that fit in memory are kept there as raw bytes, shared by every
+reader of the process.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
-# Raw bytes of one split that are kept in memory rather than read again.
+# Raw bytes of one split at most that are kept in memory.
 _MEMORY_BYTES = 256 * 2**20
 _BLOCK = 256
 
@@ -31,7 +31,7 @@ class Records:
 
   Attributes:
     directory: the TFDS directory, as text.
-    metadata: what was stored with the set (`frame_rate` and the like).
+    metadata: metadata stored with the set (`frame_rate` and others).
     features: the TFDS feature connectors by name.
   """
 
@@ -68,7 +68,7 @@ class Records:
 
   @property
   def fingerprint(self) -> str:
-    """Of what describes the set: splits, sizes, features, metadata."""
+    """Hash of the set's description: splits, sizes, features, metadata."""
     found = storage.path(self.directory) / 'dataset_info.json'
     return hashlib.sha256(found.read_bytes()).hexdigest()[:16]
 
@@ -109,7 +109,7 @@ class Records:
     return tuple(self.features[name].shape)
 
   def place(self, split: str, index: int) -> str:
-    """Which file a record is in, and its number there, for messages."""
+    """The file of a record and its number there, for messages."""
     info = self._split(split)
     ends = np.cumsum(info.shard_lengths)
     shard = int(np.searchsorted(ends, index, side='right'))
@@ -187,17 +187,18 @@ class Records:
     """Indices of the records that pass a filter, found once and kept.
 
     Args:
-      split: which split.
-      minimum: least value of scalar features, `{'quality': 0.5}`; a feature
-        with a question mark behind it is asked of only where the set has it.
-      predicate: takes an example of numpy arrays, says whether to keep it.
+      split: name of the split.
+      minimum: least value of scalar features, `{'quality': 0.5}`; a name that
+        ends in a question mark applies only if the set has the feature.
+      predicate: function of an example of numpy arrays that returns whether to
+        keep it.
 
     Returns:
       int64, ascending.
 
     Raises:
-      DataError: a feature is missing or no scalar.
-      NoExamplesError: nothing passes.
+      DataError: a feature is missing or not a scalar.
+      NoExamplesError: no record passes.
     """
     minimum = {
       name.removesuffix('?'): least
@@ -242,7 +243,7 @@ class Records:
 
 
 class JoinedRecords:
-  """Several data sets read as one: the records of one follow the other's.
+  """Several data sets read as one, one after the other.
 
   Attributes:
     features: the TFDS feature connectors that all sets have.
@@ -269,7 +270,7 @@ class JoinedRecords:
     return tuple(sorted({s for part in self._parts for s in part.splits}))
 
   def _having(self, split: str) -> list[Records]:
-    """The sets that have a split; NoExamplesError where none has it."""
+    """The sets that have a split; raises NoExamplesError if there is none."""
     having = [part for part in self._parts if split in part.splits]
     if not having:
       self._parts[0].size(split)
@@ -280,10 +281,10 @@ class JoinedRecords:
     return sum(part.size(split) for part in self._having(split))
 
   def schema(self, names: Sequence[str] | None = None) -> Any:
-    """The feature dictionary of some features, by default of the common ones.
+    """The feature dictionary of some features, of the common ones by default.
 
     Raises:
-      DataError: a set lacks a feature, or stores it otherwise than the first.
+      DataError: a set lacks a feature, or stores it differently from the first.
     """
     names = tuple(self.features) if names is None else names
     found = [part.schema(names) for part in self._parts]
@@ -316,7 +317,7 @@ class JoinedRecords:
     return having, of, indices - np.concatenate([[0], ends])[of]
 
   def place(self, split: str, index: int) -> str:
-    """Which file a record is in, and its number there, for messages."""
+    """The file of a record and its number there, for messages."""
     having, of, within = self._places(split, [index])
     return having[int(of[0])].place(split, int(within[0]))
 
@@ -339,7 +340,7 @@ class JoinedRecords:
     minimum: Mapping[str, float],
     predicate: Predicate | None = None,
   ) -> np.ndarray:
-    """See `Records.select`; a set of which nothing passes is no mistake."""
+    """See `Records.select`; a set without any match is not an error."""
     kept: list[np.ndarray] = []
     nothing: errors.NoExamplesError | None = None
     start = 0

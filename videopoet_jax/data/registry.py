@@ -1,4 +1,4 @@
-"""The tasks of a run: read from gin files, registered with SeqIO.
+"""Reads the tasks of a run from gin files and registers them with SeqIO.
 
 A task file binds `Task` under the task's name as a scope:
 
@@ -7,9 +7,9 @@ A task file binds `Task` under the task's name as a scope:
 
 gin is lazy, so a file that is only included registers nothing: a run lists its
 tasks, in gin (`load_tasks.tasks = ['text_to_video', 'my/task.gin']`) or with
-`--task_file`. A user's file may define a task of its own beside ours and name
-preprocessors of the user's own module (import paths are also looked for in the
-folder of the file). `docs/design.md` says what follows from a template.
+`--task_file`. A user's file may define a task of its own and name preprocessors
+of the user's own module (import paths are also looked up in the folder of the
+file). `docs/design.md` explains what follows from a template.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -45,7 +45,7 @@ _REGISTERED: dict[str, tuple[Any, ...]] = {}
 
 @gin.configurable('load_tasks')
 def _listed(tasks: Sequence[str] = ()) -> tuple[str, ...]:
-  """What gin lists. Apart, since gin adds lines to the errors of its calls."""
+  """Tasks listed in gin. Separate, since gin adds lines to errors of calls."""
   return tuple(tasks)
 
 
@@ -54,20 +54,21 @@ def load_tasks(
 ) -> tuple[Task, ...]:
   """The tasks of a run, in the order listed, each name once.
 
-  What gin already holds is kept, so that a `--gin.text_to_video/Task.rate=2`
-  that was parsed before wins over the file.
+  Bindings that gin already holds are kept, so that
+  `--gin.text_to_video/Task.rate=2`, parsed before, overrides the file.
 
   Args:
     task_files: names of shipped tasks (`text_to_video`), include strings or
       paths; the `--task_file` flags.
-    tasks: likewise; `load_tasks.tasks` of gin if not given.
+    tasks: names, include strings or paths; `load_tasks.tasks` of gin if not
+      given.
 
   Returns:
     The tasks.
 
   Raises:
-    ConfigError: a file is missing, defines no task, or one that is listed
-      already.
+    ConfigError: a file is missing, defines no task, or one that is already
+      listed.
   """
   loaded: dict[str, tuple[Task, pathlib.Path]] = {}
   tasks = _listed() if tasks is None else tasks
@@ -86,15 +87,15 @@ def load_tasks(
 def at_least(
   tasks: Sequence[Task], minimum: Mapping[str, float]
 ) -> tuple[Task, ...]:
-  """The tasks with further least values of scalar features.
+  """Returns the tasks with further least values of scalar features.
 
   Args:
-    tasks: of a run.
-    minimum: see `Task.minimum`; of a feature that a task asks for itself the
-      larger value counts.
+    tasks: tasks of a run.
+    minimum: see `Task.minimum`; the larger value counts if the task has one for
+      the same feature.
 
   Raises:
-    ConfigError: it is no mapping of names to numbers.
+    ConfigError: it is not a mapping of names to numbers.
   """
   if not isinstance(minimum, Mapping) or not all(
     isinstance(name, str)
@@ -165,7 +166,7 @@ def _read(path: pathlib.Path) -> list[str]:
 
 
 class _Unresolved(gin.config_parser.ParserDelegate):
-  """Reads statements without looking up what they refer to."""
+  """Reads statements without resolving their references."""
 
   def configurable_reference(self, scoped_name: str, evaluate: bool) -> Any:
     return scoped_name, evaluate
@@ -176,7 +177,7 @@ class _Unresolved(gin.config_parser.ParserDelegate):
 
 def _instantiate(name: str, path: pathlib.Path) -> Task:
   # A macro that holds a configurable is called in a scope of its own name, in
-  # which the task's bindings would not be found: leave it.
+  # which the task's bindings would not be found: it stays unresolved.
   with gin.config_scope(None), gin.config_scope(name):
     try:
       return Task(name=name, folder=str(storage.absolute(path.parent)))
@@ -191,7 +192,7 @@ def _instantiate(name: str, path: pathlib.Path) -> Task:
 def resolve_function(
   named: str | Callable[..., Any], task: Task, field: str
 ) -> Callable[..., Any]:
-  """A function given by itself or by its import path.
+  """Returns a function given by itself or by its import path.
 
   Raises:
     ConfigError: there is no such module or function.
@@ -237,7 +238,7 @@ def _public(module: Any) -> list[str]:
 def space_for(
   tasks: Sequence[Task], space: tasks_lib.LayoutSpace
 ) -> tasks_lib.LayoutSpace:
-  """The same space with the templates of these tasks and no others.
+  """Returns the space with the templates of these tasks and no others.
 
   Raises:
     LayoutError: two tasks have one name.
@@ -263,7 +264,7 @@ def layout_names(
 
 
 def by_name(tasks: Sequence[Task], name: str) -> Task:
-  """The task of that name; ConfigError with near names otherwise."""
+  """The task of that name; raises ConfigError with near names if unknown."""
   known = {task.name: task for task in tasks}
   if name not in known:
     hint = errors.near_names(name, known)
@@ -279,22 +280,22 @@ def register(
   layouts: Sequence[layout_lib.SequenceLayout],
   text: str = preprocessors_lib.BYTES,
 ) -> seqio.Task:
-  """Registers a task with SeqIO; a second time changes nothing.
+  """Registers a task with SeqIO; repeating it changes nothing.
 
   Args:
     task: the definition.
-    layouts: the task's layouts in this run; they say which features there are
-      and of which rank, and how many text slots.
+    layouts: the task's layouts in this run; they determine the features, their
+      ranks, and the number of text slots.
     text: the text tokenizer, `bytes` or the path of a SentencePiece model; or
-      `embeddings` where the data hold those.
+      `embeddings` if the data hold those.
 
   Returns:
-    The SeqIO task. It reads `task.directory`; a run gives it another source.
+    The SeqIO task. It reads `task.directory`; a run sets another source.
 
   Raises:
-    ConfigError: the name is registered with another definition, a
-      preprocessor does not exist, or what is to be dropped is no condition.
-    DataError: the text tokenizer does not go with the vocabulary.
+    ConfigError: the name is registered with another definition, a preprocessor
+      does not exist, or a feature to be dropped is not a condition.
+    DataError: the text tokenizer does not match the vocabulary.
   """
   vocabulary = preprocessors_lib.text_vocabulary(text)
   features = _output_features(layouts, vocabulary, text)
@@ -332,19 +333,19 @@ def preprocessing(
   layouts: Sequence[layout_lib.SequenceLayout],
   text: str = preprocessors_lib.BYTES,
 ) -> list[Callable[..., tf.data.Dataset]]:
-  """What makes the features of a task's layouts of its records: its steps.
+  """Returns the steps that make a task's features from its records.
 
   Args:
     task: the definition.
-    layouts: of the task; those with text say how many slots it has.
+    layouts: layouts of the task; those with text give the number of slots.
     text: see `register`.
 
   Returns:
     The task's own preprocessors, then the text tokenizer if a layout has text.
 
   Raises:
-    ConfigError: a preprocessor does not exist, or what is to be dropped is no
-      condition.
+    ConfigError: a preprocessor does not exist, or a feature to be dropped is
+      not a condition.
     DataError: the text tokenizer cannot be read.
   """
   _check_dropped(task)
@@ -361,7 +362,7 @@ def preprocessing(
 
 
 def selection(task: Task) -> source_lib.Selection:
-  """Which records belong to a task; ConfigError if its predicate is unknown."""
+  """The records of a task; raises ConfigError if its predicate is unknown."""
   predicate = task.predicate
   if predicate is not None:
     predicate = resolve_function(predicate, task, 'predicate')
@@ -369,7 +370,7 @@ def selection(task: Task) -> source_lib.Selection:
 
 
 def _check_dropped(task: Task) -> None:
-  """ConfigError where `Task.drop` names what is no condition of the task."""
+  """Raises ConfigError if `Task.drop` names a feature that is no condition."""
   conditions = task.layout_template().conditions
   for feature, _ in task.drop:
     if feature not in conditions:
@@ -386,8 +387,8 @@ def _output_features(
 ) -> Mapping[str, seqio.Feature]:
   """Every feature of these layouts, with its rank and vocabulary.
 
-  None is required of SeqIO: variants of a task leave parts out, and the
-  feature converter knows what its layout needs.
+  None is required by SeqIO: variants of a task leave parts out, and the feature
+  converter knows the needs of its layout.
   """
   features = {}
   for layout in layouts:
@@ -418,6 +419,6 @@ def _forget(name: str) -> None:
 
 
 def reset() -> None:
-  """Forgets all tasks registered here; tests call it."""
+  """Unregisters all tasks registered here, for tests."""
   for name in tuple(_REGISTERED):
     _forget(name)

@@ -1,4 +1,4 @@
-"""Examples as the same bytes, whichever process writes them.
+"""Serializes examples to the same bytes in every process.
 
 TFDS writes features in the order of a hash that each process salts; here they
 are in order of their names.
@@ -21,7 +21,7 @@ class ExampleSerializer:
     )
 
   def __call__(self, example: Mapping[str, Any]) -> bytes:
-    """One record; ValueError if the example has not these features."""
+    """Returns one record; raises ValueError if the features do not match."""
     encoded = self._features.encode_example(dict(example))
     found = self._serializer.get_tf_example(encoded)
     return found.SerializeToString(deterministic=True)

@@ -1,10 +1,10 @@
-"""The token sets of a run: which of them fills which layout.
+"""The token data sets of a run, and which of them fills which layout.
 
-A run may take its examples from several token data sets, each of one clip
-size, as its `tokens.json` says: 17 and 41 frames, square and portrait, and
+A run may take its examples from several token data sets, each of one clip size,
+which its `tokens.json` states: 17 and 41 frames, square and portrait, and
 images, which are clips of one frame. A layout is filled from every set of its
-own size. Where there is none, it takes the first latent frames of longer clips
-of the same height and width, which are those of a shorter clip since tokenizers
+own size. If there is none, it takes the first latent frames of longer clips of
+the same height and width, which are those of a shorter clip since tokenizers
 are causal; so the first frames of videos are a run's images unless it is given
 image sets.
 
@@ -31,20 +31,20 @@ class TokenSets:
   """Token data sets of one run, all of the same tokenizers.
 
   Attributes:
-    directories: of the sets, at least one, none twice.
-    infos: what each set's `tokens.json` says.
+    directories: directories of the sets, at least one, without duplicates.
+    infos: contents of each set's `tokens.json`.
   """
 
   directories: tuple[str, ...]
   infos: tuple[tokens_lib.TokenInfo, ...]
 
   def __post_init__(self) -> None:
-    """Refuses sets that cannot be one run's.
+    """Refuses sets that cannot belong to one run.
 
     Raises:
       ConfigError: there is no set, or one is given twice.
-      DataError: two sets are of different tokenizers, or one of several does
-        not say the size of its clips.
+      DataError: two sets have different tokenizers, or one of several does not
+        state the size of its clips.
     """
     if not self.directories:
       raise errors.ConfigError(
@@ -65,7 +65,7 @@ class TokenSets:
     self._check_tokenizers('audio')
 
   def _check_tokenizers(self, kind: str) -> None:
-    """DataError where two sets are of different tokenizers of a kind."""
+    """Raises DataError if two sets have different tokenizers of a kind."""
     having = [
       (directory, getattr(info, kind), getattr(info, f'{kind}_fingerprint'))
       for directory, info in zip(self.directories, self.infos, strict=True)
@@ -85,13 +85,13 @@ class TokenSets:
 
   @property
   def clips(self) -> tuple[Clip, ...]:
-    """The sizes of clips of all sets that say theirs, each once."""
+    """The sizes of clips that the sets state, each once."""
     return tuple(dict.fromkeys(i.clip for i in self.infos if i.clip))
 
   def joint_info(self) -> tokens_lib.TokenInfo:
-    """What the sets say together: grids and fingerprints of any that has them.
+    """The common info of the sets: grids and fingerprints of any that has them.
 
-    `clip` is that of the first.
+    `clip` is the first set's.
     """
     found = self.infos[0]
     for kind in ('visual', 'audio'):
@@ -111,7 +111,8 @@ class TokenSets:
   def of_clip(self, clip: Clip) -> tuple[str, ...]:
     """Directories of the sets that fill layouts of a size; () for none.
 
-    A single set fills every layout whose shapes it has; readers check those.
+    A single set fills every layout whose shapes it has; readers check the
+    shapes.
     """
     if len(self.directories) == 1:
       return self.directories
@@ -137,17 +138,17 @@ class TokenSets:
   ) -> tuple[str, ...]:
     """Names of the layouts of all tasks at every size of the sets.
 
-    Image sets of a run that has videos too give layouts to the tasks whose
-    output is an image, to no others. A task with a data set of its own has
-    layouts of that set's size.
+    If a run has videos, its image sets give layouts only to the tasks whose
+    output is an image. A task with a data set of its own has layouts of that
+    set's size.
 
     Args:
-      tasks: of the run.
+      tasks: tasks of the run.
       space: vocabulary and grids.
-      clip: the only size, in place of those of the sets.
+      clip: the only size, replacing those of the sets.
 
     Raises:
-      ConfigError: no set says the size of its clips.
+      ConfigError: no set states the size of its clips.
     """
     sizes = (clip,) if clip else self.clips
     videos = any(size[0] > 1 for size in sizes)
@@ -173,10 +174,10 @@ class TokenSets:
     tasks: Sequence[task_lib.Task],
     layouts: Sequence[layout_lib.SequenceLayout],
   ) -> dict[str, tuple[str, ...]]:
-    """Directories that fill each layout, by its name.
+    """Returns the directories that fill each layout, by the layout's name.
 
     Raises:
-      DataError: no set is of a layout's size, or no layout of a set's.
+      DataError: no set has the size of a layout, or no layout that of a set.
     """
     found = {}
     for layout in layouts:
@@ -206,10 +207,10 @@ class TokenSets:
 
 
 def open_sets(directories: 'str | Sequence[str] | TokenSets') -> TokenSets:
-  """The sets of one directory or several.
+  """Opens the sets of one directory or several.
 
   Raises:
-    DataError: one is no token data set, or they do not go together.
+    DataError: one is not a token data set, or they do not match.
   """
   if isinstance(directories, TokenSets):
     return directories
@@ -228,11 +229,11 @@ def make_space(
   text_size: int,
   text_slots: int,
 ) -> tasks_lib.LayoutSpace:
-  """Vocabulary and grids of a run from its tokens.
+  """Returns the vocabulary and grids of a run from its tokens.
 
   Args:
-    info: of the token data set.
-    tasks: of the run; task tokens of their own join the vocabulary.
+    info: info of the token data set.
+    tasks: tasks of the run; their own task tokens join the vocabulary.
     text_size: ids of the text tokenizer.
     text_slots: positions reserved for text.
   """

@@ -1,17 +1,17 @@
-"""A data set in the making, as pieces that are whole or not there.
+"""Writes a data set in pieces, each of which is complete or absent.
 
     <output>.partial/
-      <name>                           a finished file of the data set to be
-      .job/job.json                    what is made, and which start of the job
-      .job/pieces/<name>.json          written last: this piece is whole
-      .job/spill/<name>                pieces that do not stay
-      .job/<start>-<what>-<host>.json  what the hosts tell each other
+      <name>                           a finished file of the data set
+      .job/job.json                    settings; id of this start of the job
+      .job/pieces/<name>.json          written last: this piece is complete
+      .job/spill/<name>                temporary pieces
+      .job/<start>-<what>-<host>.json  messages between hosts
 
-Which pieces there are depends on what is made alone and never on the number of
-hosts, so that a job that was killed goes on with any number of them, and their
-files are those of one host. The folder lies where all hosts see it, beside the
-data set, whose name it takes when it is complete; a bucket renames nothing, so
-that files are moved there one by one and `dataset_info.json` comes last.
+The division into pieces depends only on the data set and not on the number of
+hosts, so that a killed job resumes with any number of them, and the files are
+those that one host would write. The folder lies where all hosts see it, beside
+the data set, whose name it takes when it is complete; a bucket cannot rename,
+so files are moved there one by one and `dataset_info.json` comes last.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
 _FORMAT = 1
-_LAST = 'dataset_info.json'  # Without it a folder is no data set.
+_LAST = 'dataset_info.json'  # A folder without it is not a data set.
 _JOB = '.job'
 _SPILL = f'{_JOB}/spill/'
 _WRITING = 'writing'
@@ -41,7 +41,7 @@ _REMOTE_POLL_SECONDS = 5.0
 
 @contextlib.contextmanager
 def writing(output: storage.Path) -> Iterator[None]:
-  """Turns what the disk says into a `DataError`."""
+  """Converts errors of the disk to a `DataError`."""
   try:
     yield
   except OSError as error:
@@ -52,16 +52,16 @@ def writing(output: storage.Path) -> Iterator[None]:
 
 
 def spill(name: str) -> str:
-  """The name of a piece that does not stay in the data set."""
+  """The name of a temporary piece, which is not part of the data set."""
   return f'{_SPILL}{name}'
 
 
 class Records:
-  """One file of records while it is being written.
+  """One file of records that is being written.
 
   Attributes:
-    count: records so far.
-    bytes: of these, as they were given.
+    count: number of records so far.
+    bytes: size of the records so far, before compression.
   """
 
   def __init__(self, path: pathlib.Path, options: str) -> None:
@@ -69,13 +69,13 @@ class Records:
     self.count = self.bytes = 0
 
   def write(self, record: bytes) -> None:
-    """Appends one."""
+    """Appends one record."""
     self._writer.write(record)
     self.count += 1
     self.bytes += len(record)
 
   def close(self) -> None:
-    """Ends the file; OSError if there is no room."""
+    """Closes the file; raises OSError if there is no room."""
     try:
       self._writer.close()
     except RuntimeError as error:
@@ -83,14 +83,14 @@ class Records:
       raise OSError(str(error)) from error
 
 
-class Pieces:
-  """The folder of a data set in the making, as one host sees it.
+class ShardWriter:
+  """Writes the folder of a data set in the making, on one host.
 
   Attributes:
-    output: the data set to be.
-    folder: where its pieces are until then.
+    output: folder of the future data set.
+    folder: folder of its pieces until then.
     start: name of this start of the job, the same on all hosts.
-    finished: what is known of each whole piece, by name.
+    finished: information on each complete piece, by name.
   """
 
   def __init__(
@@ -101,7 +101,7 @@ class Pieces:
     index: int = 0,
     count: int = 1,
   ) -> None:
-    """Use `begin` on the first host and `join` on the others."""
+    """Stores the arguments; use `begin` on the first host, `join` on others."""
     self.output = output
     self.folder = folder_of(output)
     self.start = start
@@ -116,19 +116,19 @@ class Pieces:
     settings: Mapping[str, Any],
     overwrite: bool = False,
     count: int = 1,
-  ) -> 'Pieces':
-    """Reserves the place; only the first host does.
+  ) -> 'ShardWriter':
+    """Reserves the output; only the first host calls it.
 
     Pieces of an earlier start with the same settings are kept, others removed.
 
     Args:
       output: the data set's folder.
-      settings: JSON, everything that pieces depend on.
-      overwrite: whether a data set that is there is replaced in the end.
-      count: of hosts.
+      settings: JSON of everything that the pieces depend on.
+      overwrite: whether an existing data set is replaced in the end.
+      count: number of hosts.
 
     Raises:
-      DataError: something else is there, or it cannot be written.
+      DataError: the output is something else, or cannot be written.
     """
     final = storage.absolute(output)
     folder = folder_of(final)
@@ -152,8 +152,8 @@ class Pieces:
   @classmethod
   def join(
     cls, output: storage.Path, index: int, count: int
-  ) -> 'Pieces | None':
-    """What the first host has begun; None if it is not to be seen here."""
+  ) -> 'ShardWriter | None':
+    """Opens the first host's folder; None if it is not visible here."""
     final = storage.absolute(output)
     known = _read_json(folder_of(final) / _JOB / 'job.json')
     if not known:
@@ -174,26 +174,26 @@ class Pieces:
     self._write_json(f'{_JOB}/job.json', stated)
 
   def _clear(self) -> None:
-    """Removes what an earlier start left half written, or has told."""
+    """Removes incomplete files and messages of an earlier start."""
     job = self.folder / _JOB
     for path in list(job.iterdir()) if job.is_dir() else ():
       if path.name.startswith(_WRITING) or path.name.count('-') >= 2:
         path.unlink()
 
   def path(self, name: str) -> pathlib.Path:
-    """Where a finished piece is."""
+    """The path of a finished piece."""
     return self.folder / name
 
   @contextlib.contextmanager
   def piece(
     self, name: str, options: str, info: dict[str, Any]
   ) -> Iterator[Records]:
-    """Writes one piece, which is there as a whole or not at all.
+    """Writes one piece, which appears completely or not at all.
 
     Args:
-      name: of the file in the data set to be, or by `spill`.
-      options: of the ArrayRecord writer.
-      info: JSON to be kept of it, read at the end; `records`, `bytes` and
+      name: name of the file in the future data set, or from `spill`.
+      options: options of the ArrayRecord writer.
+      info: JSON to be stored with it, read at the end; `records`, `bytes` and
         `file_bytes` are added.
 
     Raises:
@@ -252,22 +252,22 @@ class Pieces:
     partial.replace(path)
 
   def tell(self, what: str, value: Any) -> None:
-    """Leaves JSON for the other hosts."""
+    """Posts JSON for the other hosts."""
     with writing(self.output):
       self._write_json(f'{_JOB}/{self.start}-{what}-{self._index}.json', value)
 
   def told(self, what: str, index: int) -> Any:
-    """What a host has left in this start of the job; None if nothing yet."""
+    """Reads a message posted by another host; None if there is none yet."""
     return _read_json(self.folder / _JOB / f'{self.start}-{what}-{index}.json')
 
   def exchange(self, what: str, value: Any) -> list[Any]:
-    """Everybody's JSON, in order of hosts; waits for all, however long.
+    """Exchanges JSON with all hosts, in order of hosts, and waits for all.
 
-    Who dies meanwhile is noticed by the coordination service, and who fails
-    says so (`preparation.hosts`): both end the wait with the process.
+    The coordination service notices a host that dies meanwhile, and one that
+    fails reports it (`preparation.hosts`): both end the wait with the process.
 
     Args:
-      what: a word of letters, once in a job.
+      what: name of the exchange, letters only, used once in a job.
       value: JSON, not null.
     """
     if self._count == 1:
@@ -286,21 +286,21 @@ class Pieces:
       time.sleep(_REMOTE_POLL_SECONDS if self._remote else _POLL_SECONDS)
 
   def keep(self, what: str, value: Any) -> None:
-    """Leaves JSON for all hosts and later starts."""
+    """Stores JSON for all hosts and later starts."""
     with writing(self.output):
       self._write_json(f'{_JOB}/{what}.json', value)
 
   def kept(self, what: str) -> Any:
-    """What was left; None if there is nothing."""
+    """Returns JSON stored by `keep`; None if there is none."""
     return _read_json(self.folder / _JOB / f'{what}.json')
 
   def gather(self, what: str, last: bool = False) -> None:
-    """Learns of the pieces that the others have finished.
+    """Adds the pieces that the other hosts have finished.
 
     Args:
-      what: a word of letters, once in a job.
-      last: whether the first host, which goes on to `publish`, waits until all
-        others know, too: the folder they look in is gone then.
+      what: name of the exchange, letters only, used once in a job.
+      last: whether the first host, which then calls `publish`, waits until all
+        others have read the list: their folder is gone afterwards.
     """
     for infos in self.exchange(what, self.finished):
       self.finished |= infos
@@ -311,11 +311,11 @@ class Pieces:
         self._await(f'{what}known', index)
 
   def publish(self, described: pathlib.Path, names: list[str]) -> None:
-    """Puts the data set in its place; only the first host does.
+    """Moves the data set to its place; only the first host calls it.
 
     Args:
       described: local folder with the files that describe it.
-      names: of its pieces.
+      names: names of its pieces.
 
     Raises:
       DataError: it cannot be written; the pieces are kept.
@@ -333,7 +333,7 @@ class Pieces:
           self.output.rename(old)
         self.folder.rename(self.output)
         storage.remove_folder(old)
-        # Only now: a kill before leaves everything that is needed to go on.
+        # Not earlier: a kill before this leaves everything needed to resume.
         storage.remove_folder(self.output / _JOB)
 
   def _publish_remote(self, described: pathlib.Path, names: list[str]) -> None:
@@ -345,7 +345,7 @@ class Pieces:
     for name in sorted(described_names - {_LAST}):
       storage.copy_file(described / name, self.output / name)
     for name in names:
-      # Moved by the store itself. One may have been before a kill.
+      # Moved by the store itself. A piece may have been moved before a kill.
       if self.path(name).is_file():
         self.path(name).replace(self.output / name)
       elif not (self.output / name).is_file():
@@ -358,10 +358,10 @@ class Pieces:
     return bool(known.get('publishing'))
 
   def leave(self) -> bool:
-    """Ends without a data set; what is finished stays, to go on from.
+    """Ends without a data set; finished pieces stay, for resuming.
 
     Returns:
-      Whether there is something; if not, nothing is left.
+      Whether there are any; if not, the folder is removed.
     """
     if any(info['records'] for info in self.finished.values()):
       return True
@@ -371,12 +371,12 @@ class Pieces:
 
 @contextlib.contextmanager
 def description(names: list[str]) -> Iterator[pathlib.Path]:
-  """A local folder to describe a data set in, for `Pieces.publish`.
+  """A local folder to describe a data set in, for `ShardWriter.publish`.
 
-  Empty files stand for the pieces, whose names TFDS wants to see.
+  Empty files stand for the pieces, whose names TFDS expects.
 
   Args:
-    names: of the pieces.
+    names: names of the pieces.
   """
   folder = pathlib.Path(tempfile.mkdtemp(prefix='videopoet_description_'))
   try:
@@ -388,19 +388,19 @@ def description(names: list[str]) -> Iterator[pathlib.Path]:
 
 
 def folder_of(output: pathlib.Path) -> pathlib.Path:
-  """Where the pieces of a data set are while it is made."""
+  """The folder of a data set's pieces while it is being made."""
   return output.with_name(f'{output.name}.partial')
 
 
 def _check_replaceable(
   output: pathlib.Path, overwrite: bool, ours: bool
 ) -> None:
-  """Refuses to write over what is there.
+  """Refuses to overwrite existing files.
 
   Args:
-    output: the data set to be.
+    output: folder of the future data set.
     overwrite: whether a data set may be replaced.
-    ours: whether this very job has begun to put the data set there.
+    ours: whether this very job has begun to move the data set there.
   """
   if not output.exists():
     return
@@ -424,22 +424,22 @@ def _check_replaceable(
 
 
 def _finished(places: tuple[pathlib.Path, ...]) -> dict[str, Any]:
-  """What is known of the whole pieces in a folder.
+  """Information on the complete pieces in a folder.
 
   Args:
-    places: the folder, and where its pieces may have been moved.
+    places: the folder, and the one where its pieces may have been moved.
   """
   notes = places[0] / _JOB / 'pieces'
   paths = sorted(notes.iterdir()) if notes.is_dir() else []
   found = {}
-  # In a bucket each takes a moment.
+  # In a bucket each read takes a moment.
   with futures.ThreadPoolExecutor(16) as pool:
     for note in pool.map(_read_json, paths):
       if note:
         found[note['name']] = note['info']
 
     def is_whole(name: str) -> bool:
-      # After a power cut a name may stand for less than was written.
+      # After a power cut a file may be shorter than what was written.
       return any(
         (place / name).is_file()
         and storage.size(place / name) == found[name]['file_bytes']

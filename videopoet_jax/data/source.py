@@ -25,7 +25,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import permutation
 from videopoet_jax.data import records as records_lib
 
-# Features every example carries besides its own: where it stands in the
+# Features that every example carries besides its own: its position in the
 # stream, and two numbers that seed random preprocessing of just this example.
 POSITION = 'position'
 SEED = 'seed'
@@ -83,7 +83,7 @@ def host_positions(
   Args:
     batch: number of the batch, from 0.
     batch_size: examples of a global batch, a multiple of `host_count`.
-    host_index: which host.
+    host_index: index of the host.
     host_count: number of hosts.
 
   Returns:
@@ -99,9 +99,9 @@ class Selection:
   """Which records of a split belong to a task.
 
   Attributes:
-    minimum: (feature, least value) pairs over scalar features; a feature
-      with a question mark behind it is asked of only where the data have it.
-    predicate: takes an example of numpy arrays; evaluated once per record.
+    minimum: (feature, least value) pairs over scalar features; a name that ends
+      in a question mark applies only if the data have the feature.
+    predicate: function of an example of numpy arrays; evaluated once a record.
   """
 
   minimum: tuple[tuple[str, float], ...] = ()
@@ -132,11 +132,11 @@ class IndexedSource(seqio.DataSource):
       directory: TFDS directory, or several that are mixed; empty in a
         registered task that takes the directories of the run.
       features: names to parse, all by default.
-      stream: name mixed into the seed, so that two tasks that read the same
-        data meet it in different orders.
+      stream: name mixed into the seed, so that two tasks with the same data
+        read them in different orders.
       batch_size: examples of a global batch, over all hosts.
-      start: global batches before the first one given.
-      selection: the records that take part.
+      start: global batches before the first one that is read.
+      selection: records that take part.
       splits: names for SeqIO where the directory is not known yet.
     """
     self._directories = (
@@ -150,7 +150,7 @@ class IndexedSource(seqio.DataSource):
     self._selection = selection
     if self.directory and not splits:
       splits = self.records.splits
-    # The number of examples stays unsaid: SeqIO would keep a small set's
+    # The number of examples stays undeclared: SeqIO would keep a small set's
     # stream in memory, and ours never ends.
     super().__init__(
       splits=splits, caching_permitted=False, performs_internal_shuffling=True
@@ -158,7 +158,7 @@ class IndexedSource(seqio.DataSource):
 
   @property
   def records(self) -> records_lib.Records | records_lib.JoinedRecords:
-    """The data set, or the several as one."""
+    """The data set, or the several sets as one."""
     if not self.directory:
       raise errors.DataError(
         'this task names no data set of its own; give the run one (the '
@@ -171,14 +171,14 @@ class IndexedSource(seqio.DataSource):
     return True
 
   def num_input_examples(self, split: str) -> None:
-    """None: see the constructor. `size` is the number of an epoch."""
+    """None, see the constructor; `size` is the number of an epoch."""
     del split
 
   def list_shards(self, split: str) -> Sequence[str]:
     return (split,)
 
   def order(self, split: str, seed: int | None, shuffle: bool) -> Order:
-    """The order of a split; DataError if the split or a filter is wrong."""
+    """The order of a split; raises DataError for a wrong split or filter."""
     size = self.records.size(split)
     kept = self._kept(split)
     if kept is not None:
@@ -211,12 +211,12 @@ class IndexedSource(seqio.DataSource):
     seed: int | None = None,
     shard_info: seqio.ShardInfo | None = None,
   ) -> tf.data.Dataset:
-    """The stream of one host.
+    """Returns the stream of one host.
 
     Args:
-      split: which split.
+      split: name of the split.
       shuffle: permuted, or in the order on disk.
-      seed: of the permutation; 0 if not given.
+      seed: seed of the permutation; 0 if not given.
       shard_info: index and number of hosts.
 
     Returns:
@@ -267,7 +267,7 @@ class IndexedSource(seqio.DataSource):
     return dataset.unbatch().map(parse, num_parallel_calls=2)
 
   def replace(self, **changes: Any) -> 'IndexedSource':
-    """The same selection of records as another stream.
+    """Returns the same selection of records as another stream.
 
     Args:
       **changes: any of the constructor's arguments.

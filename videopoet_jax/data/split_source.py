@@ -1,9 +1,10 @@
 """A SeqIO data source of one pass over a split of token data sets.
 
-`source.IndexedSource` is the endless stream of our own loop. SeqIO's tasks,
-mixtures, caches and evaluators take a source that ends, says how many examples
-it has, and whose tf.data iterators can be saved: this one. The order of the
-examples and what they draw are those of the first epoch of our stream.
+`source.IndexedSource` is the endless stream of our own training loop. SeqIO's
+tasks, mixtures, caches and evaluators need a source that ends, has a known
+number of examples, and whose tf.data iterators can be saved, which is this one.
+The order of the examples and their draws are those of the first epoch of our
+stream.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,14 +40,13 @@ class SplitSource(seqio.DataSource):
     stream: str = '',
     selection: source_lib.Selection | None = None,
   ) -> None:
-    """Opens the data sets; a selection is looked for when it is needed.
+    """Opens the data sets; the selection is computed when needed.
 
     Args:
-      directories: TFDS directories, read as if they were written one behind
-        the other.
+      directories: TFDS directories, read as one, in their order.
       features: names to parse, all by default.
       stream: name mixed into the seed, as in `source.IndexedSource`.
-      selection: the records that take part, all by default.
+      selection: records that take part, all by default.
 
     Raises:
       DataError: a directory holds no data set.
@@ -61,13 +61,13 @@ class SplitSource(seqio.DataSource):
     super().__init__(
       splits=self._indexed.records.splits,
       caching_permitted=True,
-      # SeqIO shuffles through its buffer too: another order every epoch.
+      # SeqIO also shuffles through its buffer: another order every epoch.
       performs_internal_shuffling=True,
     )
 
   @functools.cached_property
   def splits(self) -> Sequence[str]:
-    """Names of the splits of which examples are selected."""
+    """Names of the splits that have selected examples."""
     return tuple(split for split in self._splits if self._has_examples(split))
 
   def _has_examples(self, split: str) -> bool:
@@ -92,7 +92,7 @@ class SplitSource(seqio.DataSource):
     return [f'{where}:{split}[{start}:{stop}]' for start, stop in ranges]
 
   def _range(self, split: str, index: int, count: int) -> tuple[int, int]:
-    """First and last position (exclusive) of one of so many shards."""
+    """First and last position (exclusive) of shard `index` of `count`."""
     size = self.num_input_examples(split)
     return size * index // count, size * (index + 1) // count
 
@@ -103,13 +103,14 @@ class SplitSource(seqio.DataSource):
     seed: int | None = None,
     shard_info: seqio.ShardInfo | None = None,
   ) -> tf.data.Dataset:
-    """One pass over a split, or over a contiguous part of its order.
+    """Returns one pass over a split, or over a contiguous part of its order.
 
     Args:
-      split: which split.
+      split: name of the split.
       shuffle: permuted as a whole, or in the order on disk.
-      seed: of the permutation and of the examples' seeds; 0 if not given.
-      shard_info: which part of how many; parts differ by at most one example.
+      seed: seed of the permutation and of the examples; 0 if not given.
+      shard_info: index of the part and number of parts; parts differ by at most
+        one example.
 
     Returns:
       Parsed examples, of known cardinality. Iterators can be saved by

@@ -1,9 +1,9 @@
 """Batches of tokens at two resolutions, as pure functions of the step.
 
 A compile unit is a size of the result (`core.upscaling`). Clips of a token data
-set fill every unit that is no larger: fewer frames are its first ones (the
-tokenizers are causal), and a smaller frame is a cut of the grid at a place
-drawn for each example, which is what the tiles of a larger frame will be.
+set fill every unit that is no larger: a unit with fewer frames takes the first
+ones (the tokenizers are causal), and one with a smaller frame takes a crop of
+the grid at a place drawn for each example, like the tiles of a larger frame.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ import tensorflow as tf
 from videopoet_jax.core import errors
 from videopoet_jax.core import permutation
 from videopoet_jax.core import upscaling
-from videopoet_jax.data import batch_reader as stream_lib
+from videopoet_jax.data import batch_reader as batch_reader_lib
 from videopoet_jax.data import batches as batches_lib
 from videopoet_jax.data import preprocessors
 from videopoet_jax.data import source as source_lib
 from videopoet_jax.data import tokens as tokens_lib
 
-Batch = stream_lib.Batch
+Batch = batch_reader_lib.Batch
 
 _CHUNK = 1 << 16
 TEXT_VISIBLE = 'text_visible'
@@ -35,9 +35,9 @@ class Text:
   """How the text of an example becomes that of a batch.
 
   Attributes:
-    tokenizer: 'bytes', the path of a SentencePiece model, or 'embeddings' where
+    tokenizer: 'bytes', the path of a SentencePiece model, or 'embeddings' if
       the data hold those of a frozen encoder.
-    slots: positions of a text.
+    slots: number of positions of a text.
   """
 
   tokenizer: str = preprocessors.BYTES
@@ -49,12 +49,12 @@ class Text:
     return self.tokenizer == preprocessors.EMBEDDINGS
 
   def features(self) -> tuple[str, ...]:
-    """Names of what is read."""
+    """Names of the features that are read."""
     stored = (preprocessors.TEXT_EMBEDDINGS, preprocessors.TEXT_USED)
     return ('text', *stored) if self.embedded else ('text',)
 
   def __call__(self, dataset: tf.data.Dataset) -> tf.data.Dataset:
-    """Makes `text` int32 (S,), 0 where a slot is unused."""
+    """Adds `text` int32 (S,), 0 where a slot is unused."""
     if self.embedded:
       return preprocessors.embedded_text(self.slots)(dataset)
     vocabulary = preprocessors.text_vocabulary(self.tokenizer)
@@ -80,13 +80,13 @@ class UnitReader:
 
     Args:
       unit: sizes of result and condition.
-      info: of the data set.
+      info: info of the data set.
       directory: the token data set.
       text: how text is read.
       batch_size: examples of a global batch.
-      split: of the data set.
+      split: split of the data set.
       shuffle: whether the stream is permuted.
-      seed: of order and cuts.
+      seed: seed of order and crops.
 
     Raises:
       DataError: the data set cannot be read, or its clips do not fill the unit.
@@ -109,7 +109,9 @@ class UnitReader:
     self._sizes = (info.visual.codebook_size, info.low.codebook_size)
     self._source.records.schema(('video_tokens', 'low_tokens', 'text'))
     self._source.order(*self._order)
-    self._stream = stream_lib.Stream(self._open, f'{unit.name}: {directory}')
+    self._stream = batch_reader_lib.Stream(
+      self._open, f'{unit.name}: {directory}'
+    )
 
   def _check_fits(self, info: tokens_lib.TokenInfo, directory: str) -> None:
     unit = self.unit
@@ -128,7 +130,7 @@ class UnitReader:
 
   @property
   def rows(self) -> int:
-    """Examples of this host's part of a batch."""
+    """Number of examples in this host's part of a batch."""
     return self.batch_size // self._shard.num_shards
 
   def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
@@ -160,21 +162,21 @@ class UnitReader:
     return dataset.batch(self.rows, drop_remainder=True)
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     self._shard = seqio.ShardInfo(index, count)
     self._stream.close()
 
   def resize(self, batch_size: int) -> None:
-    """Makes global batches of another size from here on."""
+    """Changes the size of global batches from here on."""
     self.batch_size = batch_size
     self._source = self._source.replace(batch_size=batch_size)
     self._stream.close()
 
   def read(self, number: int) -> Batch:
-    """This host's part of a global batch.
+    """Returns this host's part of a global batch.
 
     Args:
-      number: of the batch.
+      number: number of the batch.
 
     Returns:
       `video_tokens` int32 (B, t, H, W), `low_tokens` int32 (B, t, h, w),
@@ -182,7 +184,7 @@ class UnitReader:
       float32 (B, S, E).
 
     Raises:
-      DataError: a record cannot be read, or an id is not of its tokenizer.
+      DataError: a record cannot be read, or an id is out of its range.
     """
     arrays = self._stream.read(number)
     places = arrays[source_lib.POSITION]
@@ -200,10 +202,10 @@ class UnitReader:
   def _cut(
     self, high: np.ndarray, low: np.ndarray, places: np.ndarray
   ) -> dict[str, np.ndarray]:
-    """The unit's part of each grid, the same one in both."""
+    """Crops the unit's part of each grid, the same place in both."""
     frames, *size = self._latent
     low_size = self._low_latent[1:]
-    # Whole low-resolution cells, so that both grids are cut at the same place.
+    # Whole low-resolution cells, so that both grids have the same crop.
     cells = [w // n for w, n in zip(size, low_size)]
     starts = []
     for axis in (0, 1):
@@ -225,7 +227,7 @@ class UnitReader:
     return {'video_tokens': np.stack(highs), 'low_tokens': np.stack(lows)}
 
   def close(self) -> None:
-    """Lets go of the open stream."""
+    """Closes the open stream."""
     self._stream.close()
 
 
@@ -254,10 +256,9 @@ class PairBatches:
       directory: token data set with pairs.
       text: how text is read.
       tokens_per_batch: ids of the result in a global batch, the same for all
-        units: an image is a fifth of a clip of 17 frames.
-      weights: how often a unit is drawn, by name, in proportion; 1 unless
-        given.
-      seed: of draws, order and cuts.
+        units (an image has a fifth of the ids of a clip of 17 frames).
+      weights: relative frequency of each unit, by name; 1 unless given.
+      seed: seed of draws, order and crops.
       multiple: global batches are a multiple of this, such as the devices.
 
     Raises:
@@ -306,17 +307,17 @@ class PairBatches:
     self._counts = np.zeros(len(names), np.int64)
 
   def units(self) -> tuple[str, ...]:
-    """Names: each is compiled once."""
+    """Names of the units; each is compiled once."""
     return tuple(reader.unit.name for reader in self._readers)
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     with self._lock:
       for reader in self._readers:
         reader.read_part(index, count)
 
   def divide(self, parts: int) -> None:
-    """Makes global batches that divide; see `TokenBatches.divide`."""
+    """Makes global batches divisible; see `TokenBatches.divide`."""
     with self._lock:
       self._multiple *= parts
       for reader in self._readers:
@@ -355,18 +356,18 @@ class PairBatches:
     self._step = step
 
   def state(self) -> dict[str, Any]:
-    """JSON for a checkpoint: what must not change when the run goes on."""
+    """JSON for a checkpoint: what must be the same when the run resumes."""
     return {**self._origin(), 'batch_sizes': self.batch_sizes()}
 
   def _origin(self) -> dict[str, Any]:
     return {'seed': self._seed, 'units': list(self.units())}
 
   def batch_sizes(self) -> dict[str, int]:
-    """Examples of a global batch of each unit."""
+    """Number of examples in a global batch of each unit."""
     return {reader.unit.name: reader.batch_size for reader in self._readers}
 
   def restore(self, state: Mapping[str, Any]) -> None:
-    """Takes over a checkpoint's sizes of batches; see `TokenBatches`.
+    """Restores a checkpoint's batch sizes; see `TokenBatches`.
 
     Raises:
       ConfigError: it was trained on other data, or the devices cannot share
@@ -398,15 +399,15 @@ class FirstPairs:
     batches: int = 1,
     split: str = batches_lib.VALIDATION,
   ) -> None:
-    """See `PairBatches`; frames that are cut are cut in their middle.
+    """See `PairBatches`; frames are cropped in the middle.
 
     Args:
       units: sizes of the run.
       directory: token data set with pairs.
       text: how text is read.
       batch_size: examples of a global batch.
-      batches: of each unit.
-      split: of the data set.
+      batches: number of batches of each unit.
+      split: split of the data set.
     """
     info = tokens_lib.check_pairs(directory)
     self._number = batches
@@ -420,7 +421,7 @@ class FirstPairs:
     self._kept: dict[str, tuple[Batch, ...]] = {}
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
     for reader in self._readers.values():
       reader.read_part(index, count)
     self._kept = {}
@@ -429,7 +430,7 @@ class FirstPairs:
     return tuple(self._readers)
 
   def batches(self, unit: str) -> tuple[Batch, ...]:
-    """The batches of a unit; read once, then kept in memory."""
+    """Returns the batches of a unit, read once and kept in memory."""
     if unit not in self._kept:
       reader = self._readers[unit]
       self._kept[unit] = tuple(reader.read(n) for n in range(self._number))
@@ -440,6 +441,6 @@ class FirstPairs:
 def _examples(
   latent: tuple[int, int, int], tokens_per_batch: int, multiple: int
 ) -> int:
-  """Examples of a global batch, at least one of each device."""
+  """Number of examples in a global batch, at least one a device."""
   rows = tokens_per_batch // int(np.prod(latent))
   return max(rows // multiple, 1) * multiple

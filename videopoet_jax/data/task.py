@@ -1,4 +1,4 @@
-"""What a task is: a layout template and how its examples are made."""
+"""Definition of a task: a layout template and how its examples are made."""
 
 from collections.abc import Callable, Mapping
 import dataclasses
@@ -9,13 +9,13 @@ import gin
 from videopoet_jax.core import errors
 from videopoet_jax.core import tasks as tasks_lib
 
-# Kept as sorted pairs; the second type is what gin may bind.
+# Stored as sorted pairs; the second type is the one that gin may bind.
 _Options = Annotated[Any, Mapping[str, int] | tuple[tuple[str, int], ...]]
 _Numbers = Annotated[Any, Mapping[str, float] | tuple[tuple[str, float], ...]]
 
 
 def _as_items(values: Any) -> tuple[tuple[str, Any], ...]:
-  """A mapping, or pairs, as sorted pairs, so that the dataclass is hashable."""
+  """A mapping or pairs as sorted pairs, so that the dataclass is hashable."""
   items = values.items() if isinstance(values, Mapping) else values
   return tuple(sorted((str(key), value) for key, value in items))
 
@@ -23,34 +23,35 @@ def _as_items(values: Any) -> tuple[tuple[str, Any], ...]:
 @gin.configurable
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """A task of a run, as a gin file states it under the scope of its name.
+  """A task of a run, as a gin file defines it under the scope of its name.
 
   Either `template` names a built-in template, or `task_token`, `prefix` and
   `target` (and the rest of `core.tasks.TaskTemplate`) define a new one.
 
   Attributes:
-    name: of the task and the first part of its layouts' names; the gin scope.
+    name: name of the task and first part of its layouts' names; the gin scope.
     template: name of a built-in template.
-    task_token: see `TaskTemplate`; a new template's own.
+    task_token: see `TaskTemplate`; only for a new template.
     prefix: see `TaskTemplate`.
     target: see `TaskTemplate`.
     options: see `TaskTemplate`; a mapping or pairs.
     frames: see `TaskTemplate`.
     closed: see `TaskTemplate`.
-    variants: the options behind the names of its layouts, `''` for none:
+    variants: the options in the names of its layouts, `''` for none:
       `('condition=1', 'condition=2')`. None takes those of
       `LayoutSpace.standard_names`.
     preprocessors: import paths (`my_module.my_function`) or functions, each
       from a `tf.data.Dataset` to one of as many examples in the same order.
     minimum: least values of scalar features; other examples are left out. A
-      question mark behind a name: only where the data have that feature.
-    predicate: import path or function of an example (numpy arrays) that says
+      name that ends in a question mark applies only if the data have the
+      feature.
+    predicate: import path or function of an example (numpy arrays) that returns
       whether to keep it; evaluated once per example, before the run.
-    drop: by feature, the share of examples that do not see that condition, so
-      that a model also learns to do without (for guidance).
-    rate: how often the task is drawn, in proportion to the others'.
-    directory: a token data set of its own, else that of the run.
-    folder: where the task file lies; modules are looked for there too.
+    drop: share of the examples that do not see a condition, by feature, so that
+      a model also learns to do without it (for guidance).
+    rate: relative frequency of the task.
+    directory: directory of its own token data set, else the run's.
+    folder: folder of the task file; modules are searched there too.
   """
 
   name: str
@@ -71,7 +72,7 @@ class Task:
   folder: str = ''
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where the definition makes no sense."""
+    """Raises errors.ConfigError for an invalid definition."""
     for field in ('options', 'minimum', 'drop'):
       object.__setattr__(self, field, _as_items(getattr(self, field)))
     for field in ('prefix', 'target', 'variants', 'preprocessors'):
@@ -109,7 +110,7 @@ class Task:
         )
 
   def layout_template(self) -> tasks_lib.TaskTemplate:
-    """The template under the task's own name; ConfigError if unknown."""
+    """The template under the task's own name; raises ConfigError if unknown."""
     if not self.template:
       return tasks_lib.TaskTemplate(
         name=self.name,
@@ -147,10 +148,10 @@ class Task:
     """Names of the task's layouts at one clip size.
 
     Args:
-      space: decides the standard variants.
-      frames: of the clip; a task that fixes its frames takes its own.
-      height: pixels.
-      width: pixels.
+      space: layout space, which decides the standard variants.
+      frames: frames of the clip; a task with fixed frames ignores it.
+      height: height in pixels.
+      width: width in pixels.
     """
     template = self.layout_template()
     if self.variants is None:

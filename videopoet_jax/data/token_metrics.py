@@ -2,7 +2,7 @@
 
 SeqIO's Evaluator calls them with lists of examples: `targets` and `predictions`
 are ids of the unified vocabulary, `scores` log likelihoods in nats. Delimiters
-and other positions that admit one id only do not count, but are part of the
+and other positions that admit one id only are not counted, but are part of the
 summed score of a sequence.
 """
 
@@ -16,20 +16,20 @@ from videopoet_jax.core import layout as layout_lib
 MetricFn = Callable[..., Mapping[str, float]]
 # Intermediate values of a score function: scores of single ids.
 TOKEN_SCORES = 'token_scores'
-_NO_ID = -1  # Where a prediction is too short.
+_NO_ID = -1  # Stands where a prediction is too short.
 
 
 def metric_fns(layout: layout_lib.SequenceLayout) -> tuple[MetricFn, ...]:
-  """What `seqio.Task.metric_fns` takes for the tasks of a layout.
+  """Functions for `seqio.Task.metric_fns` of a layout's tasks.
 
   Args:
-    layout: of the sequences.
+    layout: layout of the sequences.
 
   Returns:
     `token_accuracy(targets, predictions)`: `token_accuracy`, the share from 0
-    to 1 of target ids that are equal in place, and
-    `token_accuracy/<modality>`. A prediction that is too short is wrong in the
-    rest, what is too long is cut off.
+      to 1 of target ids that are predicted correctly, and
+      `token_accuracy/<modality>`. The missing ids of a prediction that is too
+      short count as wrong; one that is too long is cut off.
 
     `log_likelihood(targets, scores)`: `log_likelihood`, the mean of the
     examples' summed scores, and `perplexity`, exp of minus the mean score of an
@@ -90,7 +90,7 @@ def _share(equal: np.ndarray, among: np.ndarray) -> float:
 
 
 def _stack(sequences: Sequence[Sequence[int]], length: int) -> np.ndarray:
-  """int64 (examples, length): cut off or filled up with an id of none."""
+  """int64 (examples, length): cut off, or filled up with `_NO_ID`."""
   stacked = np.full((len(sequences), length), _NO_ID, np.int64)
   for row, sequence in zip(stacked, sequences, strict=True):
     ids = np.asarray(sequence)[:length]

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.data import tokens as tokens_lib
 
 # Enough files for many hosts to share, none so small that reading is slow.
@@ -29,11 +29,11 @@ class Piece:
   """A range of the examples of one split.
 
   Attributes:
-    split: whose.
-    first: example, counted from 0.
-    stop: the example behind the last.
-    index: of the file in the split.
-    files: of the split.
+    split: split that it belongs to.
+    first: number of its first example, counted from 0.
+    stop: number of the example after its last.
+    index: number of the file in the split.
+    files: number of files in the split.
   """
 
   split: str
@@ -44,7 +44,7 @@ class Piece:
 
   @property
   def name(self) -> str:
-    """Of the file."""
+    """Name of the file."""
     template = tokens_lib.template(pathlib.Path('.'), self.split)
     path = template.sharded_filepath(
       shard_index=self.index, num_shards=self.files
@@ -55,13 +55,13 @@ class Piece:
 def examples_a_file(
   counts: Mapping[str, int], example_bytes: int, batch: int, asked: int = 0
 ) -> int:
-  """How many examples a file holds.
+  """Returns the number of examples in a file.
 
   Args:
     counts: examples by split.
-    example_bytes: about, of one.
-    batch: examples that are made at a time; files hold a multiple of it.
-    asked: rounded up to whole batches; 0 for a number by their size.
+    example_bytes: approximate size of an example in bytes.
+    batch: examples that are made together; files hold a multiple of it.
+    asked: requested number, rounded up to whole batches; 0 decides by size.
   """
   if asked:
     return -(-asked // batch) * batch
@@ -84,29 +84,29 @@ def plan(counts: Mapping[str, int], size: int) -> list[Piece]:
   ]
 
 
-class TokenPieces:
+class TokenShardWriter:
   """Writes the pieces of a token data set, and the whole when all are there.
 
   All examples have the features, shapes and dtypes of the first.
   """
 
-  def __init__(self, pieces: pieces_lib.Pieces) -> None:
+  def __init__(self, pieces: shard_writer.ShardWriter) -> None:
     self._pieces = pieces
 
   def left(self, planned: Sequence[Piece]) -> list[Piece]:
-    """Those that are not finished."""
+    """Returns the pieces that are not finished."""
     return [p for p in planned if p.name not in self._pieces.finished]
 
   def write(self, piece: Piece, examples: Iterable[Mapping[str, Any]]) -> None:
     """Writes one piece.
 
     Args:
-      piece: which.
+      piece: piece to write.
       examples: its examples, in order.
 
     Raises:
       DataError: they differ from one another, there are more or fewer than
-        there should be, or they cannot be written.
+        planned, or they cannot be written.
     """
     info: dict[str, Any] = {}
     serializer = tokens_lib.Serializer(self._pieces.output)
@@ -127,11 +127,11 @@ class TokenPieces:
     info: tokens_lib.TokenInfo,
     metadata: Mapping[str, Any],
   ) -> tuple[str, ...]:
-    """Puts the data set in its place; only the first host does.
+    """Moves the data set to its place; only the first host calls it.
 
     Args:
       planned: all pieces, which must be finished.
-      info: whose ids they are.
+      info: tokenizers that the ids belong to.
       metadata: JSON values for TFDS metadata, such as `frame_rate`.
 
     Returns:
@@ -156,7 +156,7 @@ class TokenPieces:
     for piece in planned:
       splits.setdefault(piece.split, []).append(piece)
     names = [piece.name for piece in planned]
-    with pieces_lib.description(names) as folder:
+    with shard_writer.description(names) as folder:
       tokens_lib.describe(
         folder,
         tokens_lib.schema_of(features),

@@ -1,7 +1,7 @@
-"""Token data sets: TFDS ArrayRecord directories that say whose ids they hold.
+"""Token data sets: TFDS ArrayRecord directories that describe their ids.
 
-Beside the records lies `tokens.json` with the tokenizers' fingerprints and
-grids, so that a run refuses ids of another tokenizer with what differs.
+Beside the records, `tokens.json` holds the tokenizers' fingerprints and grids,
+so that a run refuses ids of another tokenizer and names the difference.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,24 +34,24 @@ _NAME = 'tokens'
 
 @dataclasses.dataclass(frozen=True)
 class TokenInfo:
-  """What `tokens.json` says.
+  """Contents of `tokens.json`.
 
   Attributes:
     visual: grid of the visual tokenizer, None if there are no visual ids.
-    audio: grid of the audio tokenizer, likewise.
-    visual_fingerprint: of its config and weights.
-    audio_fingerprint: likewise.
+    audio: grid of the audio tokenizer, None if there are no audio ids.
+    visual_fingerprint: fingerprint of its config and weights.
+    audio_fingerprint: fingerprint of its config and weights.
     clip: frames, height and width of the clips, in pixels.
-    text_fingerprint: of the frozen text encoder and its tokenizer, '' if there
-      are no text embeddings.
-    text_slots: positions of a text's embeddings.
-    text_width: numbers of an embedding.
+    text_fingerprint: fingerprint of the frozen text encoder and its tokenizer,
+      '' if there are no text embeddings.
+    text_slots: number of positions of a text's embeddings.
+    text_width: width of an embedding.
     low: grid of the tokenizer of the clips at low resolution, None if there
       are no such ids.
-    low_fingerprint: of its config and weights.
+    low_fingerprint: fingerprint of its config and weights.
     low_scale: height and width of the clips over those at low resolution.
     flow_range: `masking.flow_range` of structure tokens, in pixels a frame; 0
-      if there are none, or they were made before it was stored.
+      if there are none, or they are from before it was stored.
   """
 
   visual: specs.VisualSpec | None = None
@@ -72,7 +72,7 @@ class TokenInfo:
 
 
 def read_info(directory: str | os.PathLike[str]) -> TokenInfo:
-  """Reads `tokens.json`; DataError if there is none, or of another format."""
+  """Reads `tokens.json`; raises DataError if it is missing or unreadable."""
   path = storage.path(directory) / INFO_FILE
   if not path.is_file():
     raise errors.DataError(
@@ -107,19 +107,19 @@ def check(
   space: tasks_lib.LayoutSpace,
   fingerprints: Mapping[str, str] | None = None,
 ) -> TokenInfo:
-  """Refuses tokens that do not go with a run.
+  """Refuses tokens that do not match a run.
 
   Args:
-    directory: of the token data set.
+    directory: directory of the token data set.
     space: vocabulary and grids of the run.
-    fingerprints: of the run's tokenizers, by `visual` and `audio`; one left
-      out or empty is not compared.
+    fingerprints: fingerprints of the run's tokenizers, by `visual` and `audio`;
+      one left out or empty is not compared.
 
   Returns:
-    What the data set says.
+    The data set's info.
 
   Raises:
-    DataError: names everything that differs.
+    DataError: the message names everything that differs.
   """
   info = read_info(directory)
   differences = []
@@ -156,7 +156,7 @@ def _stored_range(directory: str | os.PathLike[str], info: TokenInfo) -> float:
   features = storage.path(directory) / 'features.json'
   if not features.is_file() or 'structure_tokens' not in features.read_text():
     return 0.0
-  # Sets that do not say were made with a range of a 32nd of any height.
+  # Sets without it were made with a range of a 32nd of any height.
   return info.clip[1] / 32
 
 
@@ -165,11 +165,11 @@ def check_embeddings(
   instead: str = "PrefixLMConfig.text = 'tokens' and prefix_lm.text_embeddings"
   ' = False',
 ) -> TokenInfo:
-  """What a data set says; DataError if it holds no text embeddings.
+  """Returns a set's info; raises DataError without text embeddings.
 
   Args:
-    directory: of the token data set.
-    instead: bindings of a run that needs none.
+    directory: directory of the token data set.
+    instead: bindings of a run that needs no embeddings.
   """
   info = read_info(directory)
   if not (info.text_slots and info.text_width):
@@ -181,7 +181,7 @@ def check_embeddings(
 
 
 def check_pairs(directory: str | os.PathLike[str]) -> TokenInfo:
-  """What a data set says; DataError if it holds no pairs of resolutions."""
+  """Returns a set's info; raises DataError without pairs of resolutions."""
   info = read_info(directory)
   if info.visual is None or info.low is None or not info.low_scale:
     raise errors.DataError(
@@ -204,10 +204,9 @@ def _kinds(example: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def schema_of(kinds: Mapping[str, Any]) -> tfds.features.FeaturesDict:
-  """TFDS features for what `Serializer.described` tells.
+  """TFDS features from the result of `Serializer.described`.
 
-  Arrays are stored as raw bytes: quick to read and a number of bits wide that
-  is theirs.
+  Arrays are stored as raw bytes: fast to read, and only as wide as their dtype.
   """
   features: dict[str, Any] = {}
   for name, kind in kinds.items():
@@ -227,7 +226,7 @@ class Serializer:
   """Turns examples into records, all with the features of the first."""
 
   def __init__(self, directory: str | os.PathLike[str]) -> None:
-    """Takes the data set's folder, to be named in errors."""
+    """Stores the data set's folder, which errors will name."""
     self._directory = directory
     self._kinds: dict[str, Any] = {}
     self._serialize: serialize.ExampleSerializer | None = None
@@ -238,7 +237,7 @@ class Serializer:
     return self._kinds
 
   def __call__(self, example: Mapping[str, Any]) -> bytes:
-    """One record; DataError if the example is unlike the first."""
+    """Returns one record; raises DataError if unlike the first example."""
     if self.schema is None or self._serialize is None:
       self._kinds = _kinds(example)
       self.schema = schema_of(self._kinds)
@@ -259,7 +258,7 @@ class Serializer:
 
 
 def template(folder: pathlib.Path, split: str) -> tfds.core.ShardedFileTemplate:
-  """How the files of a split are called."""
+  """The template for the names of a split's files."""
   return tfds.core.ShardedFileTemplate(
     data_dir=folder,
     dataset_name=_NAME,
@@ -278,10 +277,10 @@ def describe(
   """Writes the files that describe a data set.
 
   Args:
-    folder: local.
-    features: of the examples.
-    splits: their files.
-    info: whose ids they are.
+    folder: local folder.
+    features: features of the examples.
+    splits: files of each split.
+    info: tokenizers that the ids belong to.
     metadata: JSON values for TFDS metadata.
   """
   tfds.folder_dataset.write_metadata(
@@ -315,13 +314,13 @@ class TokenWriter:
     """Prepares a folder beside the final one.
 
     Args:
-      directory: the data set to be.
-      info: whose ids they are.
+      directory: folder of the future data set.
+      info: tokenizers that the ids belong to.
       metadata: JSON values for TFDS metadata, such as `frame_rate`.
-      overwrite: whether a data set that is there is replaced.
+      overwrite: whether an existing data set is replaced.
 
     Raises:
-      DataError: there is something already, or it cannot be written.
+      DataError: the folder is in use, or cannot be written.
     """
     self._final = storage.path(directory)
     self._partial = self._final.with_name(self._final.name + '.partial')
@@ -364,7 +363,7 @@ class TokenWriter:
       self.abandon()
 
   def write(self, split: str, example: Mapping[str, Any]) -> None:
-    """Appends one example to a split; DataError if it is unlike the first."""
+    """Appends one example to a split; raises DataError if unlike the first."""
     record = self._serializer(example)
     self._writer(split).write(record)
     self._shards[split][-1] += 1
@@ -388,7 +387,7 @@ class TokenWriter:
     return self._writers[split]
 
   def finish(self) -> None:
-    """Writes what describes the data and moves it to its place."""
+    """Writes the description of the data and moves it to its place."""
     features = self._serializer.schema
     if features is None:
       self.abandon()
@@ -420,7 +419,7 @@ class TokenWriter:
     self._partial.rename(self._final)
 
   def _send(self) -> None:
-    """Copies the data set to its bucket; it counts when its info is there."""
+    """Copies the data set to its bucket; its info file completes it."""
     try:
       storage.remove_folder(self._final)
       storage.copy_folder(self._partial, self._final, last='dataset_info.json')
@@ -432,7 +431,7 @@ class TokenWriter:
     shutil.rmtree(self._partial)
 
   def abandon(self) -> None:
-    """Removes what was written so far."""
+    """Removes everything written so far."""
     for writer in self._writers.values():
       with contextlib.suppress(Exception):
         writer.close()

@@ -23,9 +23,9 @@ from videopoet_jax.core import storage
 from videopoet_jax.evaluation import checkpoint_choice
 from videopoet_jax.evaluation import cut
 from videopoet_jax.evaluation import devices as devices_lib
-from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as real_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import results as results_lib
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sample_store
@@ -53,7 +53,7 @@ class Job:
     keep: samples of a task that are kept; -1 all.
     videos: whether they are kept as mp4, too.
     cache: folder of real sides; the job's own unless given.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
   """
 
   protocol: protocol_lib.Protocol
@@ -65,7 +65,7 @@ class Job:
   keep: int = 8
   videos: bool = False
   cache: str | os.PathLike[str] = ''
-  say: Callable[[str], None] = print
+  log: Callable[[str], None] = print
 
   @property
   def hosts(self) -> runner.Hosts:
@@ -145,9 +145,9 @@ class Job:
     with self.devices.use():
       for run in runs:
         run = dataclasses.replace(run, generator=generator)
-        figures, seconds = run.run()
+        results, seconds = run.run()
         if self.is_first:
-          rows = self._rows(checkpoint, run, figures, seconds)
+          rows = self._rows(checkpoint, run, results, seconds)
           sample_store.write_json(
             run.folder / runner.DONE,
             {
@@ -159,78 +159,79 @@ class Job:
           )
           run.finish()
           for row in rows:
-            self.say(f'  {results_lib.line(row)}')
+            self.log(f'  {results_lib.line(row)}')
         start.barrier('evaluation task written')
 
   def _task_run(
     self,
     task: protocol_lib.EvaluationTask,
     generator: generator_lib.Generator,
-    sets: Mapping[tuple[str, str], sets_lib.Set],
+    sets: Mapping[tuple[str, str], eval_datasets.Set],
     folder: pathlib.Path,
   ) -> runner.TaskRun:
     conditions = sets[task.data, task.split]
     generator.layout(task.layout)  # LayoutError if it is not known.
     journal = sample_store.Journal(self.out, jax.process_index())
-    real_folder = storage.path(self.cache) if self.cache else self.out / REAL
+    log = self.log if self.is_first else lambda line: None
+    real = reference_stats.RealSide(
+      self.protocol,
+      task,
+      (),
+      sets.get((task.real_name, task.real_part), conditions),
+      storage.path(self.cache) if self.cache else self.out / REAL,
+      journal,
+      self.batch_size,
+      log,
+    )
     run = runner.TaskRun(
       protocol=self.protocol,
       task=task,
       generator=generator,
       metrics=(),
       conditions=conditions,
-      real=None,
+      real=real,
       folder=folder / task.name,
       journal=journal,
       hosts=self.hosts,
       batch_size=self.devices.batch_size(self.batch_size),
       keep=self.keep,
       videos=self.videos,
-      say=self.say if self.is_first else lambda line: None,
+      log=log,
     )
     cut.check_rate(task, run.layout_features, conditions, generator.space)
     metrics = catalogue.build(self.protocol, run, self.networks)
-    real = real_lib.RealSide(
-      self.protocol,
-      task,
-      metrics,
-      sets.get((task.real_name, task.real_part), conditions),
-      real_folder,
-      journal,
-      self.batch_size,
-      run.say,
-    )
+    real = dataclasses.replace(real, metrics=metrics)
     return dataclasses.replace(run, metrics=metrics, real=real)
 
   def _rows(
     self,
     checkpoint: checkpoint_choice.Checkpoint,
     run: runner.TaskRun,
-    figures: list[runner.Figure],
+    results: list[runner.MetricResult],
     seconds: Mapping[str, float],
   ) -> list[results_lib.Result]:
     data = {run.conditions.name: run.conditions.fingerprint}
     data.setdefault(run.real.source.name, run.real.source.fingerprint)
     return [
       results_lib.Result(
-        metric=figure.metric,
+        metric=result.metric,
         task=run.task.name,
-        value=figure.estimate.value,
-        low=results_lib.finite(figure.estimate.low),
-        high=results_lib.finite(figure.estimate.high),
-        samples=figure.samples,
+        value=result.estimate.value,
+        low=results_lib.finite(result.estimate.low),
+        high=results_lib.finite(result.estimate.high),
+        samples=result.samples,
         protocol=self.protocol.id,
-        higher_is_better=figure.higher_is_better,
+        higher_is_better=result.higher_is_better,
         checkpoint=str(checkpoint.folder),
         step=checkpoint.step,
         model=checkpoint.fingerprint,
-        fingerprint=figure.fingerprint,
+        fingerprint=result.fingerprint,
         data=data,
         revision=results_lib.revision(),
         seconds=round(sum(seconds.values()), 3),
-        detail=figure.detail,
+        detail=result.detail,
       )
-      for figure in figures
+      for result in results
     ]
 
   def read(self, folder: pathlib.Path) -> list[results_lib.Result]:
@@ -266,7 +267,7 @@ class Job:
 
 def open_sets(
   protocol: protocol_lib.Protocol, folders: Mapping[str, str]
-) -> dict[tuple[str, str], sets_lib.Set]:
+) -> dict[tuple[str, str], eval_datasets.Set]:
   """Every set of a protocol, by name and split.
 
   Args:
@@ -281,7 +282,7 @@ def open_sets(
     (task.real_name, task.real_part) for task in protocol.tasks if task.real
   }
   found = {
-    (name, split): sets_lib.open_set(name, split, folders)
+    (name, split): eval_datasets.open_set(name, split, folders)
     for name, split in sorted(wanted)
   }
   for task in protocol.tasks:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
@@ -53,17 +53,17 @@ class RealSide:
     folder: of all real sides.
     journal: of this host.
     batch_size: clips measured at once.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
   """
 
   protocol: protocol_lib.Protocol
   task: protocol_lib.EvaluationTask
   metrics: Sequence[interface.Metric]
-  source: sets_lib.Set
+  source: eval_datasets.Set
   folder: pathlib.Path
   journal: sample_store.Journal
   batch_size: int = 64
-  say: Callable[[str], None] = print
+  log: Callable[[str], None] = print
 
   def _count(self, metric: interface.Metric) -> tuple[int, int]:
     """Clips that one value is compared with, and how many values."""
@@ -76,13 +76,13 @@ class RealSide:
     task, size = self.task, self.source.size
     if not task.real_samples:
       # The conditions themselves, those of each repeat.
-      return sets_lib.places(positions, size, task.order_seed)
+      return eval_datasets.places(positions, size, task.order_seed)
     repeats, inner = np.divmod(positions, task.real_samples)
     found = np.empty_like(inner)
     for repeat in np.unique(repeats):
       chosen = repeats == repeat
       # A draw of its own for every repeat, if they are drawn at all.
-      found[chosen] = sets_lib.places(
+      found[chosen] = eval_datasets.places(
         inner[chosen], size, task.real_order_seed, int(repeat)
       )
     return found
@@ -125,7 +125,7 @@ class RealSide:
       hosts.barrier('real side listed')
       missing = hosts.share(stream.missing(), self.protocol.block)
       if len(missing):
-        self.say(
+        self.log(
           f'  {self.task.name}: {len(missing)} real clips of '
           f'{self.source.name} for {metric.name}'
         )

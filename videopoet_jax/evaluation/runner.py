@@ -17,12 +17,12 @@ import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import eval_datasets as sets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as real_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation import samples as samples_lib
 from videopoet_jax.evaluation.metrics import interface
@@ -54,7 +54,7 @@ class Hosts:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure:
+class MetricResult:
   """One figure of a task.
 
   Attributes:
@@ -91,22 +91,22 @@ class TaskRun:
     batch_size: samples generated at once on this host.
     keep: how many samples are kept to be looked at; -1 all.
     videos: whether they are kept as mp4, too.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
   """
 
   protocol: protocol_lib.Protocol
   task: protocol_lib.EvaluationTask
   generator: generator_lib.Generator
   metrics: Sequence[interface.Metric]
-  conditions: sets_lib.Set
-  real: real_lib.RealSide
+  conditions: eval_datasets.Set
+  real: reference_stats.RealSide
   folder: pathlib.Path
   journal: sample_store.Journal
   hosts: Hosts = Hosts()
   batch_size: int = 64
   keep: int = 8
   videos: bool = False
-  say: Callable[[str], None] = print
+  log: Callable[[str], None] = print
 
   @functools.cached_property
   def layout(self) -> layout_lib.SequenceLayout:
@@ -127,13 +127,13 @@ class TaskRun:
     return self.conditions.read(self._places(numbers))
 
   def _places(self, numbers: np.ndarray) -> np.ndarray:
-    return sets_lib.places(
+    return eval_datasets.places(
       np.asarray(numbers) // self.task.per_condition,
       self.conditions.size,
       self.task.order_seed,
     )
 
-  def run(self) -> tuple[list[Figure], dict[str, float]]:
+  def run(self) -> tuple[list[MetricResult], dict[str, float]]:
     """Does what is not done yet.
 
     Returns:
@@ -155,7 +155,7 @@ class TaskRun:
     self.hosts.barrier('evaluation looked')
     missing = self.hosts.share(stream.missing(), self.protocol.block)
     if len(missing):
-      self.say(
+      self.log(
         f'  {self.task.name}: {len(missing)} of {self.task.samples} samples of '
         f'{self.layout.name}'
       )
@@ -168,12 +168,12 @@ class TaskRun:
     stream.refresh()
     started = time.monotonic()
     clock = _Clock()
-    figures = [self._figure(metric, stream, clock) for metric in self.metrics]
+    results = [self._result(metric, stream, clock) for metric in self.metrics]
     seconds = dict(stream.seconds)
     seconds['real'] = real_seconds
     seconds['chance'] = clock.seconds.get('chance', 0.0)
     seconds['sum'] = time.monotonic() - started - seconds['chance']
-    return figures, seconds
+    return results, seconds
 
   def finish(self) -> None:
     """Removes what is needed no more, once the figures are written."""
@@ -193,7 +193,7 @@ class TaskRun:
     if self._needs('nll_'):
       inputs |= generation.likelihoods(self.generator, self.layout, given)
     for metric in self.metrics:
-      names = real_lib.own_needs(metric)
+      names = reference_stats.own_needs(metric)
       part = {name: inputs[name] for name in names if name in inputs}
       for name, values in metric.measure(part).items():
         found[f'{metric.name}/{name}'] = np.asarray(values)
@@ -240,7 +240,9 @@ class TaskRun:
   ) -> dict[str, np.ndarray]:
     """What metrics may need, of those that are asked for."""
     needed = {
-      name for metric in self.metrics for name in real_lib.own_needs(metric)
+      name
+      for metric in self.metrics
+      for name in reference_stats.own_needs(metric)
     }
     found: dict[str, np.ndarray] = {'index': np.asarray(numbers)}
     if outputs.video_BTHWC is not None:
@@ -257,9 +259,9 @@ class TaskRun:
       found['real_audio'] = clips.audio_BT
     return found
 
-  def _figure(
+  def _result(
     self, metric: interface.Metric, stream: sample_store.Stream, clock: '_Clock'
-  ) -> Figure:
+  ) -> MetricResult:
     """Adds up one metric."""
     task, block = self.task, self.protocol.block
     size, repeats = task.subset(metric.name)
@@ -272,7 +274,7 @@ class TaskRun:
       )
       sums.append(intervals.add_up(metric, blocks, math.ceil(size / block)))
     detail: Mapping[str, Any] = {}
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       clock.lap('')
       estimate, detail = metric.summarize(sums[0].state)
       clock.lap('chance')
@@ -284,7 +286,7 @@ class TaskRun:
         (self.protocol.id, task.name, metric.name),
       )
     self._keep_values(metric, sums)
-    return Figure(
+    return MetricResult(
       metric.name,
       estimate,
       size * repeats,
@@ -298,7 +300,7 @@ class TaskRun:
   ) -> None:
     """Keeps each sample's value, for whoever wants to look at single ones."""
     kept = [one.samples for one in sums]
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       kept = [one.state for one in sums]
     if not kept[0]:
       return

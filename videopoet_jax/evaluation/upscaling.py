@@ -208,7 +208,7 @@ def score(
   text_encoder: str = '',
   seed: int = 0,
   batch_size: int = 32,
-  say: Callable[[str], None] = lambda line: None,
+  log: Callable[[str], None] = lambda line: None,
 ) -> dict[str, dict[str, float]]:
   """Scores a cascade at several numbers of steps.
 
@@ -230,11 +230,11 @@ def score(
     text_encoder: see `Upscaler.load`.
     seed: of the draws.
     batch_size: clips at a time.
-    say: takes lines of progress; nothing is printed without.
+    log: receives lines of progress; without it nothing is printed.
 
   Returns:
     By method (`truth`, `tokenizer`, `bicubic`, `<n> steps`), figures of
-    `evaluation.upscaled.figures`, and `seconds` a clip where ids were drawn,
+    `evaluation.upscaled.metrics`, and `seconds` a clip where ids were drawn,
     compiling included.
 
   Raises:
@@ -290,11 +290,11 @@ def score(
   found: dict[str, dict[str, float]] = {}
 
   def add(name: str, video: np.ndarray, seconds: float = 0.0) -> None:
-    found[name] = upscaled.figures(video, truth)
+    found[name] = upscaled.metrics(video, truth)
     if seconds:
       found[name]['seconds'] = seconds / len(video)
     values = '  '.join(f'{k} {v:.4g}' for k, v in found[name].items())
-    say(f'{name:>14}: {values}')
+    log(f'{name:>14}: {values}')
 
   add('truth', truth.video_BTHWC)
   add('tokenizer', visual_bundle.to_pixels(tokenizer.decode(kept)))
@@ -309,7 +309,7 @@ def score(
       configs=[chosen] * len(cascade.stages),
       seed=seed,
       batch_size=batch_size,
-      say=say,
+      log=log,
     ).video_BTHWC
     assert video is not None
     add(f'{number} steps', video, time.monotonic() - started)

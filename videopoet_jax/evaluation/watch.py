@@ -49,7 +49,7 @@ def watch(
   is_done: Callable[[checkpoint_choice.Checkpoint], bool],
   config: WatchConfig,
   *,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> None:
   """Evaluates every step of a run that can be had, the newest first.
 
@@ -61,7 +61,7 @@ def watch(
     evaluate: one checkpoint.
     is_done: whether one was evaluated before.
     config: when to end.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
 
   Raises:
     UserError: a step that is there cannot be evaluated.
@@ -75,7 +75,7 @@ def watch(
       idle = time.monotonic() - last_new
       ended = config.idle_minutes and idle > 60 * config.idle_minutes
       if _agreed(int(bool(reached or ended))):
-        say(_reason(folder, config, bool(reached)))
+        log(_reason(folder, config, bool(reached)))
         return
       time.sleep(config.poll_seconds)
       continue
@@ -88,7 +88,7 @@ def watch(
     except (errors.CheckpointError, OSError):
       if step in export.saved_steps(checkpoint_choice.home(folder)):
         raise
-      say(f'step {step} was removed before it was read: left out')
+      log(f'step {step} was removed before it was read: left out')
     last_new = time.monotonic()
 
 
@@ -116,25 +116,25 @@ def _reason(
 
 
 class BestKeeper:
-  """Keeps a copy of the best checkpoint by one figure.
+  """Keeps a copy of the best checkpoint by one metric.
 
   OUT/best/         a checkpoint folder, for `videopoet generate`
-  OUT/best.json     which step it is of, and its figure
+  OUT/best.json     its step and the value of the metric
   """
 
   def __init__(
-    self, out: pathlib.Path, figure: str, say: Callable[[str], None] = print
+    self, out: pathlib.Path, metric: str, log: Callable[[str], None] = print
   ) -> None:
     """Reads which was the best so far.
 
     Args:
       out: folder of the job.
-      figure: `metric/task`; `metric/*` is the mean over tasks; '' keeps none.
-      say: takes lines for the screen.
+      metric: `metric/task`; `metric/*` is the mean over tasks; '' keeps none.
+      log: receives lines for the screen.
     """
     self._out = out
-    self._figure = figure
-    self._say = say
+    self._metric = metric
+    self._log = log
     self._best: best_lib.Best | None = None
 
   def note(
@@ -145,17 +145,17 @@ class BestKeeper:
     """Copies the checkpoint if it beats all before; says whether it did.
 
     Raises:
-      ConfigError: no result is of the figure.
+      ConfigError: there is no result for the metric.
     """
-    if not self._figure:
+    if not self._metric:
       return False
-    value, higher = score(results, self._figure)
+    value, higher = score(results, self._metric)
     if self._best is None:
-      self._best = best_lib.Best(self._figure, higher)
+      self._best = best_lib.Best(self._metric, higher)
       found = sample_store.read_json(self._out / _BEST_FILE)
-      if found and found.get('figure') == self._figure:
-        self._best.note(found['step'] or 0, {self._figure: found['value']})
-    scores = {self._figure: value}
+      if found and found.get('figure') == self._metric:
+        self._best.note(found['step'] or 0, {self._metric: found['value']})
+    scores = {self._metric: value}
     if not self._best.is_best(scores):
       return False
     self._best.note(checkpoint.step or 0, scores)
@@ -163,14 +163,14 @@ class BestKeeper:
     sample_store.write_json(
       self._out / _BEST_FILE,
       {
-        'figure': self._figure,
+        'figure': self._metric,
         'value': value,
         'step': checkpoint.step,
         'checkpoint': str(checkpoint.folder),
         'model': checkpoint.fingerprint,
       },
     )
-    self._say(f'best so far by {self._figure}: step {checkpoint.step}')
+    self._log(f'best so far by {self._metric}: step {checkpoint.step}')
     return True
 
   def _copy(self, checkpoint: checkpoint_choice.Checkpoint) -> None:
@@ -186,19 +186,19 @@ class BestKeeper:
 
 
 def score(
-  results: Sequence[results_lib.Result], figure: str
+  results: Sequence[results_lib.Result], name: str
 ) -> tuple[float, bool]:
   """The value of `metric/task` or of `metric/*`, and whether more is better.
 
   Raises:
-    ConfigError: no result is of the figure.
+    ConfigError: there is no result for the metric.
   """
-  metric, _, task = figure.partition('/')
+  metric, _, task = name.partition('/')
   about = [r for r in results if r.metric == metric and task in ('*', r.task)]
   if not about:
-    hint = errors.near_names(figure, [r.name for r in results])
+    hint = errors.near_names(name, [r.name for r in results])
     raise errors.ConfigError(
-      f'--best {figure!r} is no figure of the protocol{hint}; expected '
+      f'--best {name!r} is not a metric of the protocol{hint}; expected '
       'METRIC/TASK, or METRIC/* for the mean over tasks.'
     )
   value = float(np.mean([r.value for r in about]))

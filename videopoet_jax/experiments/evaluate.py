@@ -22,12 +22,12 @@ from videopoet_jax.evaluation import watch as watch_lib
 from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.evaluation.reporting import pages as pages_lib
-from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import experiment as experiment_lib
 from videopoet_jax.inference import pipeline
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 
-del parts_lib  # Imported for what it registers with gin: MeshConfig.
+del experiment_lib  # Imported for what it registers with gin: MeshConfig.
 
 BROKEN_STATUS = 3
 _FOLDER = 'gin/protocols'
@@ -83,7 +83,7 @@ def evaluate(
   baseline: str = '',
   fail_below: Sequence[str] = (),
   versus: str = '',
-  say: Callable[[str], None] | None = None,
+  log: Callable[[str], None] | None = None,
 ) -> Outcome:
   """Evaluates checkpoints; called again with the same folder, it resumes.
 
@@ -108,7 +108,7 @@ def evaluate(
     fail_below: rules, `metric/task>=0.5`.
     versus: folder of another evaluation by this protocol, whose samples are
       put beside these for human rating.
-    say: takes lines of progress; nothing is printed without.
+    log: receives lines of progress; without it nothing is printed.
 
   Returns:
     The figures of the last checkpoint, and what is wrong with them.
@@ -116,7 +116,7 @@ def evaluate(
   Raises:
     UserError: something is not there or does not fit.
   """
-  say = say or (lambda line: None)
+  log = log or (lambda line: None)
   folders = _folders(checkpoint)
   if isinstance(protocol, str):
     protocol = load_protocol(protocol)
@@ -161,27 +161,27 @@ def evaluate(
     keep=keep_samples,
     videos=videos,
     cache=cache,
-    say=say,
+    log=log,
   )
   job.prepare()
-  keeper = watch_lib.BestKeeper(job.out, best, job.say)
+  keeper = watch_lib.BestKeeper(job.out, best, job.log)
   pages = pages_lib.Pages(job, before, versus)
   last: list[results_lib.Result] = []
 
   def one(checkpoint: checkpoint_choice.Checkpoint) -> None:
     if job.is_first:
-      job.say(f'{protocol.id}: {checkpoint.folder} {_step(checkpoint)}')
+      job.log(f'{protocol.id}: {checkpoint.folder} {_step(checkpoint)}')
     last[:] = job.evaluate(checkpoint)
     job.collect()
     if job.is_first:
       keeper.note(checkpoint, last)
       pages.write()
       for line in _worse(before, last):
-        job.say(f'worse than the baseline: {line}')
+        job.log(f'worse than the baseline: {line}')
 
   if watch:
     config = watching or watch_lib.WatchConfig()
-    watch_lib.watch(watch, one, job.is_done, config, say=job.say)
+    watch_lib.watch(watch, one, job.is_done, config, log=job.log)
     last = _newest(job.collect())
   else:
     for checkpoint_ in found:
@@ -249,20 +249,23 @@ def protocol_file(name: str) -> str:
 
 
 def load_protocol(
-  name: str, bindings: Sequence[str] | Mapping[str, Any] = ()
+  name: str | Sequence[str],
+  bindings: Sequence[str] | Mapping[str, Any] = (),
 ) -> protocol_lib.Protocol:
-  """A protocol by name, or of a gin file; the caller's gin stays as it is.
+  """A protocol by name, or of gin files; the caller's gin stays as it is.
 
   Args:
-    name: of a shipped protocol, or a gin file.
+    name: name of a shipped protocol, a gin file, or several; later ones win.
     bindings: `NAME = VALUE` each, or values by name; they change the
       protocol's id.
 
   Raises:
     ConfigError: there is none, or a value does not fit.
   """
+  names = [name] if isinstance(name, str) else name
+  files = [protocol_file(one) for one in names]
   with gin_state.isolated():
-    config_lib.parse([protocol_file(name)], config_lib.as_lines(bindings))
+    config_lib.parse(files, config_lib.as_lines(bindings))
     found = gin.get_bindings(_configured).get('protocol')
   if found is None:
     raise errors.ConfigError(

@@ -79,7 +79,7 @@ def read(
   from videopoet_jax.data import agd
   from videopoet_jax.data import batches as batches_lib
   from videopoet_jax.data import registry
-  from videopoet_jax.experiments import experiment as parts_lib
+  from videopoet_jax.experiments import experiment as experiment_lib
   from videopoet_jax.experiments import prefix_lm  # noqa: F401
   from videopoet_jax.experiments import train  # noqa: F401
 
@@ -120,7 +120,7 @@ def read(
   )
   schedule = values.get('mixture')
   mixture = agd.Mixture(layouts, weights, schedule, seed=0)
-  steps = schedule.steps or parts_lib.LoopConfig().total_steps
+  steps = schedule.steps or experiment_lib.LoopConfig().total_steps
   tokens = tokens_per_batch or values.get('tokens_per_batch')
   chips = topology.num_chips
   plan = specification.Specification(
@@ -128,8 +128,8 @@ def read(
     space=space,
     layout=names[0],
     topology=topology,
-    mesh=_mesh(mesh, topology, parts_lib),
-    optimizer=parts_lib.OptimizerConfig(),
+    mesh=_mesh(mesh, topology, experiment_lib),
+    optimizer=experiment_lib.OptimizerConfig(),
   )
   members = mixture_lib.members(
     layouts, list(mixture.average_shares()), tokens, chips
@@ -223,11 +223,13 @@ def parse_clip(text: str) -> tuple[int, int, int]:
   return frames, height, width
 
 
-def _mesh(text: str, topology: topologies.Topology, parts_lib: Any) -> Any:
+def _mesh(text: str, topology: topologies.Topology, experiment_lib: Any) -> Any:
   """The mesh asked for, else the run's."""
   if text:
     return specification.parse_mesh(text, topology.slices)
-  return dataclasses.replace(parts_lib.MeshConfig(), slices=topology.slices)
+  return dataclasses.replace(
+    experiment_lib.MeshConfig(), slices=topology.slices
+  )
 
 
 def run(found: Run, planner: planner_lib.Planner | None) -> outcome_lib.Outcome:

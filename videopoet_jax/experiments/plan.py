@@ -51,7 +51,7 @@ def plan(
   compiled: bool = True,
   cache_dir: str | os.PathLike[str] | None = None,
   bindings: Sequence[str] = (),
-  say: Callable[[str], None] | None = None,
+  log: Callable[[str], None] | None = None,
 ) -> 'outcome_lib.Outcome':
   """Compiles programs for a TPU slice, without a TPU.
 
@@ -75,7 +75,7 @@ def plan(
     compiled: False estimates a mixture from its work alone, in seconds.
     cache_dir: folder of compiled programs; the user's cache unless given.
     bindings: `NAME.FIELD = VALUE`, see `request.specify`.
-    say: takes lines of progress; nothing is printed without.
+    log: receives lines of progress; without it nothing is printed.
 
   Returns:
     The estimates. Memory is the compiler's own, times are estimates
@@ -91,12 +91,12 @@ def plan(
   from videopoet_jax.planning import outcome as outcome_lib
   from videopoet_jax.planning import planner as planner_lib
 
-  say = say or (lambda line: None)
+  log = log or (lambda line: None)
   planner = planner_lib.Planner(
     directory=(
       pathlib.Path(cache_dir) if cache_dir else cache.default_directory()
     ),
-    say=say,
+    log=log,
   )
   if run_files:
     from videopoet_jax.experiments import mixture_plan
@@ -145,5 +145,5 @@ def plan(
     remats=search.remats,
     batches=search.batches,
   )
-  estimates = planner_lib.search(planner, tried, say)
+  estimates = planner_lib.search(planner, tried, log)
   return outcome_lib.of_steps(estimates, is_search=True)

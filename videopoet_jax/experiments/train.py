@@ -50,7 +50,7 @@ def train(
   run_dir: str | os.PathLike[str],
   *,
   init_from: str | os.PathLike[str] | None = None,
-  say: Callable[[str], None] | None = None,
+  log: Callable[[str], None] | None = None,
 ) -> loop_lib.Result:
   """Trains; called again with the same folder, it resumes.
 
@@ -59,7 +59,7 @@ def train(
     run_dir: the run's folder; it holds a usable checkpoint after the first
       save.
     init_from: checkpoint folder whose parameters a fresh run begins with.
-    say: takes lines of progress; nothing is printed without.
+    log: takes lines of progress; nothing is printed without.
 
   Returns:
     State and metrics of the last step done.
@@ -67,10 +67,10 @@ def train(
   Raises:
     UserError: something does not fit, or the folder cannot be written.
   """
-  say = say or (lambda line: None)
+  log = log or (lambda line: None)
   check_folder(run_dir)
-  with _alone_in(run_dir, say):
-    return _train(experiment, storage.path(run_dir), init_from, say)
+  with _alone_in(run_dir, log):
+    return _train(experiment, storage.path(run_dir), init_from, log)
 
 
 def check_folder(run_dir: str | os.PathLike[str]) -> None:
@@ -82,7 +82,7 @@ def _train(
   experiment: experiment_lib.Experiment,
   run_dir: pathlib.Path,
   init_from: str | os.PathLike[str] | None,
-  say: Callable[[str], None],
+  log: Callable[[str], None],
 ) -> loop_lib.Result:
   parts = experiment.parts
   if experiment.low_rank is not None:
@@ -94,7 +94,7 @@ def _train(
   t5x_convert.check_other(run_dir, is_t5x=False)
   if jax.process_index() == 0:
     for note in parts.notes:
-      say(note)
+      log(note)
     if (run_dir / describe.FILE_NAME).exists():
       # Before anything of it is written over.
       manager.check_description(run_dir, parts.trainable.describe())
@@ -112,7 +112,7 @@ def _train(
     validation=parts.validation,
     init_from=init_from,
     watchdog=experiment.watchdog,
-    say=say,
+    log=log,
   )
   if parts.finish is not None and result.steps >= experiment.loop.total_steps:
     parts.finish(start.to_host(result.params), run_dir)
@@ -131,7 +131,7 @@ def _write_config(run_dir: pathlib.Path, text: str) -> None:
 
 @contextlib.contextmanager
 def _alone_in(
-  run_dir: str | os.PathLike[str], say: Callable[[str], None]
+  run_dir: str | os.PathLike[str], log: Callable[[str], None]
 ) -> Iterator[None]:
   """Keeps a folder to this run, once another one that is stopping has saved."""
   with contextlib.ExitStack() as stack:
@@ -147,7 +147,7 @@ def _alone_in(
             'give another --run_dir'
           ) from error
         if not second:
-          say(f'waiting for another run that is writing to {run_dir}')
+          log(f'waiting for another run that is writing to {run_dir}')
         time.sleep(1)
     yield
 

@@ -76,7 +76,7 @@ def run(
   steps: Sequence[Step | Upscale],
   *,
   seed: int = 0,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> list[Made]:
   """Runs a chain.
 
@@ -84,7 +84,7 @@ def run(
     generator: knows every step's layout.
     steps: at least one.
     seed: of the draws; every step has draws of its own.
-    say: told where a larger video cannot start from the ids; see `cascade`.
+    log: told where a larger video cannot start from the ids; see `cascade`.
 
   Returns:
     What each step has made; the newest video and the newest sound belong
@@ -111,7 +111,7 @@ def run(
           configs=step.configs,
           seed=seed,
           path=path,
-          say=say,
+          log=log,
         )
       )
       continue

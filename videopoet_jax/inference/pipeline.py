@@ -353,7 +353,7 @@ class Prepared:
     generator: generator_lib.Generator,
     made: generator_lib.Generated,
     text: list[str] | None,
-  ) -> np.ndarray:
+  ) -> np.ndarray | None:
     assert self.upscaling is not None
     cascade, configs = self.upscaling.cascade, self.upscaling.configs
     if self.seconds and made.video_BTHWC is not None:

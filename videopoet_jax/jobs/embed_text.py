@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
       **flags, hosts=hosts, meter=progress.shown
     )
     shares = ', '.join(f'{n} {name}' for name, n in summary.clips.items())
-    hosts.say(
+    hosts.log(
       f'{flags["output"]}: {shares} texts as {summary.slots} x '
       f'{summary.width} in {summary.seconds:.0f} s'
     )

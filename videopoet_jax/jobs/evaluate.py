@@ -124,7 +124,7 @@ def main(argv: Sequence[str]) -> int:
   if flags.watch:
     bindings.append('evaluate.watching = @WatchConfig()')
   outcome = evaluate.from_gin(
-    [*files, *flags.gin_file], bindings, say=print, **given
+    [*files, *flags.gin_file], bindings, log=print, **given
   )
   print(outcome)
   for problem in outcome.problems:

@@ -45,7 +45,7 @@ def generate(
   task: str = '',
   text_encoder: Path = '',
   upscale: request_lib.Request | None = None,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
   **options: Any,
 ) -> list[str]:
   """Generates and writes samples.
@@ -57,7 +57,7 @@ def generate(
     text_encoder: folder of the frozen text encoder, for models that take text
       embeddings and do not have it beside them.
     upscale: models that upscale the samples, if they are to be.
-    say: told what was asked for and is not done.
+    log: receives a line for each request that cannot be met.
     **options: of `pipeline.Model.prepare`.
 
   Returns:
@@ -75,7 +75,7 @@ def generate(
   _check_text_encoder(text_encoder, model, upscaling)
   prepared = model.prepare(task, upscaling=upscaling, **options)
   for note in prepared.notes:
-    say(note)
+    log(note)
   media.check_folder(out)
   return prepared.run().save(out)
 

@@ -176,7 +176,7 @@ def main(argv: Sequence[str]) -> int:
     compiled=not flags.no_compile,
     cache_dir=flags.cache_dir,
     bindings=bindings,
-    say=lambda line: print(line, file=sys.stderr, flush=True),
+    log=lambda line: print(line, file=sys.stderr, flush=True),
   )
   print(json.dumps(found.values, indent=2) if flags.json else found)
   return 0 if found.fits else 1

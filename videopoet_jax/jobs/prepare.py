@@ -108,16 +108,16 @@ def _run(flags: argparse.Namespace, hosts: hosts_lib.Hosts) -> int:
     hosts=hosts,
   )
   shares = ', '.join(f'{count} {name}' for name, count in summary.clips.items())
-  hosts.say(f'{flags.output}: {shares} clips in {summary.seconds:.0f} s')
+  hosts.log(f'{flags.output}: {shares} clips in {summary.seconds:.0f} s')
   if summary.left_out:
-    hosts.say(f'{summary.left_out} clips beside validation ones were left out')
+    hosts.log(f'{summary.left_out} clips beside validation ones were left out')
   if summary.silent:
-    hosts.say(f'{len(summary.silent)} files have no sound track')
+    hosts.log(f'{len(summary.silent)} files have no sound track')
   if not summary.skipped:
     return 0
-  hosts.say(f'{len(summary.skipped)} files were skipped:')
+  hosts.log(f'{len(summary.skipped)} files were skipped:')
   for reason in summary.skipped.values():
-    hosts.say(f'  {reason}')
+    hosts.log(f'  {reason}')
   return _SKIPPED_STATUS if hosts.count == 1 else 0
 
 

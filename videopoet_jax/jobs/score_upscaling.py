@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     config=config_lib.UpscaleConfig(**drawn),
     text=not flags.pop('no_text'),
     **flags,
-    say=print,
+    log=print,
   )
   return 0
 

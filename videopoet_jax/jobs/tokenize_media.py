@@ -86,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
   def body(hosts: hosts_lib.Hosts) -> int:
     summary = tokenizing.tokenize(**flags, hosts=hosts, meter=progress.shown)
     shares = ', '.join(f'{n} {name}' for name, n in summary.clips.items())
-    hosts.say(
+    hosts.log(
       f'{flags["output"]}: {shares} clips as {", ".join(summary.features)} in '
       f'{summary.seconds:.0f} s'
     )

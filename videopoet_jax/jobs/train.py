@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     train.check_folder(flags.run_dir)
     experiment = train.from_gin(flags.gin_file, bindings, flags.task_file)
     result = train.train(
-      experiment, flags.run_dir, init_from=flags.init_from, say=print
+      experiment, flags.run_dir, init_from=flags.init_from, log=print
     )
   except FloatingPointError as error:
     # Started again it would come to the same steps.

@@ -1,8 +1,8 @@
 """Attention: one function that computes it, one module with its projections.
 
 Three implementations give the same numbers: the reference here, which XLA
-compiles anywhere; Splash for TPUs; cuDNN's for GPUs. docs/attention.md says
-which is taken when.
+compiles anywhere; Splash for TPUs; cuDNN's for GPUs. docs/attention.md
+describes the choice.
 """
 
 from collections.abc import Callable
@@ -62,7 +62,7 @@ def _xla(
   return out_BKMD.reshape(query_BNLD.shape)
 
 
-# Fused kernels, of a whole sequence to itself without a bias.
+# Fused kernels; they compute self-attention of a whole sequence without bias.
 FUSED: dict[str, Callable[..., jax.Array]] = {
   'splash': splash.attend,
   'cudnn': fused_gpu.attend,
@@ -77,7 +77,7 @@ def choose(
   mask: masks.PrefixMask,
   has_bias: bool,
 ) -> str:
-  """The implementation that computes a call of `attend`.
+  """Returns the implementation that computes a call of `attend`.
 
   Args:
     implementation: one of `IMPLEMENTATIONS`. 'auto' is Splash on TPUs and
@@ -88,9 +88,9 @@ def choose(
     has_bias: whether something is added to the logits.
 
   Returns:
-    'xla', 'splash' or 'cudnn'. A step of decoding, whose queries are not the
-    whole sequence, is the reference's always: it reads each key once, and
-    there is nothing to fuse.
+    'xla', 'splash' or 'cudnn'. A decoding step, whose queries are not the whole
+    sequence, always uses the reference: it reads each key once, and there is
+    nothing to fuse.
 
   Raises:
     ConfigError: the implementation is not known, or takes no bias.
@@ -135,7 +135,7 @@ def attend(
     query_BNLD: (B, query heads, L, head_dim), not yet scaled.
     key_BKSD: (B, key heads, S, head_dim); query heads are a multiple of key
       heads, and the n-th serves queries n * N / K and after.
-    value_BKSD: likewise.
+    value_BKSD: values, with the shape of the keys.
     mask: which keys a query may see.
     visible_BS: bool (B, S), False for keys that are hidden from all. Every
       query must see at least one key. None where every query sees every
@@ -154,26 +154,26 @@ def attend(
   chosen = choose(
     implementation, query_BNLD, key_BKSD.shape[2], mask, bias_NLS is not None
   )
-  if visible_BS is None and chosen != 'xla':
-    visible_BS = jnp.ones((key_BKSD.shape[0], key_BKSD.shape[2]), bool)
-  if chosen == 'splash':
-    # It names what a backward pass may keep itself, the denominators too.
-    return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
   if chosen == 'xla':
     out_BNLD = _xla(
       query_BNLD, key_BKSD, value_BKSD, mask, visible_BS, bias_NLS
     )
   else:
+    if visible_BS is None:
+      visible_BS = jnp.ones((key_BKSD.shape[0], key_BKSD.shape[2]), bool)
+    if chosen == 'splash':
+      # It names what a backward pass may keep itself, the denominators too.
+      return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
     out_BNLD = FUSED[chosen](query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
   return ad_checkpoint.checkpoint_name(out_BNLD, partitioning.Kept.ATTENTION)
 
 
 class Context(NamedTuple):
-  """What every layer's attention is given.
+  """Inputs that every layer's attention shares.
 
   Attributes:
-    mask: the layout's, from the first query's position.
-    visible_BS: bool, keys that may be seen.
+    mask: mask of the layout, from the first query's position on.
+    visible_BS: bool (B, S), True for keys that may be seen.
     angles_LP: rotary angles of the queries, or None.
     bias_NLS: relative bias, or None.
   """
@@ -195,17 +195,17 @@ def project_heads(
   dtype: Any = jnp.float32,
   param_dtype: Any = jnp.float32,
 ) -> jax.Array:
-  """Inputs to queries, keys or values, by a kernel that it declares.
+  """Maps inputs to queries, keys or values by a kernel that it declares.
 
   Args:
-    module: that owns the kernel.
-    name: of the kernel.
+    module: module that owns the kernel.
+    name: name of the kernel.
     inputs_BLD: (B, L, D).
     num_heads: N.
     head_dim: dimensions a head.
-    axis: logical name of the kernel's heads.
-    dtype: of the result.
-    param_dtype: what the kernel is stored in.
+    axis: logical name of the kernel's axis of heads.
+    dtype: dtype of the result.
+    param_dtype: dtype that the kernel is stored in.
 
   Returns:
     (B, N, L, head_dim).
@@ -238,15 +238,15 @@ def project_out(
   dtype: Any = jnp.float32,
   param_dtype: Any = jnp.float32,
 ) -> jax.Array:
-  """Heads back to the width, by a kernel `out` that it declares.
+  """Maps heads back to the width by a kernel `out` that it declares.
 
   Args:
-    module: that owns the kernel.
+    module: module that owns the kernel.
     heads_BNLH: (B, N, L, head_dim).
     width: D.
     output_scale: variance of the initial output where the input's is one.
-    dtype: of the result.
-    param_dtype: what the kernel is stored in.
+    dtype: dtype of the result.
+    param_dtype: dtype that the kernel is stored in.
 
   Returns:
     (B, L, D).
@@ -268,7 +268,7 @@ def project_out(
 
 
 class Attention(nn.Module):
-  """Multi-head attention, grouped where key heads are fewer.
+  """Multi-head attention, grouped if there are fewer key heads than heads.
 
   Attributes:
     num_heads: query heads.
@@ -276,8 +276,8 @@ class Attention(nn.Module):
     head_dim: dimensions a head.
     qk_norm: whether queries and keys are RMS-normalized (arXiv 2302.05442).
     implementation: see `choose`.
-    dtype: what is computed in.
-    param_dtype: what kernels are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that kernels are stored in.
     output_scale: variance of the initial output where the input's is one.
   """
 
@@ -301,7 +301,7 @@ class Attention(nn.Module):
 
     Args:
       inputs_BLD: (B, L, D).
-      context: see there.
+      context: see `Context`.
       cache: keys and values of earlier positions with room for these.
 
     Returns:

@@ -36,7 +36,7 @@ def _parameters(
 
 
 class CausalConv1D(nn.Module):
-  """A convolution that is padded before and never after.
+  """A convolution padded at the start and never at the end.
 
   Attributes:
     features: output channels.

@@ -1,4 +1,4 @@
-"""Tokens about the place to be predicted, as an input of the model."""
+"""Tokens near the predicted cell, as an additional input of the model."""
 
 from typing import Any
 
@@ -24,17 +24,17 @@ _TABLE_WIDTH = 32
 class CellInputs(nn.Module):
   """One hidden layer over the tokens that `cells.SOURCES` name.
 
-  Visual tokens enter by their bits, or by a narrow table with
-  `bits=False`; audio tokens by a narrow table. What is missing is zero.
+  Visual tokens enter by their bits, or by a narrow table with `bits=False`;
+  audio tokens enter by a narrow table. A missing token is zero.
 
   Attributes:
     names: keys of `cells.SOURCES`.
     vocabulary: the unified vocabulary.
-    width: of the model.
-    hidden: of the layer.
+    width: width of the model.
+    hidden: width of the hidden layer.
     bits: whether visual ids have bits.
-    dtype: what is computed in.
-    param_dtype: what parameters are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that parameters are stored in.
   """
 
   names: tuple[str, ...]
@@ -91,7 +91,7 @@ class CellInputs(nn.Module):
     )
 
   def sources(self, layout: layout_lib.SequenceLayout) -> dict[str, np.ndarray]:
-    """int32 (L, slots) by name, those that the layout has any of."""
+    """int32 (L, slots) by name, for the names that occur in the layout."""
     found = {n: neighborhood.SOURCES[n].find(layout) for n in self.names}
     return {
       n: source_LK for n, source_LK in found.items() if source_LK.max() >= 0
@@ -100,7 +100,7 @@ class CellInputs(nn.Module):
   def _read(
     self, tokens: jax.Array, seen: jax.Array, modality: Modality
   ) -> jax.Array:
-    """(..., slots) global ids to (..., slots * features)."""
+    """Maps global ids (..., slots) to (..., slots * features)."""
     local = embeddings.local_ids(tokens, self.vocabulary, modality)
     if self._has_bits(modality):
       features = embeddings.signs(
@@ -118,11 +118,11 @@ class CellInputs(nn.Module):
     visible_BL: jax.Array,
     sources: dict[str, jax.Array],
   ) -> jax.Array:
-    """What P positions take from elsewhere.
+    """Embeds the tokens that P positions read from elsewhere.
 
     Args:
       tokens_BL: int32 global ids of the whole sequence.
-      visible_BL: bool, False for positions nobody looks at.
+      visible_BL: bool, False for positions that are hidden.
       sources: int32 (P, slots) by name: rows of `self.sources`.
 
     Returns:

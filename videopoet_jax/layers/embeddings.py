@@ -1,4 +1,4 @@
-"""How ids and places become vectors of the model's width.
+"""Maps ids and places to vectors of the model's width.
 
 Every modality has a table of its own (a slice of one big sharded table would
 straddle shards). Visual ids may enter by their bits instead: a look-up-free
@@ -46,26 +46,26 @@ def factor_bits(vocabulary: vocabulary_lib.Vocabulary) -> tuple[int, int]:
 def local_ids(
   tokens: jax.Array, vocabulary: vocabulary_lib.Vocabulary, modality: Modality
 ) -> jax.Array:
-  """Global ids (...) to a modality's local ones; others are clipped."""
+  """Maps global ids (...) to a modality's local ones; others are clipped."""
   admitted = vocabulary.ranges[modality]
   return jnp.clip(tokens - admitted.start, 0, admitted.size - 1)
 
 
 def signs(local: jax.Array, bits: int) -> jax.Array:
-  """Local visual ids (...) to the signs of their bits (..., bits), -1 or 1."""
+  """Maps local visual ids (...) to the signs of their bits, -1 or 1."""
   shifts = jnp.arange(bits)
   shifts = partitioning.spread(shifts, local.ndim + 1)
   return ((local[..., None] >> shifts) & 1) * 2 - 1
 
 
 def likelihoods(codes: jax.Array) -> jax.Array:
-  """Means of independent bits to the chances of all their values.
+  """Maps means of independent bits to the probabilities of all codes.
 
   Args:
     codes: float (..., bits), from -1 to 1, lowest bit first.
 
   Returns:
-    (..., 2^bits), which sum to 1.
+    (..., 2^bits); they sum to 1.
   """
   chances = jnp.ones((*codes.shape[:-1], 1), codes.dtype)
   for bit in range(codes.shape[-1]):
@@ -76,16 +76,16 @@ def likelihoods(codes: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingConfig:
-  """What is embedded, and how.
+  """What the embedding holds, and how it is computed.
 
   Attributes:
     vocabulary: the unified vocabulary.
-    width: of the model.
+    width: width of the model.
     visual_input: 'table' or 'bits'.
-    text: 'tokens' (a table) or 'embeddings' (a projection of given ones).
-    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    text: 'tokens' (a table) or 'embeddings' (a projection of given vectors).
+    text_embedding_dim: width of the given text embeddings (2,048 for T5 XL).
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   vocabulary: vocabulary_lib.Vocabulary
@@ -98,10 +98,10 @@ class EmbeddingConfig:
 
 
 class TokenEmbedding(nn.Module):
-  """Global ids to vectors, one table a modality.
+  """Maps global ids to vectors, with one table a modality.
 
   Attributes:
-    config: see there.
+    config: sizes and kinds of inputs.
   """
 
   config: EmbeddingConfig
@@ -146,7 +146,7 @@ class TokenEmbedding(nn.Module):
     Args:
       tokens: int32 (...), global ids; those outside the modality's range give
         an arbitrary vector.
-      modality: which.
+      modality: modality of the ids.
 
     Returns:
       (..., width).
@@ -158,7 +158,7 @@ class TokenEmbedding(nn.Module):
     return jnp.take(table, local, axis=0).astype(self.config.dtype)
 
   def project_text(self, embeddings_BSE: jax.Array) -> jax.Array:
-    """Text embeddings (B, S, text_embedding_dim) to (B, S, width)."""
+    """Projects text embeddings (B, S, text_embedding_dim) to (B, S, width)."""
     dtype = self.config.dtype
     return jnp.einsum(
       'bse,ed->bsd',
@@ -168,17 +168,17 @@ class TokenEmbedding(nn.Module):
 
 
 class VisualBits(nn.Module):
-  """Linear in an id's bits, plus a small table for each half of them.
+  """An embedding linear in an id's bits, plus a small table for each half.
 
-  The tables hold 2^(bits / 2) rows each (512 for 18 bits), so that pairs of
-  bits may count too. Of bits that are not certain, the mean of the vectors of
-  all ids is given, each bit by itself as likely as it is.
+  The tables hold 2^(bits / 2) rows each (512 for 18 bits), so that combinations
+  of bits within a half count too. For uncertain bits the result is the expected
+  vector over all ids, with independent bits.
 
   Attributes:
-    bits: of an id.
-    width: of the model.
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    bits: bits of an id.
+    width: width of the model.
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   bits: int
@@ -200,7 +200,7 @@ class VisualBits(nn.Module):
     self.low_table = declare('low_table', 2**low, rows)
 
   def __call__(self, local: jax.Array) -> jax.Array:
-    """Local visual ids (...) to (..., width)."""
+    """Maps local visual ids (...) to (..., width)."""
     low = halves(self.bits)[1]
     bit_signs = signs(local, self.bits).astype(self.dtype)
     total = bit_signs @ self.kernel.astype(self.dtype)
@@ -212,7 +212,7 @@ class VisualBits(nn.Module):
     return total
 
   def expected(self, codes: jax.Array) -> jax.Array:
-    """Means of bits, float (..., bits) from -1 to 1, to (..., width)."""
+    """Maps means of bits, float (..., bits) in [-1, 1], to (..., width)."""
     low = halves(self.bits)[1]
     total = codes.astype(self.dtype) @ self.kernel.astype(self.dtype)
     for table, part in (
@@ -231,9 +231,9 @@ class PlaceLimits:
     visual: latent frames, rows and columns.
     audio: latent frames and levels.
     text: slots.
-    features: features that segments may hold, those of the tokens and of
-      users' tasks together (`LayoutSpace.features`). 0 leaves identities out:
-      checkpoints from before they existed have none.
+    features: number of features that segments may hold, those of the tokens and
+      of users' tasks together (`LayoutSpace.features`). 0 leaves identities
+      out: checkpoints from before they existed have none.
   """
 
   visual: tuple[int, int, int] = (16, 32, 32)
@@ -258,9 +258,9 @@ class PlaceLimits:
       learned: whether coordinates have rows.
 
     Returns:
-      Rows by what they stand for: `('roles',)`, two of each modality; a
-      modality and axis, one of each place; `('features',)`, one of each
-      identity; `('end',)`, the number of all rows.
+      Rows by their meaning: `('roles',)`, two of each modality; a modality and
+      axis, one of each place; `('features',)`, one of each identity;
+      `('end',)`, the number of all rows.
     """
     blocks: dict[tuple[Any, ...], int] = {('roles',): 2 * len(MODALITIES)}
     for modality in MODALITIES if learned else ():
@@ -277,10 +277,10 @@ class PlaceLimits:
   def misfit(
     self, layout: layout_lib.SequenceLayout, learned: bool = True
   ) -> str:
-    """Describes the first segment that has no row, or ''.
+    """Describes the first segment out of range, or returns ''.
 
     Args:
-      layout: whose segments are checked.
+      layout: layout whose segments are checked.
       learned: whether coordinates need rows, or identities alone.
     """
     for segment in layout.filled() if self.features else ():
@@ -304,17 +304,17 @@ class PlaceLimits:
 
 
 class PlaceEmbedding(nn.Module):
-  """A layout's positions as vectors: what each holds, its role, its place.
+  """Embeds the positions of a layout: content, role and place.
 
-  What a position holds is its modality and its segment's feature, so that two
-  conditions of one modality are told apart.
+  The content of a position is its modality and its segment's feature, so that
+  two conditions of one modality are told apart.
 
   Attributes:
-    width: of the model.
+    width: width of the model.
     limits: rows of the tables.
-    learned: whether coordinates count, or modality and role alone.
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    learned: whether coordinates count, or only modality and role.
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   width: int
@@ -325,7 +325,7 @@ class PlaceEmbedding(nn.Module):
 
   @nn.compact
   def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
-    """(L, width): the row of each position."""
+    """Returns (L, width): the vector of each position."""
     # One table for all modalities and axes, so that all layouts share it.
     starts = self.limits.rows(self.learned)
     table = partitioning.param(

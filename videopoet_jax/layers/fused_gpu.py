@@ -1,10 +1,11 @@
 """Attention by cuDNN's fused kernel for GPUs.
 
-cuDNN itself knows causal masks, windows and lengths, not a prefix that all
-see. The mask is therefore handed over as an array, which the kernel adds to
-its logits: (B, 1, L, L) of the compute dtype, one byte pair an element and no
-block skipped, but logits of all heads are never held. It takes half precision
-and heads of a multiple of 8, up to 128 (256 from Hopper on).
+cuDNN supports causal masks, windows and lengths, but no prefix that every query
+sees. The mask is therefore passed as an array, which the kernel adds to its
+logits: (B, 1, L, L) of the compute dtype, two bytes an element. No block is
+skipped, but the logits of all heads are never held. The kernel takes half
+precision and head dimensions that are multiples of 8, up to 128 (256 from
+Hopper on).
 """
 
 from typing import Literal
@@ -20,7 +21,7 @@ _DTYPES = (jnp.bfloat16, jnp.float16)
 
 
 def why_not(query_BNLD: jax.Array) -> str:
-  """Why cuDNN would refuse, and the setting to change; '' if it would not."""
+  """The reason why cuDNN would refuse and the setting to change, or ''."""
   head_dim = query_BNLD.shape[-1]
   if manual.platform() != 'gpu':
     return (
@@ -55,12 +56,12 @@ def attend(
 
   Args:
     query_BNLD: (B, query heads, L, head_dim), not yet scaled.
-    key_BKSD: (B, key heads, L, head_dim); divides the query heads.
-    value_BKSD: likewise.
-    mask: from position 0.
+    key_BKSD: (B, key heads, L, head_dim); key heads divide query heads.
+    value_BKSD: values, with the shape of the keys.
+    mask: mask that starts at position 0.
     visible_BS: bool (B, L), False for keys that are hidden from all.
-    implementation: of `jax.nn.dot_product_attention`: 'cudnn', or 'xla' to
-      run the same on any device.
+    implementation: implementation of `jax.nn.dot_product_attention`: 'cudnn',
+      or 'xla' to run the same on any device.
 
   Returns:
     (B, query heads, L, head_dim).
@@ -77,7 +78,7 @@ def attend(
       jnp.repeat(x, num_heads // num_kv_heads, axis=1)
       for x in (key_BKSD, value_BKSD)
     )
-  # With a mask, cuDNN's backward pass wants an even length.
+  # With a mask, cuDNN's backward pass requires an even length.
   odd = length % 2
 
   def pad(array_BNLD: jax.Array) -> jax.Array:

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 class LayerCache(NamedTuple):
   """One layer's keys and values.
 
-  Heads come before positions: what a decoding step reads is then contiguous.
+  Heads come before positions, so that a decoding step reads contiguous memory.
 
   Attributes:
     key_BKSD: (B, key heads, positions, head_dim).
-    value_BKSD: likewise.
+    value_BKSD: values, with the shape of the keys.
   """
 
   key_BKSD: jax.Array
@@ -21,7 +21,7 @@ class LayerCache(NamedTuple):
 
 
 def extend(cache: LayerCache, length: int) -> LayerCache:
-  """Makes room for `length` positions in all, the new ones zero."""
+  """Extends a cache to `length` positions in all; the new ones are zero."""
 
   def pad(array: jax.Array) -> jax.Array:
     room = length - array.shape[2]
@@ -31,14 +31,14 @@ def extend(cache: LayerCache, length: int) -> LayerCache:
 
 
 def write(
-  cache: LayerCache, new: LayerCache, position: jax.Array
+  cache: LayerCache, new: LayerCache, position: jax.Array | int
 ) -> LayerCache:
   """Puts new keys and values at `position` and after.
 
   Args:
-    cache: with room for them.
+    cache: a cache with room for them.
     new: the same shapes but for the number of positions.
-    position: int32 scalar, of the first new one.
+    position: int32 scalar, position of the first new one.
   """
 
   def put(old: jax.Array, update: jax.Array) -> jax.Array:

@@ -8,10 +8,10 @@ def project(inputs: jax.Array, kernel: jax.Array) -> jax.Array:
   """Multiplies the last axis by a matrix.
 
   The value and the gradients are those of `inputs @ kernel`. JAX's own rule
-  asks for the kernel's gradient as outputs' by inputs, which on a CPU makes
-  XLA write the gradient of the outputs a second time, transposed, together
-  with all that it was fused with; here it is asked for as it is stored, and
-  only the inputs are transposed.
+  computes the kernel's gradient as outputs by inputs, which on a CPU makes XLA
+  write the gradient of the outputs a second time, transposed, together with
+  everything fused with it. Here the gradient is computed in the layout of the
+  kernel, and only the inputs are transposed.
 
   Args:
     inputs: (..., D).

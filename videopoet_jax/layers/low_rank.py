@@ -1,4 +1,4 @@
-"""A model's parameters together with low-rank adapters of some of them.
+"""A model's parameters together with low-rank adapters for some of them.
 
 Adapters are a Flax collection of their own, under the paths of their matrices.
 `partitioning.param`, where every matrix is declared, adds a matrix's adapter to
@@ -18,15 +18,15 @@ from videopoet_jax.core import low_rank
 COLLECTION = 'low_rank'
 
 # On TPUs the default would round the factors to bfloat16, and the merged
-# matrices of an export would be others than those that were trained.
+# matrices of an export would differ from the trained ones.
 _matmul = functools.partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
 
 
 class Adapted(NamedTuple):
-  """Parameters with adapters; stands where a model's parameters stand.
+  """Parameters with adapters; takes the place of a model's parameters.
 
   Attributes:
-    params: the base's parameters, unboxed.
+    params: parameters of the base, unboxed.
     adapters: see `core.low_rank.merge_tree`; `a` already scaled.
   """
 
@@ -35,7 +35,7 @@ class Adapted(NamedTuple):
 
 
 def variables(params: Any) -> dict[str, Any]:
-  """The variables that `Module.apply` takes, of parameters or of `Adapted`."""
+  """The variables for `Module.apply`, from parameters or from `Adapted`."""
   if isinstance(params, Adapted):
     return {'params': params.params, COLLECTION: params.adapters}
   return {'params': params}

@@ -1,7 +1,7 @@
-"""Who may attend to whom: the prefix both ways, the target backwards.
+"""Attention masks: the prefix is bidirectional, the target causal.
 
-The mask is a pair of numbers, not an array, so that fused kernels can be told
-of it in their own words; `dense` spells it out for the reference.
+The mask is a pair of numbers, not an array, so that fused kernels can take it
+in their own form; `dense` expands it for the reference.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class PrefixMask:
   query_start: int | jax.Array = 0
 
   def tree_flatten(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    """Leaves, and what is static."""
+    """Returns the leaves and the static part."""
     if isinstance(self.query_start, int):
       return (), (self.prefix_length, self.query_start)
     return (self.query_start,), (self.prefix_length,)
@@ -38,7 +38,7 @@ class PrefixMask:
   def tree_unflatten(
     cls, static: tuple[Any, ...], leaves: tuple[Any, ...]
   ) -> 'PrefixMask':
-    """Undoes `tree_flatten`."""
+    """Inverse of `tree_flatten`."""
     return cls(*static, *leaves)
 
   def dense(self, num_queries: int, num_keys: int) -> jax.Array:
@@ -60,9 +60,9 @@ def attention_mask(
   """Joins the static mask with hidden keys.
 
   Args:
-    mask: the layout's.
+    mask: mask of the layout.
     num_queries: L.
-    visible_BS: bool (B, keys), False for keys nobody may see.
+    visible_BS: bool (B, keys), False for keys that are hidden.
 
   Returns:
     bool (B, 1, L, keys).

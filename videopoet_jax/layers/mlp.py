@@ -17,10 +17,10 @@ class GatedMLP(nn.Module):
   """`(activation(x gate) * (x up)) down`.
 
   Attributes:
-    hidden_dim: width between.
+    hidden_dim: width of the hidden layer.
     activation: 'gelu', 'silu' or 'relu'.
-    dtype: what is computed in.
-    param_dtype: what kernels are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that kernels are stored in.
     output_scale: variance of the initial output where the input's is one.
   """
 
@@ -32,7 +32,7 @@ class GatedMLP(nn.Module):
 
   @nn.compact
   def __call__(self, inputs_BLD: jax.Array) -> jax.Array:
-    """(B, L, D) to (B, L, D)."""
+    """Maps (B, L, D) to (B, L, D)."""
     width = inputs_BLD.shape[-1]
 
     def kernel(name: str, scale: float, up: bool) -> jax.Array:

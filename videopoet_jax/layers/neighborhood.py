@@ -1,8 +1,8 @@
-"""Which earlier tokens lie about the place of the token to be predicted.
+"""Earlier tokens near the place of the token to be predicted.
 
-Attention can find these by itself; handed over as an input, side by side, they
-let small models learn motion, in-filling and the bond of sound and sight much
-sooner. All is derived from a layout.
+Attention can find these by itself; as an explicit input, side by side, they let
+small models learn motion, in-filling and the relation of sound and picture much
+sooner. All positions are derived from a layout.
 """
 
 import collections
@@ -18,19 +18,21 @@ Modality = types.Modality
 
 _SQUARE = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
 # (latent frame, row, column) from the cell to be predicted: the same frame as
-# far as it is there (in raster order), the frame before, and the one before.
+# far as it is decoded (in raster order), the frame before, and the one before
+# that.
 _NEIGHBOURS = (
   ((0, 0, -1), (0, -1, -1), (0, -1, 0), (0, -1, 1))
   + tuple((-1, *offset) for offset in _SQUARE)
   + tuple((-2, *offset) for offset in _SQUARE)
 )
-# A condition is whole: the same frame of it, and the next.
+# A condition is complete: its same frame, and the next.
 _CONDITION = tuple((0, *offset) for offset in _SQUARE) + tuple(
   (1, *offset) for offset in _SQUARE
 )
-# Instants of sound that go with a latent frame of video, and sound heard last.
+# Instants of sound that belong to a latent frame of video, and the latest
+# sound.
 _INSTANTS = 4
-# Rows and columns of a frame that go with an instant of sound.
+# Rows and columns of a frame that belong to an instant of sound.
 _VIEW = 4
 _VIEW_FRAMES = (-1, 0, 1)
 # Rounding of times, in seconds.
@@ -39,11 +41,11 @@ _MOMENT = 1e-6
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-  """A position that an example fills.
+  """A position whose token comes from the example.
 
   Attributes:
-    position: in the sequence.
-    segment: that it lies in.
+    position: index in the sequence.
+    segment: segment that it lies in.
     at: (latent frame, row, column), or (latent frame, level, 0) of audio.
   """
 
@@ -53,7 +55,7 @@ class Place:
 
   @property
   def stop(self) -> float:
-    """Where its latent frame ends, in seconds."""
+    """End of its latent frame, in seconds."""
     return self.segment.ends[self.at[0] - self.segment.start]
 
 
@@ -73,8 +75,8 @@ def _places(
 def _of_one_feature(places: Sequence[Place]) -> list[Place]:
   """The places of the feature that has most of them, the first of equals.
 
-  A source has one set of slots: with the tokens of several features in them,
-  nothing would say which is which. Attention reads the other features.
+  A source has one set of slots: if they held tokens of several features, the
+  model could not tell which is which. Attention reads the other features.
   """
   counts = collections.Counter(place.segment.feature for place in places)
   chosen = max(counts, key=lambda feature: counts[feature], default='')
@@ -96,7 +98,7 @@ def _shifted(
 
 
 def neighbours_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """The same clip's tokens about the cell, in this and two earlier frames."""
+  """The same clip's tokens near the cell, in this and two earlier frames."""
   places = _places(layout, Modality.VISUAL)
   known = {(p.segment.feature, p.at): p.position for p in places}
   found = np.full((layout.length, len(_NEIGHBOURS)), -1, np.int32)
@@ -110,9 +112,10 @@ def neighbours_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 
 
 def condition_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """Another clip's tokens about the cell: the masked clip, flow and depth.
+  """Another clip's tokens near the cell: the masked clip, flow and depth.
 
-  Of several conditions the one with most tokens, the first of equals.
+  If there are several conditions, the one with most tokens is taken, the first
+  of equals.
   """
   places = _places(layout, Modality.VISUAL)
   given = [p for p in places if p.segment.role is types.Role.PREFIX]
@@ -134,7 +137,7 @@ def condition_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 
 
 def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """Sound of the same time, every level, at `_INSTANTS` within the frame."""
+  """Sound of the same time on every level, at `_INSTANTS` in the frame."""
   levels = layout.vocabulary.audio_levels
   found = np.full((layout.length, _INSTANTS * levels), -1, np.int32)
   visual = _places(layout, Modality.VISUAL)
@@ -148,7 +151,7 @@ def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
       for instant in range(_INSTANTS):
         share = (instant + 1) / _INSTANTS
         time = begin + share * (place.stop - begin)
-        # The latent frame that is sounding then.
+        # The latent frame of this moment.
         index = int(np.searchsorted(stops_A, time - _MOMENT))
         if index < len(heard) and heard[index].position < place.position:
           slot = instant * levels + level
@@ -157,7 +160,7 @@ def sound_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 
 
 def echo_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """The last instants of sound and this one, every level that is there."""
+  """The latest instants of sound and this one, on every decoded level."""
   levels = layout.vocabulary.audio_levels
   places = _places(layout, Modality.AUDIO)
   known = {(p.segment.feature, p.at): p.position for p in places}
@@ -173,7 +176,7 @@ def echo_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
 
 
 def sight_LK(layout: layout_lib.SequenceLayout) -> np.ndarray:
-  """The frame seen while a sound is heard, and those beside it.
+  """The frame that is shown during a sound, and its neighbours.
 
   At most `_VIEW` rows and columns, spread evenly over the frame.
   """
@@ -210,10 +213,10 @@ class Source:
   """A group of earlier tokens.
 
   Attributes:
-    modality: of all of them.
-    places: how many there are, of audio on each level.
-    find: int32 (L, slots) of a layout: at p, positions for the token at
-      p + 1, all of them at most p; -1 where there is none.
+    modality: modality of all its tokens.
+    places: number of places, for audio on each level.
+    find: int32 (L, slots) of a layout: in row p, positions for the token at p +
+      1, all of them at most p; -1 where there is none.
   """
 
   modality: Modality
@@ -221,7 +224,7 @@ class Source:
   find: Callable[[layout_lib.SequenceLayout], np.ndarray]
 
   def slots(self, audio_levels: int) -> int:
-    """How many tokens it has room for."""
+    """Number of tokens that it has room for."""
     is_audio = self.modality is Modality.AUDIO
     return self.places * (audio_levels if is_audio else 1)
 

@@ -13,8 +13,8 @@ class RMSNorm(nn.Module):
   """Divides by the root mean square over the last axis, then scales.
 
   Attributes:
-    dtype: of the result; the mean is float32 or wider.
-    param_dtype: what the scale is stored in.
+    dtype: dtype of the result; the mean is float32 or wider.
+    param_dtype: dtype that the scale is stored in.
     epsilon: added to the mean square.
     axis_name: logical name of the last axis.
   """
@@ -26,7 +26,7 @@ class RMSNorm(nn.Module):
 
   @nn.compact
   def __call__(self, inputs: jax.Array) -> jax.Array:
-    """Any shape to the same shape."""
+    """Normalizes an array of any shape."""
     scale = partitioning.param(
       self,
       'scale',

@@ -41,11 +41,11 @@ def param(
 
   Args:
     module: the module that owns it, inside `setup` or a compact method.
-    name: of the parameter.
+    name: name of the parameter.
     init: `init(key, shape, dtype)`.
     shape: sizes of the axes.
     axes: logical name of each axis, None for one that is never sharded.
-    dtype: what it is stored in.
+    dtype: dtype that it is stored in.
 
   Returns:
     The value, unboxed; with a low-rank adapter added where it has one.
@@ -58,7 +58,7 @@ def param(
 
 
 def constrain(array: jax.Array, axes: tuple[str | None, ...]) -> jax.Array:
-  """States the logical axes of an activation; nothing happens off a mesh.
+  """States the logical axes of an activation; does nothing without a mesh.
 
   A dimension that its mesh axes do not divide stays whole on each of them.
   """
@@ -68,11 +68,11 @@ def constrain(array: jax.Array, axes: tuple[str | None, ...]) -> jax.Array:
 def fan_in_init(
   in_axes: tuple[int, ...], out_axes: tuple[int, ...], scale: float = 1.0
 ) -> Initializer:
-  """A truncated normal whose variance is `scale` over the inputs' number.
+  """A truncated normal whose variance is `scale` over the number of inputs.
 
   Args:
     in_axes: axes of the kernel that are summed over.
-    out_axes: the others.
+    out_axes: the other axes.
     scale: variance of the output where the inputs' is one.
   """
   return nn.initializers.variance_scaling(

@@ -1,8 +1,8 @@
-"""T5's relative positions along every axis of a clip.
+"""Relative positions like T5's, along every axis of a clip.
 
 T5 (arXiv 1910.10683) adds a learned number for the distance of query and key
-along the sequence. In a sequence of clips that distance says little: the same
-cell one latent frame back is 256 positions away. Here a number is learned for
+along the sequence. In a sequence of clips that distance means little: the same
+cell one latent frame back is 256 positions away. Here one number is learned for
 the distance along each axis (time, row, column), and their sum is added.
 """
 
@@ -49,7 +49,7 @@ def _signed(offsets: np.ndarray) -> np.ndarray:
 
 
 def _blocks() -> Iterator[tuple[tuple[Any, ...], int]]:
-  """What the table's rows are for, and how many rows each has."""
+  """Meaning of each block of the table's rows, and its number of rows."""
   for modality, axes in _AXES.items():
     for relation in ('own', 'other'):
       for axis in range(axes):
@@ -81,9 +81,9 @@ class _Group:
   """The positions that hold one feature, or the special tokens.
 
   Attributes:
-    modality: of all of them.
+    modality: modality of all of them.
     places_LA: int (L, axes), each position's place on each axis; -1 elsewhere.
-    ends: where each latent frame ends, in seconds, by its number.
+    ends: end of each latent frame in seconds, by its number.
     first: first column of the group, which counts its positions.
   """
 
@@ -94,7 +94,7 @@ class _Group:
 
   @property
   def sizes(self) -> tuple[int, ...]:
-    """Places of each axis."""
+    """Number of places of each axis."""
     return tuple(int(size) + 1 for size in self.places_LA.max(axis=0))
 
   def columns(self, axis: int) -> slice:
@@ -107,7 +107,7 @@ class _Group:
     return self.first + 1 + sum(self.sizes)
 
   def times(self) -> np.ndarray:
-    """Float (latent frames,): their ends; NaN for those the layout lacks."""
+    """Float (latent frames,): their ends; NaN for those not in the layout."""
     return np.array([self.ends.get(i, np.nan) for i in range(self.sizes[0])])
 
 
@@ -133,11 +133,11 @@ def _groups(layout: layout_lib.SequenceLayout) -> list[_Group]:
 
 
 def _clock(query: _Group, key: _Group) -> np.ndarray | None:
-  """Offsets of a clip's and a sound's latent frames, in those of the sound.
+  """Offsets of a clip's and a sound's latent frames, in frames of the sound.
 
   Returns:
     int (latent frames of the query, of the key), or None unless one is visual,
-    the other audio, and both say when their latent frames end.
+    the other audio, and the ends of their latent frames are known.
   """
   if {query.modality, key.modality} != {Modality.VISUAL, Modality.AUDIO}:
     return None
@@ -154,16 +154,16 @@ def _clock(query: _Group, key: _Group) -> np.ndarray | None:
 def pairs(
   layout: layout_lib.SequenceLayout,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """A layout's positions by their places, and the table's rows for pairs.
+  """The places of a layout's positions, and the table's row for each pair.
 
-  The bias of a query and a key is the sum, over the columns that hold for
+  The bias of a query and a key is the sum, over the columns that are set for
   either, of the rows that the pair of columns names. Within one modality these
   are the offsets along each axis, of one feature or of two different ones.
-  Clips and sounds share the clock; otherwise a query of another modality sees
-  the key's place, and is seen by its own.
+  Clips and sounds share a time axis; otherwise a query of another modality uses
+  the key's place and its own.
 
   Args:
-    layout: of the sequence.
+    layout: layout of the sequence.
 
   Returns:
     bool (L, columns), and int32 (columns, columns), query by key: rows of the
@@ -197,7 +197,7 @@ def pairs(
         ] + _signed(clock)
       for side, group in (('query', query), ('key', key)):
         if group.modality is Modality.SPECIAL:
-          continue  # A special token is known by its id.
+          continue  # A special token is identified by its id.
         for axis in range(0 if clock is None else 1, len(group.sizes)):
           rows = starts[*kinds, side, axis] + _places(
             np.arange(group.sizes[axis])
@@ -210,7 +210,7 @@ def pairs(
 
 
 class PlaceBias(nn.Module):
-  """What is added to attention logits, the same in every layer.
+  """The bias that is added to attention logits, the same in every layer.
 
   It is computed by two products with the places of queries and keys, whose
   gradients are products too: no (L, L) array of indices exists, and nothing is
@@ -218,7 +218,7 @@ class PlaceBias(nn.Module):
 
   Attributes:
     num_heads: query heads.
-    param_dtype: what the table is stored in.
+    param_dtype: dtype that the table is stored in.
   """
 
   num_heads: int
@@ -226,7 +226,7 @@ class PlaceBias(nn.Module):
 
   @nn.compact
   def __call__(self, layout: layout_lib.SequenceLayout) -> jax.Array:
-    """float32 or wider (heads, L, L), query by key."""
+    """Returns float32 or wider (heads, L, L), query by key."""
     table = partitioning.param(
       self,
       'table',

@@ -1,4 +1,4 @@
-"""Positions other than learned tables: rotary angles and T5's buckets."""
+"""Positions without learned tables: rotary angles and T5's buckets."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ def rotary_angles(
 ) -> np.ndarray:
   """Angles of rotary positions (arXiv 2104.09864) over three axes.
 
-  The head's planes are dealt out in turn to time, row and column, so that
-  each axis gets slow and fast rotations alike.
+  The head's planes are assigned in turn to time, row and column, so that each
+  axis gets slow and fast rotations alike.
 
   Args:
     coordinates_L3: int (L, 3).
@@ -52,12 +52,12 @@ def distance_buckets(
 ) -> np.ndarray:
   """T5's buckets of distances (arXiv 1910.10683), in one direction.
 
-  Distances below half of the buckets have one of their own; those beyond share
+  Distances below half of the buckets have a bucket each; those beyond share
   buckets that widen logarithmically up to `max_distance`.
 
   Args:
     distance: int, at least 0.
-    num_buckets: of the direction.
+    num_buckets: number of buckets.
     max_distance: distance from which on all share the last bucket.
 
   Returns:
@@ -91,16 +91,17 @@ def relative_buckets(
 
 
 class RelativeBias(nn.Module):
-  """What T5 adds to attention logits, the same in every layer.
+  """T5's bias of attention logits, the same in every layer.
 
-  Checkpoints from before `place_bias.PlaceBias` have it: along the sequence,
-  where distances of a latent frame and of several share a bucket.
+  Checkpoints from before `place_bias.PlaceBias` have it. It works along the
+  sequence, where the distances of one latent frame and of several share a
+  bucket.
 
   Attributes:
     num_heads: query heads.
     num_buckets: see `relative_buckets`.
-    max_distance: likewise.
-    param_dtype: what the table is stored in.
+    max_distance: see `relative_buckets`.
+    param_dtype: dtype that the table is stored in.
   """
 
   num_heads: int
@@ -110,7 +111,7 @@ class RelativeBias(nn.Module):
 
   @nn.compact
   def __call__(self, length: int) -> jax.Array:
-    """float32 or wider (heads, length, length), query by key."""
+    """Returns float32 or wider (heads, length, length), query by key."""
     table = partitioning.param(
       self,
       'table',

@@ -1,10 +1,10 @@
-"""Attention by JAX's Splash kernel for TPUs, told of the prefix mask.
+"""Attention by JAX's Splash kernel for TPUs, with the prefix mask.
 
-The kernel walks over blocks of queries and keys; blocks of which the mask
-leaves nothing are never read. The mask is computed inside the kernel from
-positions. What varies between examples (hidden slots, the padding up to whole
-blocks) goes by segment ids: every query is of segment 1, hidden keys of 0.
-On a CPU the kernel is interpreted: slow, for tests.
+The kernel walks over blocks of queries and keys; fully masked blocks are never
+read. The mask is computed inside the kernel from positions. What varies between
+examples (hidden slots, the padding up to whole blocks) is passed as segment
+ids: every query has segment 1, hidden keys have 0. On a CPU the kernel is
+interpreted, which is slow and meant for tests.
 """
 
 from collections.abc import Callable
@@ -28,8 +28,8 @@ class _Mask(splash_attention.splash_attention_mask.Mask):
   """A prefix mask in the kernel's terms: a shape and a function of positions.
 
   Attributes:
-    q_sequence: positions of the queries; the kernel looks for this name.
-    mask_function: whether a query may see a key, likewise.
+    q_sequence: positions of the queries; the kernel reads this name.
+    mask_function: whether a query may see a key; the kernel reads this name.
   """
 
   def __init__(
@@ -60,7 +60,7 @@ class _Mask(splash_attention.splash_attention_mask.Mask):
 
 @functools.cache
 def _seen(prefix_length: int) -> Callable[[Any, Any], Any]:
-  """One function object a prefix: the kernel's compilations are kept by it."""
+  """Returns one function object a prefix: the kernel's cache uses it as key."""
 
   def seen(query: Any, key: Any) -> Any:
     return (key <= query) | (key < prefix_length)
@@ -76,7 +76,7 @@ def _kernel(
   sequence_parts: int,
   interpret: bool,
 ) -> Any:
-  """The kernel of one device's heads."""
+  """Returns the kernel of one device's heads."""
   mask = splash_attention.MultiHeadMask(
     [_Mask(*padded, prefix_length)] * num_heads
   )
@@ -110,17 +110,17 @@ def attend(
 ) -> jax.Array:
   """Softmax attention of a whole sequence to itself.
 
-  Where a mesh is in use, each device does its examples, heads and, with a
-  `sequence` axis, its queries against all keys.
+  On a mesh each device computes its examples, heads and, with a `sequence`
+  axis, its queries against all keys.
 
   Args:
     query_BNLD: (B, query heads, L, head_dim), not yet scaled.
-    key_BKSD: (B, key heads, L, head_dim); divides the query heads.
-    value_BKSD: likewise.
-    mask: from position 0.
+    key_BKSD: (B, key heads, L, head_dim); key heads divide query heads.
+    value_BKSD: values, with the shape of the keys.
+    mask: mask that starts at position 0.
     visible_BS: bool (B, L), False for keys that are hidden from all. Every
       query must see a key; the first position of a layout always is one.
-    blocks: sizes; `kernel_blocks.choose`'s unless given.
+    blocks: block sizes; those of `kernel_blocks.choose` unless given.
 
   Returns:
     (B, query heads, L, head_dim).
@@ -137,7 +137,7 @@ def attend(
   num_heads, length, head_dim = query_BNLD.shape[1:]
   num_kv_heads = key_BKSD.shape[1]
   if num_kv_heads % manual.parts('activation_heads'):
-    # Too few to split: give every query head its own.
+    # Too few to split: give every query head its own copy.
     key_BKSD, value_BKSD = (
       jnp.repeat(x, num_heads // num_kv_heads, axis=1)
       for x in (key_BKSD, value_BKSD)

@@ -19,7 +19,7 @@ _ACTIVATION_AXES = ('activation_batch', 'activation_length', 'activation_embed')
 
 _Kept = partitioning.Kept
 # What a backward pass keeps of a layer by name, from least to most. Attention's
-# result is small and dear to compute; the MLP's hidden units are the reverse.
+# result is small and costly to compute; the MLP's hidden units are the reverse.
 _NAMED = {
   'save_attention': (_Kept.ATTENTION,),
   'save_qkv': (_Kept.QKV, _Kept.ATTENTION),
@@ -30,9 +30,9 @@ _GENERAL = {
   'dots': jax.checkpoint_policies.dots_saveable,
   'dots_no_batch': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-# 'none' keeps all and 'full' nothing but a layer's input. 'minimal' recomputes
-# next to nothing but what is cheap; 'dots' keeps the results of all matrix
-# products, attention's logits among them.
+# 'none' keeps everything and 'full' only a layer's input. 'minimal' recomputes
+# only cheap operations; 'dots' keeps the results of all matrix products,
+# attention's logits among them.
 REMAT_POLICIES = ('none', 'full', *_NAMED, *_GENERAL)
 
 
@@ -60,12 +60,12 @@ class BlockConfig:
     num_kv_heads: key and value heads.
     head_dim: dimensions a head.
     mlp_dim: width within the gated MLP.
-    num_layers: of the stack, for the scale of the initial outputs.
-    activation: of the gated MLP.
+    num_layers: layers of the stack, for the scale of the initial outputs.
+    activation: activation of the gated MLP.
     qk_norm: whether queries and keys are normalized.
     attention: name of the implementation.
-    dtype: what is computed in.
-    param_dtype: what parameters are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that parameters are stored in.
   """
 
   num_heads: int
@@ -96,7 +96,7 @@ class Block(nn.Module):
     context: attention.Context,
     cache: kv_cache.LayerCache | None = None,
   ) -> tuple[jax.Array, kv_cache.LayerCache]:
-    """See `attention.Attention`."""
+    """Applies the block; see `attention.Attention`."""
     config = self.config
     types = {'dtype': config.dtype, 'param_dtype': config.param_dtype}
     # Each layer adds twice to the residual stream.
@@ -125,7 +125,7 @@ class Block(nn.Module):
 
 
 class _ScannedBlock(nn.Module):
-  """A block in the form that `nn.scan` takes; keeps keys only if asked."""
+  """A block in the form for `nn.scan`; keeps keys only if requested."""
 
   config: BlockConfig
   keep: bool
@@ -142,7 +142,7 @@ class Stack(nn.Module):
   """Blocks in a row, one set of stacked parameters under `nn.scan`.
 
   Attributes:
-    config: of each block, and how many.
+    config: sizes of each block, and their number.
     scan: whether one compiled body serves every layer.
     remat: one of `REMAT_POLICIES`.
   """
@@ -158,7 +158,7 @@ class Stack(nn.Module):
     context: attention.Context,
     keep: bool = False,
   ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
-    """(B, L, D) to (B, L, D), and each layer's keys and values if `keep`."""
+    """Maps (B, L, D) to (B, L, D), plus keys and values a layer if `keep`."""
     body = _ScannedBlock
     if self.remat != 'none':
       body = nn.remat(
@@ -191,7 +191,7 @@ class Stack(nn.Module):
 
 
 def layer_params(stack_params: Any, num_layers: int) -> list[Any]:
-  """Each block's own parameters, out of a stack's, scanned or not.
+  """Returns each block's own parameters from a stack's, scanned or not.
 
   Args:
     stack_params: unboxed parameters of a `Stack`.

@@ -1,9 +1,9 @@
 """A transformer layer that attends within windows and to a condition.
 
-Of a cell's keys, some are of its own window, some of the window of the same
-place in a coarser grid, and some are text. The paper's layer attends to the
-three in turn ('cross'); 'joint' attends to all in one softmax, which costs
-fewer projections (VideoPoet, section 3.4).
+The keys of a cell are those of its own window, those of the window of the same
+place in a coarser grid, and text. The paper's layer attends to the three in
+turn ('cross'); 'joint' attends to all in one softmax, which costs fewer
+projections (VideoPoet, section 3.4).
 """
 
 from collections.abc import Sequence
@@ -29,14 +29,15 @@ _AXES = ('activation_batch', None, 'activation_embed')
 
 
 class Source(NamedTuple):
-  """What keys and values are made of.
+  """Vectors that keys and values are projected from.
 
   Attributes:
     name: distinguishes kernels where there are several sources.
-    vectors_BSD: one a key.
+    vectors_BSD: one vector a key.
     angles_SP: rotary angles of the keys; None where they have no place.
     visible_BS: bool, keys that may be seen; None for all.
-    copies: queries' sequences in a row that share a row of `vectors_BSD`.
+    copies: number of query sequences in a row that share a row of
+      `vectors_BSD`.
   """
 
   name: str
@@ -46,15 +47,15 @@ class Source(NamedTuple):
   copies: int = 1
 
   def shared(self, rows: jax.Array) -> jax.Array:
-    """Rows, once for each sequence of queries."""
+    """Repeats rows, once for each sequence of queries."""
     return jnp.repeat(rows, self.copies, axis=0) if self.copies > 1 else rows
 
 
 class Conditions(NamedTuple):
-  """What every layer attends to besides the cells themselves.
+  """Conditions that every layer attends to besides the cells themselves.
 
   Attributes:
-    low_BTHWD: the coarser grid.
+    low_BTHWD: cells of the coarser grid.
     text_BSD: text, at least one slot of which is visible.
     visible_BS: bool, slots that may be seen.
   """
@@ -82,10 +83,10 @@ class SourceAttention(nn.Module):
     sources: Sequence[Source],
     angles_LP: np.ndarray | None = None,
   ) -> jax.Array:
-    """(B, L, D) to (B, L, D).
+    """Maps (B, L, D) to (B, L, D).
 
     Args:
-      inputs_BLD: queries are made of them.
+      inputs_BLD: vectors that the queries are projected from.
       sources: each example needs at least one visible key among them.
       angles_LP: rotary angles of the queries.
     """
@@ -115,7 +116,7 @@ class SourceAttention(nn.Module):
         project(f'key{suffix}', source.vectors_BSD),
         source.angles_SP,
       )
-      # Copied behind the projection, which is then computed once.
+      # Copied after the projection, which is then computed once.
       keys.append(source.shared(key_BNSH))
       values.append(
         source.shared(project(f'value{suffix}', source.vectors_BSD))
@@ -157,7 +158,7 @@ class WindowedLayer(nn.Module):
 
   Attributes:
     config: sizes.
-    window: of the cells, see `windows.fitted`.
+    window: window of the cells, see `windows.fitted`.
     scale: rows and columns of the grid over those of the coarser one.
     conditioning: one of `CONDITIONING`.
   """
@@ -171,7 +172,7 @@ class WindowedLayer(nn.Module):
   def __call__(
     self, cells_BTHWD: jax.Array, conditions: Conditions
   ) -> jax.Array:
-    """(B, T, H, W, D) to (B, T, H, W, D)."""
+    """Maps (B, T, H, W, D) to (B, T, H, W, D)."""
     config = self.config
     types = {'dtype': config.dtype, 'param_dtype': config.param_dtype}
     batch, *sizes, width = cells_BTHWD.shape
@@ -204,7 +205,7 @@ class WindowedLayer(nn.Module):
     )
     number = stream_NLD.shape[0] // batch
     joint = self.conditioning == 'joint'
-    # Each layer adds so often to the residual stream.
+    # The number of times that each layer adds to the residual stream.
     scale = 1.0 / ((2 if joint else 4) * config.num_layers)
 
     def normal(name: str) -> jax.Array:

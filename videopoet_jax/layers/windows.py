@@ -2,7 +2,7 @@
 
 Attention within windows is dense attention over a larger batch of shorter
 sequences, so its cost grows with the number of cells. A grid of a coarser
-resolution has windows of the same places: as many, each smaller.
+resolution has windows of the same places: the same number, each smaller.
 """
 
 import math
@@ -24,14 +24,15 @@ _WINDOWS = '(b t h w) (i j k) d'
 
 
 def fitted(window: Window, grid: Window) -> Window:
-  """A window's size in a grid.
+  """Returns a window's size in a grid.
 
   Args:
-    window: most latent frames, of which a grid (an image) may have fewer; rows
-      and columns, 0 for all that there are.
-    grid: cells. Where its latent frames are no multiple of the window's, as few
-      windows as can hold them share them evenly, so that no window holds a
-      single frame: 11 by windows of at most 5 are windows of 4, 4 and 3.
+    window: most latent frames, which a grid (an image) may fall short of; rows
+      and columns, 0 for all.
+    grid: cells. If its latent frames are not a multiple of the window's, they
+      are shared evenly by the fewest windows that hold them, so that no window
+      holds a single frame: 11 by windows of at most 5 are windows of 4, 4 and
+      3.
   """
   number = -(-grid[0] // window[0])
   return (
@@ -47,16 +48,16 @@ def padding(window: Window, grid: Window) -> int:
 
 
 def fill_up(cells_BTHWD: jax.Array, frames: int) -> jax.Array:
-  """Cells with so many latent frames of zeros behind, which nobody sees."""
+  """Appends latent frames of zeros, which are hidden."""
   return jnp.pad(cells_BTHWD, ((0, 0), (0, frames), (0, 0), (0, 0), (0, 0)))
 
 
 def filled(batch: int, window: Window, grid: Window) -> np.ndarray:
-  """Which cells of each window are no padding.
+  """Which cells of each window are not padding.
 
   Args:
     batch: examples.
-    window: of `fitted`.
+    window: size from `fitted`.
     grid: cells, without padding.
 
   Returns:
@@ -76,7 +77,7 @@ def filled(batch: int, window: Window, grid: Window) -> np.ndarray:
 
 
 def coarse(window: Window, scale: int) -> Window:
-  """The window of the same place where rows and columns are `scale` fewer."""
+  """The window of the same place in a grid with `scale` times fewer rows."""
   return window[0], window[1] // scale, window[2] // scale
 
 
@@ -86,14 +87,14 @@ def check(name: str, window: Window, grid: Window, scale: int = 1) -> None:
   Latent frames are filled up, see `padding`.
 
   Args:
-    name: of the window, for the message.
+    name: name of the window, for the message.
     window: cells.
     grid: cells.
     scale: what rows and columns of a window must be multiples of, to have a
       counterpart in the coarser grid.
 
   Raises:
-    LayoutError: it does not; the message says which sizes would.
+    LayoutError: it does not; the message names sizes that would.
   """
   window = fitted(window, grid)
   for axis, part, size in zip(_AXES, window[1:], grid[1:]):
@@ -108,7 +109,7 @@ def check(name: str, window: Window, grid: Window, scale: int = 1) -> None:
 
 
 def split(cells_BTHWD: jax.Array, window: Window) -> jax.Array:
-  """(B, T, H, W, D) to (B x windows, cells of a window, D), examples apart."""
+  """Splits (B, T, H, W, D) to (B x windows, cells, D), example by example."""
   return einops.rearrange(
     cells_BTHWD,
     f'{_SPLIT} -> {_WINDOWS}',
@@ -119,12 +120,12 @@ def split(cells_BTHWD: jax.Array, window: Window) -> jax.Array:
 
 
 def merge(cells_NLD: jax.Array, grid: Window, window: Window) -> jax.Array:
-  """Undoes `split`.
+  """Inverse of `split`.
 
   Args:
     cells_NLD: (B x windows, cells of a window, D).
     grid: (T, H, W).
-    window: of `split`.
+    window: size given to `split`.
   """
   t, h, w = (size // part for size, part in zip(grid, window))
   return einops.rearrange(
@@ -139,12 +140,12 @@ def merge(cells_NLD: jax.Array, grid: Window, window: Window) -> jax.Array:
 
 
 def coordinates(window: Window, scale: int = 1) -> np.ndarray:
-  """Where the cells of a window are, in cells of the finer grid.
+  """Places of the cells of a window, in cells of the finer grid.
 
   Args:
-    window: of the grid that the cells are of.
+    window: window of the grid that the cells belong to.
     scale: rows and columns of the finer grid that one of these covers. A
-      covering cell is where the middle of what it covers is.
+      covering cell is placed at the middle of the cells that it covers.
 
   Returns:
     float64 (cells, 3): latent frame, row, column.

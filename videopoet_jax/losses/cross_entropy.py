@@ -1,9 +1,9 @@
 """Softmax cross-entropy that never holds all logits at once.
 
-With 300,000 ids, the logits of one batch outweigh the model. Positions are
-taken in chunks, and each chunk's logits are computed again in the backward
-pass. On a mesh the devices that share a batch share the vocabulary instead:
-each sees the hidden states of all of them, a chunk at a time, and holds its
+With 300,000 ids, the logits of one batch are larger than the model. Positions
+are taken in chunks, and each chunk's logits are computed again in the backward
+pass. On a mesh the devices that share a batch split the vocabulary instead:
+each sees the hidden states of all of them, a chunk at a time, and holds its own
 rows of the tables. So neither a table, its gradient nor logits ever cross the
 mesh; nothing here gathers along the vocabulary axis: the label's logit is
 picked by a comparison and a sum.
@@ -38,11 +38,11 @@ class Table(NamedTuple):
 
 
 class Result(NamedTuple):
-  """What `cross_entropy` gives for each position.
+  """Result of `cross_entropy` for each position.
 
   Attributes:
     loss_BT: float32 or wider, negative log likelihood of the label.
-    log_z_BT: likewise, logarithm of the softmax's denominator.
+    log_z_BT: float32 or wider, logarithm of the softmax's denominator.
     correct_BT: bool, whether no other id has a higher logit.
   """
 
@@ -54,11 +54,11 @@ class Result(NamedTuple):
 def table_logits(
   hidden: jax.Array, table: Table, soft_cap: float = 0.0
 ) -> jax.Array:
-  """(..., rows) logits of one table, float32 or wider.
+  """Logits (..., rows) of one table, float32 or wider.
 
   Args:
     hidden: (..., width).
-    table: rows; those not admitted come out far below all.
+    table: rows; those not admitted get a logit far below all others.
     soft_cap: logits are squashed into (-soft_cap, soft_cap); 0 leaves them.
   """
   logits = jnp.einsum(
@@ -80,10 +80,10 @@ def table_logits(
 
 @jax.custom_vjp
 def _shared(hidden_BTD: jax.Array) -> jax.Array:
-  """Hidden states on every device that the vocabulary is split over.
+  """Copies hidden states to every device that the vocabulary is split over.
 
-  The gradient is asked for where the hidden states were, so that the devices'
-  shares of it are summed and scattered in one.
+  The gradient is requested in the sharding of the hidden states, so that the
+  devices' shares are summed and scattered in one operation.
   """
   return manual.constrain(hidden_BTD, ('activation_loss_batch', None, None))
 

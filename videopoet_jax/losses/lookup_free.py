@@ -1,4 +1,4 @@
-"""The two terms that keep look-up-free codes sure of themselves and in use.
+"""The two entropy terms of lookup-free quantization.
 
 MAGVIT-v2 (arXiv 2310.05737, equation 4). A latent `z` is given a soft
 assignment to all 2 ** K codes `c`, a softmax over `2 * inverse_temperature *
@@ -7,10 +7,10 @@ sigmoid(4 * inverse_temperature * z_i) to be positive. So
 
 - the entropy of one latent's assignment, E[H(q(z))], is the sum of the
   entropies of its bits: exact at any number of bits;
-- the entropy of the mean assignment, H(E[q(z)]), is not: bits that always agree
-  carry less than they seem to. It is taken within groups of bits and summed
-  over groups, exact for one group and an upper bound for several. Nothing
-  larger than latents x 2 ** (group_bits / 2) or 2 ** group_bits exists.
+- the entropy of the mean assignment, H(E[q(z)]), is not: correlated bits carry
+less than their sum. It is computed within groups of bits and summed over
+groups, exact for one group and an upper bound for several. No array larger than
+latents x 2 ** (group_bits / 2) or 2 ** group_bits is needed.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ class EntropyTerms(typing.NamedTuple):
   """Entropies in nats of the soft assignment of latents to codes.
 
   Attributes:
-    token: mean over latents of the entropy of one assignment; to be made low.
-    codebook: entropy of the mean assignment; to be made high.
+    token: mean over latents of the entropy of one assignment; minimized.
+    codebook: entropy of the mean assignment; maximized.
   """
 
   token: jax.Array
@@ -89,7 +89,7 @@ def _mean_joint(negative_NK: jax.Array, positive_NK: jax.Array) -> jax.Array:
   """Mean over N of the product distribution of K bits: (2 ** ceil, 2 ** floor).
 
   The bits are split into two halves whose joints, of size 2 ** (K / 2), are
-  met by one matrix product, so that not even N x 2 ** K exists.
+  combined by one matrix product, so that no array of N x 2 ** K exists.
   """
   half = -(-negative_NK.shape[1] // 2)
 
@@ -106,7 +106,7 @@ def _mean_joint(negative_NK: jax.Array, positive_NK: jax.Array) -> jax.Array:
 
 
 def commitment(latents: jax.Array) -> jax.Array:
-  """Mean square distance of latents to their codes, pulling latents only.
+  """Mean square distance of latents to their codes; only latents move.
 
   Args:
     latents: (..., num_bits) before quantization.

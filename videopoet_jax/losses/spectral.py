@@ -22,7 +22,7 @@ _BREAK_MEL = _BREAK_HZ / _LINEAR_HZ_PER_MEL
 _LOG_STEP = np.log(6.4) / 27.0
 
 
-def hertz_to_mel(hertz: np.ndarray) -> np.ndarray:
+def hertz_to_mel(hertz: np.ndarray | float) -> np.ndarray:
   """Slaney's mel scale of a frequency in Hz."""
   hertz = np.asarray(hertz, np.float64)
   above = _BREAK_MEL + np.log(np.maximum(hertz, 1e-9) / _BREAK_HZ) / _LOG_STEP
@@ -84,8 +84,8 @@ def frame_signal(signal_BT: jax.Array, window: int, hop: int) -> jax.Array:
   if window % hop:
     index = np.arange(num_frames)[:, None] * hop + np.arange(window)[None]
     return signal_BT[:, index]
-  # Frames out of shifted whole hops: slices, whose gradients are cheap on any
-  # backend, where those of a gather are not.
+  # Frames are built from shifted whole hops: slices, whose gradients are cheap
+  # on any backend, unlike those of a gather.
   overlap = window // hop
   num_hops = num_frames + overlap - 1
   hops = signal_BT[:, : num_hops * hop].reshape(-1, num_hops, hop)
@@ -146,10 +146,10 @@ def multi_scale_mel_loss(
     sampling_rate: samples a second.
     windows: window lengths in samples; a window longer than the
       signal is left out, and the hop is a quarter of the window.
-    num_mels: mel bands, at most a quarter of the window (narrow windows have
-      too few bins for more).
-    floor: added to magnitudes before the logarithm; what is well below it
-      counts as silence.
+    num_mels: mel bands, at most a quarter of the window (short windows have too
+      few bins for more).
+    floor: added to magnitudes before the logarithm; magnitudes well below it
+      count as silence.
 
   Returns:
     A scalar: equation 4 of SoundStream, which sums over windows and frames the

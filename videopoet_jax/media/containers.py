@@ -37,7 +37,7 @@ def opened(
 
   Args:
     path: a media file.
-    what: is expected, for messages.
+    what: description of the expected file, for messages.
   """
   try:
     with av.open(str(path), **_OPEN_OPTIONS) as container:
@@ -91,7 +91,7 @@ def decoded(
 
 
 def text(error: Exception) -> str:
-  """What FFmpeg says, in one line."""
+  """FFmpeg's message, on one line."""
   return str(getattr(error, 'strerror', None) or error)
 
 

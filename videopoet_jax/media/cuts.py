@@ -22,8 +22,8 @@ class Cut:
       the one at its start and 'central' the one in its middle.
     num_frames: frames of a clip.
     frame_rate: frames a second; None takes the frames that a file has.
-    height: in pixels.
-    width: in pixels.
+    height: height in pixels.
+    width: width in pixels.
   """
 
   cut: str
@@ -33,7 +33,7 @@ class Cut:
   width: int
 
   def metadata(self) -> dict[str, Any]:
-    """What is stored with a data set; its features tell the size."""
+    """Fields stored with a data set; its features hold the size."""
     return {
       'cut': self.cut,
       'num_frames': self.num_frames,
@@ -42,7 +42,7 @@ class Cut:
 
   @property
   def flags(self) -> str:
-    """Flags of `videopoet prepare` that cut so."""
+    """Flags of `videopoet prepare` for this cut."""
     return (
       f'--cut {self.cut} --frames {self.num_frames} --frame_rate '
       f'{_text(self.frame_rate)} --height {self.height} --width {self.width}'
@@ -56,11 +56,11 @@ class Cut:
 
 
 def of_set(metadata: Mapping[str, Any], size: tuple[int, ...]) -> Cut | None:
-  """How a data set was cut; None if it does not say.
+  """How a data set was cut; None if it is not recorded.
 
   Args:
-    metadata: of the data set.
-    size: (frames, height, width, 3) of its clips.
+    metadata: metadata of the data set.
+    size: (frames, height, width, 3), the shape of its clips.
   """
   if 'cut' not in metadata:
     return None

@@ -69,15 +69,15 @@ def write_mp4(
   sampling_rate: int = 16_000,
   shortest: int = 128,
 ) -> None:
-  """H.264 video, with AAC sound if given.
+  """Writes H.264 video, with AAC sound if given.
 
   Args:
     path: file to write.
     video_THWC: uint8 frames.
     frame_rate: frames a second.
     audio_T: int16 samples.
-    sampling_rate: of the sound.
-    shortest: small clips are enlarged to at least so many pixels a side.
+    sampling_rate: samples a second of the sound.
+    shortest: least pixels of the shorter side; small clips are enlarged to it.
 
   Raises:
     DataError: it cannot be written.
@@ -110,7 +110,7 @@ def write_mp4(
 def write_gif(
   path: Path, video_THWC: np.ndarray, frame_rate: float, shortest: int = 128
 ) -> None:
-  """An endless GIF; arguments as for `write_mp4`."""
+  """Writes an endless GIF; arguments as for `write_mp4`."""
   pictures = [Image.fromarray(f) for f in _enlarged(video_THWC, shortest)]
   with writing(path) as target:
     pictures[0].save(
@@ -123,7 +123,7 @@ def write_gif(
 
 
 def write_wav(path: Path, audio_T: np.ndarray, sampling_rate: int) -> None:
-  """16-bit mono sound."""
+  """Writes 16-bit mono sound."""
   with writing(path) as target, wave.open(str(target), 'wb') as file:
     file.setnchannels(1)
     file.setsampwidth(2)
@@ -134,7 +134,7 @@ def write_wav(path: Path, audio_T: np.ndarray, sampling_rate: int) -> None:
 def write_picture(
   path: Path, picture_HWC: np.ndarray, shortest: int = 128
 ) -> None:
-  """A PNG of one uint8 frame; `shortest` as for `write_mp4`."""
+  """Writes a PNG of one uint8 frame; `shortest` as for `write_mp4`."""
   with writing(path) as target:
     Image.fromarray(_enlarged(picture_HWC[None], shortest)[0]).save(
       target, 'PNG'
@@ -148,14 +148,14 @@ def write_contact_sheet(
   most: int = 16,
   widest: int = 2000,
 ) -> None:
-  """A PNG with a row a clip and its frames from left to right.
+  """Writes a PNG with one row a clip, its frames from left to right.
 
   Args:
     path: file to write.
     video_BTHWC: uint8 clips.
     shortest: see `write_mp4`.
     most: clips shown.
-    widest: pixels of a row at most, if two frames fit; longer clips go on in
+    widest: pixels of a row at most, if two frames fit; longer clips continue in
       the rows below.
   """
   rows = []
@@ -165,7 +165,7 @@ def write_contact_sheet(
     padded = np.pad(frames, border, constant_values=255)
     columns = max(2, widest // padded.shape[2])
     if len(padded) > columns:
-      # As many in every row as can be, so that the last is not nearly empty.
+      # As many in every row as fit, so that the last row is not nearly empty.
       columns = math.ceil(len(padded) / math.ceil(len(padded) / columns))
       rest = -len(padded) % columns
       filler = ((0, rest), *border[:1] * 3)

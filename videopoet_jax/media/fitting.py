@@ -1,4 +1,4 @@
-"""Brings pictures and frames of video to the size of a clip, all in one way.
+"""Resizes pictures and frames of video to the size of a clip.
 
 A picture is scaled until it covers the size and its centre is kept.
 """
@@ -27,10 +27,10 @@ def fit(
   """Scales a frame so that it covers the size, and crops the centre.
 
   Args:
-    frame: of any size and pixel format.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
-    path: of its file, for messages.
+    frame: a frame of any size and pixel format.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
+    path: path of its file, for messages.
     pixel_aspect: width of a pixel of the frame, divided by its height.
 
   Returns:

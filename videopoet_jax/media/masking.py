@@ -1,9 +1,10 @@
-"""Pixels of the conditions that are made, not filmed: holes and structure.
+"""Pixels of conditions that are computed: hidden regions and structure.
 
-Training tokenizes these pixels and so does generation, hence one place. The
-condition of inpainting and outpainting is a clip whose hidden pixels are grey
-(the COMMIT encoding of VideoPoet, section 3.2, tokenizes masked pixels); that
-of stylization is optical flow and depth as one three-channel clip.
+Training and generation both tokenize these pixels, so they are made in one
+place. The condition of inpainting and outpainting is a clip whose hidden pixels
+are grey (the COMMIT encoding of VideoPoet, section 3.2, tokenizes masked
+pixels); that of stylization is optical flow and depth as one three-channel
+clip.
 """
 
 import numpy as np
@@ -28,8 +29,8 @@ def inpainting_mask(
     frames: frames of the clip.
     height: pixels.
     width: pixels.
-    seed: moves the box to a place of its own within the frame; None leaves it
-      in the centre.
+    seed: moves the box to a random place within the frame; None leaves it in
+      the centre.
 
   Returns:
     bool (frames, height, width, 1), True where pixels are hidden.
@@ -46,7 +47,7 @@ def inpainting_mask(
 
 
 def outpainting_mask(frames: int, height: int, width: int) -> np.ndarray:
-  """The central half of the width stays, both sides are hidden.
+  """Hides both sides of a clip and keeps the central half of its width.
 
   Args:
     frames: frames of the clip.
@@ -80,7 +81,7 @@ def flow_range(height: int) -> float:
   """Flow, in pixels a frame, that reaches the ends of the uint8 scale.
 
   Args:
-    height: of the clip, in pixels.
+    height: height of the clip in pixels.
   """
   share = FLOW_SHARE if height >= _SMALL_HEIGHT else _SMALL_FLOW_SHARE
   return height * share
@@ -90,8 +91,8 @@ def structure_from(flow_THW2: np.ndarray, depth_THW1: np.ndarray) -> np.ndarray:
   """Flow and depth as the three channels that the visual tokenizer takes.
 
   Flow is divided by `flow_range`, clipped to [-1, 1] and mapped to 0..255, so
-  that no motion is mid grey; depth from [0, 1] to 0..255. VideoPoet (section
-  3.2) normalises and concatenates likewise; its range is not stated.
+  that no motion is mid grey; depth is mapped from [0, 1] to 0..255. VideoPoet
+  (section 3.2) also normalises and concatenates; its range is not stated.
 
   Args:
     flow_THW2: float (frames, height, width, 2), pixels a frame along x and y.
@@ -101,7 +102,7 @@ def structure_from(flow_THW2: np.ndarray, depth_THW1: np.ndarray) -> np.ndarray:
     uint8 (frames, height, width, 3): flow x, flow y, depth.
 
   Raises:
-    DataError: the shapes do not go together.
+    DataError: the shapes do not match.
   """
   if (
     flow_THW2.shape[:-1] != depth_THW1.shape[:-1]

@@ -1,8 +1,8 @@
-"""Reads pictures: still ones, and the frames of animated ones; with Pillow.
+"""Reads still pictures and the frames of animated ones, with Pillow.
 
-A picture is turned as its EXIF orientation says, pixels of 16 bits are brought
-to 8, and transparent ones are composed on `fitting.BACKGROUND`. Colour profiles
-are ignored. The size is brought about as for frames of video.
+A picture is turned according to its EXIF orientation, 16-bit pixels are reduced
+to 8 bits, and transparent pixels are composed on `fitting.BACKGROUND`. Colour
+profiles are ignored. Pictures are resized in the same way as frames of video.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from PIL import Image
 from videopoet_jax.media import containers
 from videopoet_jax.media import fitting
 
-# Of the files that a search of folders takes for pictures.
+# Suffixes of files that a search of folders treats as pictures.
 EXTENSIONS = (
   '.avif', '.bmp', '.gif', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp',
 )  # fmt: skip
@@ -33,29 +33,29 @@ _TURNS = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
-# Browsers show a frame without a duration so long.
+# Browsers show a frame without a duration for this time.
 _FRAME_SECONDS = 0.1
 _LIMIT_LOCK = threading.Lock()
 
 
 def is_picture(path: pathlib.Path) -> bool:
-  """Whether a file is one of pictures, rather than video or sound."""
+  """Whether a file is a picture rather than video or sound."""
   if path.suffix.lower() in containers.EXTENSIONS:
     return False
   try:
     with _identified(path):
       return True
-  except Exception:  # Pillow's plugins raise what they please.
+  except Exception:  # Pillow's plugins may raise any exception.
     return False
 
 
 def read(path: str | pathlib.Path, height: int, width: int) -> np.ndarray:
-  """Reads a picture, of an animated one the first frame.
+  """Reads a picture; of an animated one, the first frame.
 
   Args:
-    path: of the file.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
+    path: path of the file.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
 
   Returns:
     uint8 (height, width, 3), RGB: scaled to cover the size, its centre kept.
@@ -73,14 +73,14 @@ def shown(path: pathlib.Path) -> Iterator[tuple[float, np.ndarray]]:
   """Yields the frames of a file, one if it is not animated.
 
   Args:
-    path: of the file.
+    path: path of the file.
 
   Yields:
     The seconds that a frame is shown, 0 for a still picture; its pixels,
     uint8 (height, width, 3).
 
   Raises:
-    UnusableFileError: as `read`.
+    UnusableFileError: see `read`.
   """
   with _readable(path) as image:
     animated = image.format in _ANIMATED and getattr(image, 'n_frames', 1) > 1
@@ -95,13 +95,13 @@ def shown(path: pathlib.Path) -> Iterator[tuple[float, np.ndarray]]:
 
 
 def size(path: pathlib.Path) -> tuple[int, int]:
-  """Height and width as stored; UnusableFileError as `read`."""
+  """Height and width as stored; raises UnusableFileError like `read`."""
   with _readable(path) as image:
     return image.height, image.width
 
 
 def _identified(path: pathlib.Path) -> Any:
-  """Opens a file, its header read alone, whatever its size."""
+  """Opens a file and reads only its header, whatever its size."""
   Image.init()
   formats = [name for name in _FORMATS if name in Image.OPEN]
   with _LIMIT_LOCK:
@@ -116,7 +116,7 @@ def _identified(path: pathlib.Path) -> Any:
 
 @contextlib.contextmanager
 def _readable(path: pathlib.Path) -> Iterator[Any]:
-  """Opens a picture; all that is wrong becomes one line."""
+  """Opens a picture; every failure becomes a one-line error."""
   try:
     with _identified(path) as image:
       _check_size(image, path)
@@ -131,7 +131,7 @@ def _readable(path: pathlib.Path) -> Iterator[Any]:
     raise containers.UnusableFileError(
       f'{path}: the memory does not hold this picture; scale it down first.'
     ) from error
-  # Of damaged bytes Pillow's plugins make errors of nearly every kind.
+  # On damaged bytes Pillow's plugins raise errors of nearly every kind.
   except Exception as error:
     reason = ' '.join(str(error).split()) or type(error).__name__
     raise containers.UnusableFileError(
@@ -141,7 +141,7 @@ def _readable(path: pathlib.Path) -> Iterator[Any]:
 
 
 def _check_size(image: Any, path: pathlib.Path) -> None:
-  """Refuses what is too large; a large JPEG is decoded at a fraction."""
+  """Refuses pictures that are too large; a large JPEG is decoded smaller."""
   width, height = image.size
   large = width * height > fitting.MOST_PIXELS
   if large and image.format in ('JPEG', 'MPO'):
@@ -157,7 +157,7 @@ def _check_size(image: Any, path: pathlib.Path) -> None:
 
 
 def _pixels(image: Any, path: pathlib.Path) -> np.ndarray:
-  """The picture as it is to be shown, uint8 (height, width, 3)."""
+  """The picture as it should be shown, uint8 (height, width, 3)."""
   picture = _rgb(image, path)
   turn = _TURNS.get(_orientation(image))
   if turn is None:
@@ -168,7 +168,7 @@ def _pixels(image: Any, path: pathlib.Path) -> np.ndarray:
 def _orientation(image: Any) -> int:
   try:
     return int(image.getexif().get(_ORIENTATION, 1))
-  except Exception:  # Broken notes of a camera do not spoil its picture.
+  except Exception:  # A camera's broken metadata does not spoil its picture.
     return 1
 
 
@@ -176,7 +176,7 @@ def _rgb(image: Any, path: pathlib.Path) -> np.ndarray:
   if image.mode.startswith('I;16') or (
     image.mode == 'I' and image.format in ('PNG', 'PPM')
   ):
-    # The high byte, which Pillow takes of colours of 16 bits as well.
+    # The high byte, which Pillow also takes of 16-bit colours.
     deep = np.asarray(image).astype(np.int64)
     grey = (deep >> 8).clip(0, 255).astype(np.uint8)
     hidden = image.info.get('transparency')

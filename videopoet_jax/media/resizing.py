@@ -1,4 +1,4 @@
-"""Bicubic resizing, exactly stated, so that low resolution is one thing only.
+"""Bicubic resizing with one exact definition of low resolution.
 
 Keys' cubic with a = -0.5 along each axis; where pixels get fewer, the kernel is
 widened by the ratio of sizes, which keeps fine patterns from turning into
@@ -19,7 +19,7 @@ CUBIC_A = -0.5
 
 
 def cubic(distance: np.ndarray) -> np.ndarray:
-  """Keys' kernel (1981, eq. 15) at distances in pixels."""
+  """Values of Keys' kernel (1981, eq. 15) at distances in pixels."""
   x = np.abs(distance)
   near = ((CUBIC_A + 2) * x - (CUBIC_A + 3)) * x * x + 1
   far = CUBIC_A * (((x - 5) * x + 8) * x - 4)
@@ -28,11 +28,11 @@ def cubic(distance: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=64)
 def weights(size: int, result: int) -> np.ndarray:
-  """What each pixel of the result takes from each pixel along one axis.
+  """Weight of each source pixel in each result pixel along one axis.
 
   Args:
-    size: pixels there are.
-    result: pixels there will be.
+    size: pixels of the source.
+    result: pixels of the result.
 
   Returns:
     float32 (result, size); each row sums to 1.
@@ -51,12 +51,12 @@ def resize(video: np.ndarray, height: int, width: int) -> np.ndarray:
 
   Args:
     video: (..., H, W, C), any real dtype.
-    height: of the result, in pixels.
-    width: likewise.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
 
   Returns:
-    float32 (..., height, width, C) on the same scale, beyond it by a little
-    next to edges.
+    float32 (..., height, width, C) on the same scale, which values next to
+    edges may exceed a little.
   """
   *lead, rows, columns, channels = video.shape
   video = np.asarray(video, np.float32).reshape(-1, rows, columns * channels)

@@ -1,7 +1,7 @@
 """Reads the sound of media files, mixed down to one channel.
 
-Sound begins with the picture: what a file holds before its first frame is left
-out, and silence stands where its sound begins later.
+Sound begins with the picture: sound before the first frame is left out, and
+silence is added where the sound begins later.
 """
 
 import math
@@ -15,8 +15,8 @@ from videopoet_jax.core import errors
 from videopoet_jax.media import containers
 from videopoet_jax.media import video
 
-# Sound that is off its time stamp by more than this is moved to it; less is
-# rounding.
+# Sound whose time stamp is off by more than this is moved to it; a smaller
+# difference is rounding.
 _MAX_DRIFT_SECONDS = 0.05
 _ROUNDING = 5e-4  # of a frame, as in `video`.
 
@@ -27,9 +27,9 @@ def read(
   """Reads the sound track.
 
   Args:
-    path: a media file, or one of sound alone.
-    sampling_rate: of the result, in samples a second.
-    samples: of it, at most; None reads all.
+    path: a media file, or a sound file.
+    sampling_rate: samples a second of the result.
+    samples: samples of the result at most; None reads all.
 
   Returns:
     int16 (samples,), sample 0 at the time of the first video frame, or the
@@ -76,12 +76,12 @@ def read(
 def clip(
   found_T: np.ndarray | None, first: int, num_samples: int
 ) -> np.ndarray:
-  """A part of a sound, silence where it has ended.
+  """A part of a sound, with silence after its end.
 
   Args:
     found_T: int16 (samples,); None for no sound.
-    first: sample of the part.
-    num_samples: of it.
+    first: first sample of the part.
+    num_samples: number of samples of the part.
 
   Returns:
     int16 (num_samples,).
@@ -99,14 +99,14 @@ def read_start(
   samples: int,
   frame_rate: float = 8.0,
 ) -> np.ndarray:
-  """The beginning of a sound, as the first clip of its file holds it.
+  """Reads the beginning of a sound, the same as the first clip of its file.
 
   Args:
-    path: a media file, or one of sound alone.
-    sampling_rate: in samples a second.
-    samples: of the result.
-    frame_rate: of clips. Sound that ends before its picture is followed by
-      silence, as in clips.
+    path: a media file, or a sound file.
+    sampling_rate: samples a second.
+    samples: number of samples of the result.
+    frame_rate: frame rate of clips. Sound that ends before its picture is
+      followed by silence, as in clips.
 
   Returns:
     int16 (samples,).

@@ -1,8 +1,8 @@
-"""Reads video: frames at a constant rate or their own, all of one size.
+"""Reads video at a constant frame rate or its own, all frames of one size.
 
 Times are counted from the first frame, so sound and frames agree whatever
-offset a container gives its streams. Files of pictures are read as video of as
-many frames, a still one as a single frame.
+offset a container gives its streams. Files of pictures are read as videos,
+a still picture as a single frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,20 +25,20 @@ from videopoet_jax.media import pictures
 _MISSING_SECONDS = 0.5
 _MISSING_SHARE = 0.02
 
-_STILL_SECONDS = 0.04  # A still picture, where its length in time is asked for.
+_STILL_SECONDS = 0.04  # Duration reported for a still picture.
 # Half a thousandth of a frame absorbs the rounding of time stamps.
 _ROUNDING = 5e-4
 
 
 @dataclasses.dataclass(frozen=True)
 class MediaInfo:
-  """What a file holds.
+  """Properties of a media file.
 
   Attributes:
-    duration: of the video, in seconds.
+    duration: duration of the video in seconds.
     frame_rate: its average, in frames a second.
-    height: of the coded picture, in pixels.
-    width: of the coded picture, in pixels.
+    height: height of the coded picture in pixels.
+    width: width of the coded picture in pixels.
     has_audio: whether there is a sound track.
   """
 
@@ -54,8 +54,8 @@ class Frame:
   """A frame of the result.
 
   Attributes:
-    start: when it is shown, in seconds from the first frame.
-    end: when the next one is.
+    start: start time, in seconds from the first frame.
+    end: start time of the next frame.
     pixels_HW3: uint8 (height, width, 3), RGB.
   """
 
@@ -71,7 +71,7 @@ def probe(path: pathlib.Path) -> MediaInfo:
     path: a media file.
 
   Returns:
-    What it holds.
+    The file's properties.
 
   Raises:
     UnusableFileError: it is not a video, or cut off.
@@ -128,12 +128,12 @@ def frames(
   """Yields frames, cropped to the centre and resized.
 
   Args:
-    path: a media file, or one of pictures.
+    path: a media file, or a file of pictures.
     frame_rate: frames a second. Frame k is the picture that a player shows at
       k / frame_rate seconds: a faster source loses frames, a slower one repeats
       them. None yields the frames of the file, each once.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
 
   Yields:
     uint8 (height, width, 3), RGB.
@@ -152,7 +152,7 @@ def timed_frames(
   width: int,
   first: int = 0,
 ) -> Iterator[Frame]:
-  """As `frames`, with their times; begins with frame `first`."""
+  """Yields the same as `frames` with their times, from frame `first` on."""
   count = 0
   for start, end, repeats, draw in _timeline(path, frame_rate, height, width):
     count += repeats
@@ -165,7 +165,7 @@ def timed_frames(
 
 
 def count_frames(path: pathlib.Path, frame_rate: float | None) -> int:
-  """How many frames `frames` yields; they are decoded and not resized."""
+  """Number of frames that `frames` yields; decoded but not resized."""
   return sum(repeats for _, _, repeats, _ in _timeline(path, frame_rate, 1, 1))
 
 
@@ -176,14 +176,14 @@ def first_frames(
   height: int,
   width: int,
 ) -> np.ndarray:
-  """The first frames of a file, as its first clip holds them.
+  """Reads the first frames of a file, the same as its first clip.
 
   Args:
     path: a media file.
-    count: of frames.
-    frame_rate: in frames a second.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
+    count: number of frames.
+    frame_rate: frames a second.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
 
   Returns:
     uint8 (count, height, width, 3).
@@ -209,12 +209,12 @@ def read(
   frame_rate: float | None = 8.0,
   most: int | None = None,
 ) -> np.ndarray:
-  """The frames of a file, read as data preparation reads them.
+  """Reads the frames of a file in the same way as data preparation.
 
   Args:
-    path: a media file, or one of pictures.
-    height: of the result, in pixels.
-    width: of the result, in pixels.
+    path: a media file, or a file of pictures.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
     frame_rate: frames a second; None takes the frames of the file.
     most: frames at most; None takes all.
 
@@ -234,7 +234,7 @@ _Draw = Callable[[], np.ndarray]
 def _timeline(
   path: pathlib.Path, frame_rate: float | None, height: int, width: int
 ) -> Iterator[tuple[float, float, int, _Draw]]:
-  """Yields what is shown: start, end, how many frames it makes, its pixels."""
+  """Yields what is shown: start, end, number of repeats, pixels."""
   source = (
     _drawn(path, frame_rate, height, width)
     if pictures.is_picture(path)
@@ -259,7 +259,7 @@ def _timeline(
 def _drawn(
   path: pathlib.Path, frame_rate: float | None, height: int, width: int
 ) -> Iterator[tuple[float, _Draw | None]]:
-  """Pictures by the time when they appear; a time without one is the end."""
+  """Yields pictures with the time when they appear; None marks the end."""
   time = 0.0
   for seconds, pixels in pictures.shown(path):
     frame = fitting.of_pixels(pixels)
@@ -272,7 +272,7 @@ def _drawn(
 def _filmed(
   path: pathlib.Path, frame_rate: float | None, height: int, width: int
 ) -> Iterator[tuple[float, _Draw | None]]:
-  """As `_drawn`, of a video."""
+  """Yields the same as `_drawn`, for a video."""
   with containers.opened(path) as container:
     stream = containers.video_of(container, path)
     stream.thread_type = 'AUTO'

@@ -1,4 +1,4 @@
-"""Visual ids as two factors, the second given the first."""
+"""Predicts visual ids as two factors, the second given the first."""
 
 from typing import Any
 
@@ -11,15 +11,15 @@ from videopoet_jax.losses import cross_entropy
 
 
 class FactorHead(nn.Module):
-  """Two small softmaxes for one large one (MAGVIT-v2, token factorization).
+  """Two small softmaxes instead of a large one (MAGVIT-v2 factorization).
 
   Attributes:
     high_bits: bits of the first factor.
-    low_bits: bits of the second, which is given the first.
-    width: of the hidden states.
+    low_bits: bits of the second factor, which is given the first.
+    width: width of the hidden states.
     soft_cap: bound of the logits; 0 leaves them.
-    dtype: what is computed in.
-    param_dtype: what kernels are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that kernels are stored in.
   """
 
   high_bits: int
@@ -57,8 +57,9 @@ class FactorHead(nn.Module):
     )
 
   def _given(self, hidden: jax.Array, first: jax.Array) -> jax.Array:
-    """Hidden states (..., width) that know the first factor (...)."""
-    # Left to itself, XLA splits these in a way whose gradient is wrong on a
+    """Adds the first factor (...) to hidden states (..., width)."""
+    # Without a constraint XLA splits these in a way whose gradient is wrong on
+    # a
     # mesh of data, fsdp and tensor (seen with jax 0.12).
     between = (None,) * (hidden.ndim - 2)
     axes = ('activation_batch', *between, 'activation_embed')
@@ -70,13 +71,13 @@ class FactorHead(nn.Module):
     return hidden + nn.silu(mixed + given)
 
   def first(self, hidden_ND: jax.Array) -> jax.Array:
-    """float32 (N, 2^high_bits)."""
+    """Logits of the first factor, float32 (N, 2^high_bits)."""
     return cross_entropy.table_logits(
       hidden_ND, self._tables()[0], self.soft_cap
     )
 
   def second(self, hidden_ND: jax.Array, first_N: jax.Array) -> jax.Array:
-    """float32 (N, 2^low_bits)."""
+    """Logits of the second factor, float32 (N, 2^low_bits)."""
     return cross_entropy.table_logits(
       self._given(hidden_ND, first_N), self._tables()[1], self.soft_cap
     )
@@ -84,7 +85,7 @@ class FactorHead(nn.Module):
   def loss(
     self, hidden_BTD: jax.Array, local_BT: jax.Array, **options: Any
   ) -> cross_entropy.Result:
-    """Loss of local visual ids: the sum of both factors'."""
+    """Loss of local visual ids: the sum of both factors' losses."""
     first_BT = local_BT >> self.low_bits
     second_BT = local_BT & (2**self.low_bits - 1)
     first_table, second_table = self._tables()
@@ -96,7 +97,7 @@ class FactorHead(nn.Module):
     )
     return cross_entropy.Result(
       first.loss_BT + second.loss_BT,
-      # One figure whose square is the sum of both squares.
+      # One number whose square is the sum of both squares.
       jnp.sqrt(
         jnp.square(first.log_z_BT) + jnp.square(second.log_z_BT) + 1e-12
       ),

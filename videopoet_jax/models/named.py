@@ -1,4 +1,4 @@
-"""What configs of a name, single settings changed, have in common."""
+"""Checks shared by presets: configs with a name and changed settings."""
 
 from collections.abc import Collection, Mapping
 import dataclasses
@@ -15,18 +15,18 @@ def check(
   names: Collection[str],
   changes: Mapping[str, Any],
 ) -> None:
-  """Checks what a preset is asked for with.
+  """Checks the name and the changed fields of a preset.
 
   Args:
     config: dataclass of the preset's settings.
-    what: presets these are, for the message: 'model'.
-    name: of the preset.
-    names: of all presets.
-    changes: settings to be changed, by field.
+    what: kind of preset, for the message: 'model'.
+    name: name of the preset.
+    names: names of all presets.
+    changes: changed settings, by field.
 
   Raises:
-    ConfigError: the name or a field is not known, or a value is of another
-      type than its field.
+    ConfigError: the name or a field is not known, or a value does not match its
+      field's type.
   """
   if name not in names:
     hint = errors.near_names(name, names)

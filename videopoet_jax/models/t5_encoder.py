@@ -34,9 +34,9 @@ class T5EncoderConfig:
     mlp_dim: hidden width of the gated MLP.
     num_buckets: relative position buckets, half of them for each direction.
     max_distance: distance from which on all share the last bucket.
-    epsilon: of the norms.
-    dropout_rate: of embeddings, attention and MLP, in training only.
-    dtype: of activations; norms and scores are float32 always.
+    epsilon: epsilon of the norms.
+    dropout_rate: dropout of embeddings, attention and MLP, in training only.
+    dtype: dtype of activations; norms and scores are float32 always.
   """
 
   vocab_size: int = 32_128
@@ -60,7 +60,7 @@ class T5EncoderConfig:
 
 
 def tiny(vocab_size: int = 256) -> T5EncoderConfig:
-  """To be trained jointly with a tiny language model."""
+  """An encoder to be trained jointly with a tiny language model."""
   return T5EncoderConfig(
     vocab_size=vocab_size,
     embed_dim=64,
@@ -88,10 +88,10 @@ def xl() -> T5EncoderConfig:
 def relative_buckets(
   length: int, num_buckets: int, max_distance: int
 ) -> np.ndarray:
-  """Buckets of the distance from each query to each key.
+  """Returns the bucket of the distance from each query to each key.
 
-  Half of the buckets are for keys after the query. Of each half, the first
-  half counts single positions, the second grows logarithmically up to
+  Half of the buckets are for keys after the query. In each half, the first half
+  counts single positions, the second grows logarithmically up to
   `max_distance`.
 
   Args:
@@ -106,7 +106,7 @@ def relative_buckets(
   per_side = num_buckets // 2
   exact = per_side // 2
   size = np.abs(distance)
-  # Single precision, as in the released models: at a power of the ratio a
+  # Single precision, as in the released models: at a power of the ratio,
   # rounding decides the bucket.
   growth = np.log(np.maximum(size, 1).astype(np.float32) / np.float32(exact))
   span = np.float32(np.log(max_distance / exact))
@@ -154,7 +154,7 @@ class SelfAttention(nn.Module):
     Args:
       x_BSD: (batch, slots, embed_dim).
       bias_BNSS: added to the scores, (batch, heads, queries, keys).
-      deterministic: without dropout.
+      deterministic: whether to run without dropout.
 
     Returns:
       (batch, slots, embed_dim).
@@ -189,7 +189,7 @@ class GatedMlp(nn.Module):
 
   @nn.compact
   def __call__(self, x_BSD: jax.Array, deterministic: bool) -> jax.Array:
-    """(batch, slots, embed_dim) -> the same shape."""
+    """Maps (batch, slots, embed_dim) to the same shape."""
     config = self.config
     gate, up = (
       _Linear(config.mlp_dim, ('embed', 'mlp'), config.dtype, name=name)(x_BSD)
@@ -215,7 +215,7 @@ class Block(nn.Module):
   def __call__(
     self, x_BSD: jax.Array, bias_BNSS: jax.Array, deterministic: bool
   ) -> jax.Array:
-    """(batch, slots, embed_dim) -> the same shape."""
+    """Maps (batch, slots, embed_dim) to the same shape."""
     config = self.config
     drop = nn.Dropout(config.dropout_rate)
     norm = lambda name: norms.RMSNorm(
@@ -232,7 +232,7 @@ class Block(nn.Module):
 
 
 class T5Encoder(nn.Module):
-  """Token ids to embeddings.
+  """Maps token ids to embeddings.
 
   Attributes:
     config: sizes.
@@ -253,10 +253,10 @@ class T5Encoder(nn.Module):
       ids_BS: int32 (batch, slots), padded with 0.
       mask_BS: bool (batch, slots), True where there is text; None means where
         the id is not 0.
-      deterministic: without dropout.
+      deterministic: whether to run without dropout.
 
     Returns:
-      (batch, slots, embed_dim); what stands at padding has no meaning.
+      (batch, slots, embed_dim); vectors at padding have no meaning.
     """
     config = self.config
     if mask_BS is None:

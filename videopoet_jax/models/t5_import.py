@@ -1,4 +1,4 @@
-"""Weights of released T5 1.1 encoders, as parameters of `t5_encoder`.
+"""Converts released T5 1.1 encoders to parameters of `t5_encoder`.
 
 Names are those of the PyTorch checkpoints of the T5 1.1 family; torch is needed
 only to open a `.bin` file, neither for `.safetensors` nor for the conversion.
@@ -23,7 +23,7 @@ _EMBEDDING_NAMES = ('shared.weight', 'encoder.embed_tokens.weight')
 _RELATIVE = (
   'encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight'
 )
-# Ours in a block: (theirs in a block, whether torch stores it transposed).
+# Our name in a block: (theirs in a block, whether torch stores it transposed).
 _BLOCK = {
   ('attention_norm', 'scale'): ('layer.0.layer_norm.weight', False),
   ('attention', 'query', 'kernel'): ('layer.0.SelfAttention.q.weight', True),
@@ -36,7 +36,7 @@ _BLOCK = {
   ('mlp', 'down', 'kernel'): ('layer.1.DenseReluDense.wo.weight', True),
 }
 _WHOLE = ('model.safetensors', 'pytorch_model.bin')
-# Ours: (theirs in config.json, of which type).
+# Our name: (theirs in config.json, its type).
 _SETTINGS = {
   'max_distance': ('relative_attention_max_distance', int),
   'epsilon': ('layer_norm_epsilon', float),
@@ -45,7 +45,7 @@ _LAYER = re.compile(r'encoder\.block\.(\d+)\.')
 
 
 def _array(tensor: Any) -> np.ndarray:
-  """A float32 array of a numpy array or a torch tensor."""
+  """Converts a numpy array or a torch tensor to float32."""
   if hasattr(tensor, 'detach'):
     tensor = tensor.detach().cpu().float().numpy()
   return np.asarray(tensor, np.float32)
@@ -82,7 +82,7 @@ def infer_config(state: Mapping[str, Any]) -> t5_encoder.T5EncoderConfig:
 def convert(
   state: Mapping[str, Any], config: t5_encoder.T5EncoderConfig
 ) -> dict[str, Any]:
-  """Parameters of `t5_encoder.T5Encoder` from a state dict.
+  """Returns parameters of `t5_encoder.T5Encoder` from a state dict.
 
   Args:
     state: names to arrays or tensors; a decoder's are left out.
@@ -92,7 +92,7 @@ def convert(
     The tree under 'params', float32 numpy arrays.
 
   Raises:
-    CheckpointError: if a name is missing or an array of another size.
+    CheckpointError: if a name is missing or an array has another size.
   """
   params: dict[str, Any] = {
     'embedding': _array(_embedding(state)),
@@ -122,7 +122,8 @@ def load(
   Args:
     path: the file; a folder is searched for `model.safetensors` and
       `pytorch_model.bin`, whole or in parts that an index lists. A
-      `config.json` beside says what the weights do not (the buckets' reach).
+      `config.json` beside it adds what the weights do not hold (the buckets'
+      reach).
 
   Returns:
     Sizes and parameters.
@@ -149,7 +150,7 @@ def load(
 
 
 def _files(path: pathlib.Path) -> list[pathlib.Path]:
-  """The files of weights at a path; a big model's are several."""
+  """The files of weights at a path; a large model has several."""
   if not path.is_dir():
     return [path]
   for name in _WHOLE:
@@ -169,7 +170,7 @@ def _files(path: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _settings(path: pathlib.Path) -> dict[str, Any]:
-  """What a `config.json` beside the weights says and they do not."""
+  """Settings in a `config.json` that the weights do not hold."""
   file = (path if path.is_dir() else path.parent) / 'config.json'
   try:
     stored = json.loads(file.read_text()) if file.is_file() else {}
@@ -188,7 +189,7 @@ def _read(path: pathlib.Path) -> Mapping[str, Any]:
   """Names to arrays or tensors."""
   if path.suffix == '.safetensors':
     try:
-      # Flax's arrays know bfloat16, NumPy's do not. A decoder is not read.
+      # Flax's arrays support bfloat16, NumPy's do not. A decoder is not read.
       with safetensors.safe_open(path, framework='flax') as file:
         return {
           name: file.get_tensor(name)

@@ -1,13 +1,13 @@
-"""Encoders of T5 1.1 checkpoints that T5X wrote, as `t5_encoder` parameters.
+"""Converts encoders of T5X's T5 1.1 checkpoints to `t5_encoder` parameters.
 
 The published ones are in `gs://t5-data/pretrained_models/t5x/`, such as
 `t5_1_1_xl/checkpoint_1000000`. Names are those of t5x/examples/t5/network.py;
-those of t5x/examples/scalable_t5/network.py, where layers may be stacked along
-an axis, are known by the names. T5X's matrices are (in, out), as ours; only its
-table of relative positions is (heads, buckets), the other way round.
+checkpoints of t5x/examples/scalable_t5/network.py, where layers may be stacked
+along an axis, are recognised by their names. T5X's matrices are (in, out), like
+ours; only its table of relative positions, (heads, buckets), is transposed.
 
-A checkpoint does not say everything. What is in T5X's code is taken from there:
-the buckets reach 128 positions and the norms' epsilon is 1e-6, the defaults of
+A checkpoint does not hold every setting. The rest is taken from T5X's code: the
+buckets reach 128 positions and the norms' epsilon is 1e-6, the defaults of
 `t5_encoder.T5EncoderConfig`.
 """
 
@@ -32,7 +32,7 @@ _NORM = 'encoder.encoder_norm.scale'
 _TABLE = 'relpos_bias.rel_embedding'
 _STACKED = 'encoder.encoder.'
 _FIRST_MLP = 'mlp.wi.kernel'
-# Ours in a block: theirs in a layer.
+# Our name in a block: their name in a layer.
 _BLOCK = {
   ('attention_norm', 'scale'): 'pre_attention_layer_norm.scale',
   ('attention', 'query', 'kernel'): 'attention.query.kernel',
@@ -70,14 +70,14 @@ def load(
 
 
 class _NotAnEncoder(errors.CheckpointError):
-  """Names or sizes are not of a T5 1.1 encoder; the path is still to be put."""
+  """Names or sizes are not those of a T5 1.1 encoder; path not yet added."""
 
 
 def encoder_names(names: Iterable[str]) -> list[str]:
   """Names of an encoder's parameters among those of a checkpoint.
 
   Raises:
-    CheckpointError: one is missing, or they are of the first T5.
+    CheckpointError: one is missing, or they are those of the first T5.
   """
   known = set(names)
   layers = {int(m.group(1)) for m in map(_LAYER.match, known) if m}
@@ -109,17 +109,17 @@ def encoder_names(names: Iterable[str]) -> list[str]:
 def convert(
   arrays: Mapping[str, np.ndarray],
 ) -> tuple[t5_encoder.T5EncoderConfig, dict[str, Any]]:
-  """Sizes and parameters of `t5_encoder.T5Encoder` from T5X's arrays.
+  """Returns sizes and parameters of `t5_encoder.T5Encoder` from arrays.
 
   Args:
-    arrays: float32, those that `encoder_names` names.
+    arrays: float32 arrays that `encoder_names` names.
 
   Returns:
     Sizes, and the tree under 'params'.
 
   Raises:
-    CheckpointError: sizes do not go together, or layers have tables of relative
-      positions that differ.
+    CheckpointError: sizes do not match, or layers have different tables of
+      relative positions.
   """
   if any(name.startswith(_STACKED) for name in arrays):
     arrays = _unstacked(arrays)
@@ -186,7 +186,7 @@ def _table(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 def _joined(name: str, value: np.ndarray) -> np.ndarray:
-  """Heads and their width as one axis; scalable_t5 keeps them apart."""
+  """Joins heads and their width into one axis; scalable_t5 has two."""
   if '.attention.' not in name or value.ndim != 3:
     return value
   if name.endswith('.out.kernel'):
@@ -195,7 +195,7 @@ def _joined(name: str, value: np.ndarray) -> np.ndarray:
 
 
 def _unstacked(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """One array a layer, of those that hold all layers along an axis."""
+  """Splits arrays that hold all layers along an axis into one a layer."""
   stack = arrays[f'{_STACKED}pre_attention_layer_norm.scale']
   # T5X's `param_scan_axis` is 1 unless configured to be 0.
   axis = int(stack.shape[0] == arrays[_EMBEDDING].shape[-1])

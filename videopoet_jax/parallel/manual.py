@@ -1,9 +1,9 @@
-"""What code that is being traced may ask of the mesh in use, and tell it.
+"""Lets traced code query the mesh in use and run per device.
 
-Layers name logical axes; here they meet the mesh that `mesh.use` put in place.
-XLA does not split a kernel that it cannot look into: such a function is
-written for the part of each array that one device holds, and run on every
-device by `on_each_device`.
+Layers name logical axes; here they meet the mesh that `mesh.use` set. XLA
+cannot split a kernel that is opaque to it: such a function is written for the
+part of each array that one device holds, and run on every device by
+`on_each_device`.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ _GPU = ('gpu', 'cuda', 'rocm')
 
 
 def platform() -> str:
-  """What the code being traced will run on: 'cpu', 'gpu' or 'tpu'.
+  """The platform that traced code will run on: 'cpu', 'gpu' or 'tpu'.
 
-  The mesh in use knows, even where it is of devices that this machine does
-  not have (compiling ahead of time); without a mesh it is JAX's default.
+  This is the platform of the mesh in use, even if this machine lacks its
+  devices (compiling ahead of time); without a mesh it is JAX's default.
   """
   mesh = jax.sharding.get_abstract_mesh()
   device = None if mesh.empty else mesh.abstract_device
@@ -33,7 +33,7 @@ def platform() -> str:
 
 
 def parts(name: str) -> int:
-  """Parts that a logical axis is split into where they divide its size."""
+  """Number of parts that a logical axis is split into, if they divide it."""
   mesh = jax.sharding.get_abstract_mesh()
   if mesh.empty:
     return 1
@@ -44,11 +44,11 @@ def parts(name: str) -> int:
 
 
 def spec(axes: Axes, shape: Sequence[int]) -> jax.sharding.PartitionSpec:
-  """How an array with these logical axes lies on the mesh in use.
+  """Partition of an array with these logical axes on the mesh in use.
 
   Args:
     axes: logical name of each dimension, None for one that is not split.
-    shape: sizes; what mesh axes do not divide is whole on each of them.
+    shape: sizes; a dimension that mesh axes do not divide stays whole.
   """
   mesh = jax.sharding.get_abstract_mesh()
   found = None if mesh.empty else nn.logical_to_mesh_axes(axes)
@@ -77,12 +77,12 @@ def constrain(array: jax.Array, axes: Axes) -> jax.Array:
 def on_each_device(
   function: Callable[..., Any], in_specs: Any, out_specs: Any
 ) -> Callable[..., Any]:
-  """`function` of whole arrays, computed part by part.
+  """Returns a function of whole arrays that is computed part by part.
 
   Args:
-    function: of one device's parts.
+    function: function of one device's parts.
     in_specs: trees of `PartitionSpec`, one an argument.
-    out_specs: likewise, of the result.
+    out_specs: tree of `PartitionSpec` for the result.
 
   Returns:
     `function` itself where no mesh is in use.
@@ -93,6 +93,6 @@ def on_each_device(
     function,
     in_specs=in_specs,
     out_specs=out_specs,
-    # Kernels do not say which axes their results vary over.
+    # Kernels do not declare which axes their results vary over.
     check_vma=False,
   )

@@ -27,7 +27,7 @@ AXES = ('data', 'fsdp', 'sequence', 'tensor')
 
 @dataclasses.dataclass(frozen=True)
 class MeshConfig:
-  """Devices along each axis; one axis may be -1 and takes what is left.
+  """Devices along each axis; one axis may be -1 and takes the remainder.
 
   Attributes:
     data: copies of the model.
@@ -58,7 +58,7 @@ def _suggestion(config: MeshConfig, num_devices: int) -> str:
   """Sizes near `config` that do fit."""
   sizes = {name: max(1, getattr(config, name)) for name in AXES}
   left = num_devices
-  # The axes that split the model are what a user means most; data fills up.
+  # The axes that split the model matter most to a user; data fills the rest.
   for name in ('tensor', 'sequence', 'fsdp'):
     sizes[name] = math.gcd(left, sizes[name])
     left //= sizes[name]
@@ -127,11 +127,11 @@ def create(
       inner, outer, devices, allow_split_physical_axes=True
     )
   elif devices[0].platform == 'cpu':
-    # No links to arrange, and an order that is the same in every process.
+    # No links to arrange; this order is the same in every process.
     grid = np.asarray(devices).reshape(shape)
   else:
-    # An axis may take part of a torus's dimension where none is left whole:
-    # fsdp=64 of 16 x 16 chips, say.
+    # An axis may take part of a torus's dimension where none is left whole, for
+    # example fsdp=64 of 16 x 16 chips.
     grid = mesh_utils.create_device_mesh(
       shape, devices, allow_split_physical_axes=True
     )
@@ -140,13 +140,13 @@ def create(
 
 @contextlib.contextmanager
 def use(mesh: jax.sharding.Mesh, rules: rules_lib.Rules) -> Iterator[None]:
-  """Lets the logical constraints of layers mean this mesh and these rules."""
+  """Makes the logical constraints of layers use this mesh and these rules."""
   with jax.set_mesh(mesh), nn.logical_axis_rules(rules):
     yield
 
 
 def describe(mesh: jax.sharding.Mesh) -> str:
-  """One line for the start of a run."""
+  """Returns one line that describes the mesh, for the start of a run."""
   device = mesh.devices.flat[0]
   shape = ' x '.join(f'{name} {size}' for name, size in mesh.shape.items())
   return f'{mesh.size} {device.platform} device(s): {shape}'

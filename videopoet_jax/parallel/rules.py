@@ -1,4 +1,4 @@
-"""Which logical axis of an array goes along which axis of the mesh.
+"""Maps the logical axes of arrays to the axes of the mesh.
 
 Layers name what each dimension means ('embed', 'heads', ...) and know nothing
 of meshes; a table of rules, bound in `gin/partitioning/`, maps the names. The
@@ -21,14 +21,14 @@ Rules = Sequence[tuple[str, str | tuple[str, ...] | None]]
 STANDARD: Rules = (
   ('layers', None),
   ('vocab', 'tensor'),
-  # Of the tables of large softmaxes: whole rows, so that no table is gathered.
+  # For the tables of large softmaxes: whole rows, so that no table is gathered.
   ('output_vocab', ('tensor', 'fsdp', 'sequence')),
   ('output_embed', None),
   ('heads', 'tensor'),
   ('kv_heads', 'tensor'),
   ('mlp', 'tensor'),
   ('embed', 'fsdp'),
-  # Scales of norms: gathering them layer by layer costs more than they do.
+  # For scales of norms: gathering them layer by layer costs more than they do.
   ('norm', None),
   ('conv_in', None),
   ('conv_out', 'fsdp'),
@@ -41,7 +41,7 @@ STANDARD: Rules = (
   ('activation_heads', 'tensor'),
   ('activation_kv_heads', 'tensor'),
   ('activation_mlp', 'tensor'),
-  # Where the vocabulary takes the place of a share of the batch.
+  # Where the vocabulary is split instead of the batch.
   ('activation_loss_batch', 'data'),
   ('activation_vocab', ('tensor', 'fsdp', 'sequence')),
 )
@@ -84,7 +84,7 @@ def unbox(boxed: Any) -> Any:
 
 
 def shardings(boxed: Any, mesh: jax.sharding.Mesh, rules: Rules) -> Any:
-  """Where each parameter lives.
+  """Returns the sharding of each parameter.
 
   A dimension that its mesh axis does not divide is kept whole on every device
   of that axis: true of a tiny model on many devices, and always correct.
@@ -110,10 +110,10 @@ def sharding(
   mesh: jax.sharding.Mesh,
   rules: Rules,
 ) -> jax.sharding.NamedSharding:
-  """Where one parameter lives, see `shardings`.
+  """Returns the sharding of one parameter, see `shardings`.
 
   Args:
-    shape: of the parameter.
+    shape: shape of the parameter.
     names: logical names of its dimensions.
     mesh: the device mesh.
     rules: logical to mesh axes.
@@ -131,12 +131,12 @@ def dividing(
   axes: str | tuple[str, ...] | None,
   size: int | None,
 ) -> tuple[str, ...]:
-  """The first of some mesh axes that together divide a dimension.
+  """Returns the first of some mesh axes that together divide a dimension.
 
   Args:
     mesh_shape: size of each mesh axis.
     axes: those that the rules name.
-    size: of the dimension; None is divided by all.
+    size: size of the dimension; None is divided by all.
   """
   axes = (axes,) if isinstance(axes, str) else tuple(axes or ())
   found: list[str] = []
@@ -150,14 +150,14 @@ def dividing(
 
 
 def replicated(mesh: jax.sharding.Mesh) -> jax.sharding.NamedSharding:
-  """A copy on every device."""
+  """Returns the sharding of a copy on every device."""
   return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
 
 
 def batch_sharding(
   mesh: jax.sharding.Mesh, rules: Rules = STANDARD
 ) -> jax.sharding.NamedSharding:
-  """Splits the first dimension of a batch as the rules say of 'batch'."""
+  """Splits the first dimension of a batch according to the rule of 'batch'."""
   spec = nn.logical_to_mesh_axes(('batch',), list(rules))
   return jax.sharding.NamedSharding(mesh, spec)
 
@@ -165,18 +165,18 @@ def batch_sharding(
 def part_of_batch(
   mesh: jax.sharding.Mesh, rules: Rules = STANDARD, process: int | None = None
 ) -> tuple[int, int]:
-  """Which part of every batch a host holds, and how many parts there are.
+  """Returns which part of every batch a host holds, and the number of parts.
 
   Hosts that lie along an axis which does not split the batch, such as tensor,
   hold the same part. Parts are numbered by their first row.
 
   Args:
-    mesh: of all hosts.
+    mesh: mesh of all hosts.
     rules: logical to mesh axes.
-    process: number of the host; this one unless given.
+    process: process index of the host; this one unless given.
 
   Raises:
-    MeshError: two hosts would hold some of their rows in common and others not.
+    MeshError: two hosts would hold only some of their rows in common.
   """
   process = jax.process_index() if process is None else process
   sharding = batch_sharding(mesh, rules)

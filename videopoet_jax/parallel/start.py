@@ -1,4 +1,4 @@
-"""Starting on several hosts, and what belongs to this one."""
+"""Start-up on several hosts, and operations across processes."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -10,7 +10,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 
-# As long as a host may compile, or read a checkpoint, longer than another.
+# As long as one host may compile, or read a checkpoint, longer than another.
 _PATIENCE_SECONDS = 3600
 _VARIABLES = ('COORDINATOR_ADDRESS', 'NUM_PROCESSES', 'PROCESS_ID')
 
@@ -21,9 +21,9 @@ class HostConfig:
 
   Attributes:
     coordinator: `host:port` of process 0; empty for a run of one process;
-      `auto` where the cluster (Cloud TPU, Slurm, Kubernetes) tells.
+      `auto` where the cluster (Cloud TPU, Slurm, Kubernetes) provides it.
     num_processes: processes of the run.
-    process_id: this one, counted from 0.
+    process_id: index of this process, counted from 0.
   """
 
   coordinator: str = ''
@@ -37,7 +37,7 @@ def from_environment(
   """Reads COORDINATOR_ADDRESS, NUM_PROCESSES and PROCESS_ID.
 
   Raises:
-    ConfigError: some of them are set but not all, or a number is none.
+    ConfigError: some of them are set but not all, or one is not a number.
   """
   values = {name: environment.get(name, '') for name in _VARIABLES}
   if not any(values.values()):
@@ -68,7 +68,7 @@ def initialize(config: HostConfig) -> None:
   """Joins the other processes; does nothing in a run of one.
 
   Raises:
-    ConfigError: the process has a number that the run has not.
+    ConfigError: the process index is outside of the run's range.
   """
   if not config.coordinator:
     return
@@ -105,15 +105,15 @@ def _dispatch_in_order() -> None:
 
 
 def barrier(name: str) -> None:
-  """Waits until all processes are here; nothing in a run of one.
+  """Waits until all processes are here; does nothing in a run of one.
 
-  It goes by the coordination service and not by the devices: a collective has
-  to be met in the same order on all of them, and may have a time limit (30
+  It uses the coordination service and not the devices: a collective has to be
+  entered in the same order on all of them, and may have a time limit (30
   seconds for some of Gloo's) that a host which compiles or reads longer than
   the others would exceed.
 
   Args:
-    name: the same on all; may be used again.
+    name: name of the barrier, the same on all; may be used again.
   """
   if jax.process_count() == 1:
     return
@@ -125,11 +125,11 @@ def barrier(name: str) -> None:
 
 
 def all_agree(flag: bool, name: str) -> bool:
-  """Whether the flag is true on every process; all of them have to ask.
+  """Whether the flag is true on every process; collective.
 
   Args:
-    flag: of this process.
-    name: of the question, the same on all.
+    flag: flag of this process.
+    name: name of the question, the same on all.
   """
   if jax.process_count() == 1:
     return flag
@@ -140,7 +140,7 @@ def all_agree(flag: bool, name: str) -> bool:
 
 
 def to_host(tree: Any) -> Any:
-  """Arrays that may lie on all hosts as whole numpy arrays on each."""
+  """Gathers arrays that may lie on all hosts as numpy arrays on each."""
   if jax.process_count() == 1:
     return jax.device_get(tree)
   from jax.experimental import multihost_utils

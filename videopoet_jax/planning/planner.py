@@ -21,18 +21,18 @@ class Planner:
     *,
     directory: pathlib.Path | None = None,
     devices: Sequence[Any] | None = None,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
   ) -> None:
     """Opens the folder of compiled programs.
 
     Args:
       directory: where programs are kept; None keeps none.
       devices: to compile for; those of each plan's topology unless given.
-      say: takes lines of progress.
+      log: takes lines of progress.
     """
     self._directory = directory
     self._devices = devices
-    self._say = say
+    self._log = log
     self._seconds: list[float] = []
     self._memory: dict[str, compile_lib.Program] = {}
 
@@ -106,7 +106,7 @@ class Planner:
       found = cache.read(self._directory, key)
     fresh = found is None
     if found is None:
-      self._say(f'compiling {name} of {describe(plan)} ...')
+      self._log(f'compiling {name} of {describe(plan)} ...')
       found = run()
       if self._directory is not None:
         cache.write(self._directory, key, found)
@@ -133,7 +133,7 @@ class Planner:
     if compiled and left and self._seconds:
       each = sum(self._seconds) / len(self._seconds)
       line += f'; {left} to go, about {each * left / 60:.0f} min'
-    self._say(line)
+    self._log(line)
 
 
 def _relevant(name: str, plan: specification.Specification) -> Any:
@@ -188,7 +188,7 @@ def candidates(
 def search(
   planner: Planner,
   plans: Sequence[specification.Specification],
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> list[estimate_lib.Estimate]:
   """Plans all that are possible, the best first.
 
@@ -198,7 +198,7 @@ def search(
   Args:
     planner: to plan with.
     plans: in order of growing batch for each mesh and policy.
-    say: takes a line for each plan that is left out.
+    log: takes a line for each plan that is left out.
 
   Returns:
     Those that fit by falling MFU, then the others.
@@ -208,7 +208,7 @@ def search(
   for index, plan in enumerate(plans):
     key = (plan.mesh, plan.config.remat)
     if plan.batch_per_chip >= too_large.get(key, float('inf')):
-      say(f'{describe(plan)}: left out, a smaller batch did not fit')
+      log(f'{describe(plan)}: left out, a smaller batch did not fit')
       continue
     result = planner.plan(plan, left=len(plans) - index - 1)
     if not result.fits:

@@ -13,7 +13,7 @@ from videopoet_jax.core import tasks
 from videopoet_jax.core import upscaling
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.super_resolution import config as sr_config
-from videopoet_jax.planning import flops as work_lib
+from videopoet_jax.planning import flops as flops_lib
 from videopoet_jax.planning import super_resolution_work
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import super_resolution
@@ -54,7 +54,7 @@ class Subject(Protocol):
   def bare_config(self) -> Any:
     """The config without what does not concern the update."""
 
-  def work(self) -> work_lib.Work:
+  def work(self) -> flops_lib.Work:
     """Of an example."""
 
   def recomputation(self) -> float:
@@ -100,11 +100,11 @@ class PrefixLM:
       self.config, remat='none', attention='xla', loss_chunk=0
     )
 
-  def work(self) -> work_lib.Work:
-    return work_lib.of_layout(self.config, self.space.layout(self.name))
+  def work(self) -> flops_lib.Work:
+    return flops_lib.of_layout(self.config, self.space.layout(self.name))
 
   def recomputation(self) -> float:
-    return work_lib.recomputation(self.config, self.space.layout(self.name))
+    return flops_lib.recomputation(self.config, self.space.layout(self.name))
 
   def kernel_pairs(self, parts: int) -> float:
     layout = self.space.layout(self.name)
@@ -150,7 +150,7 @@ class SuperResolution:
   def bare_config(self) -> Any:
     return dataclasses.replace(self.config, remat='none', attention='xla')
 
-  def work(self) -> work_lib.Work:
+  def work(self) -> flops_lib.Work:
     return super_resolution_work.of_grid(
       self.config,
       self.unit.latent(self.space.visual),

@@ -10,7 +10,7 @@ import math
 from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import windows
 from videopoet_jax.models.super_resolution import config as config_lib
-from videopoet_jax.planning import flops as work_lib
+from videopoet_jax.planning import flops as flops_lib
 
 
 def of_grid(
@@ -18,7 +18,7 @@ def of_grid(
   grid: windows.Window,
   codebook_size: int,
   low_codebook_size: int,
-) -> work_lib.Work:
+) -> flops_lib.Work:
   """The work of one example.
 
   Args:
@@ -45,7 +45,7 @@ def of_grid(
     pairs += config.num_blocks * cells * seen
   bits = embeddings.code_bits(codebook_size)
   rows = sum(2**part for part in embeddings.halves(bits)) + width
-  return work_lib.Work(
+  return flops_lib.Work(
     blocks=layers * (projections + mlp) + _text_encoder(config, slots),
     attention=4.0 * inner * pairs,
     inputs=_inputs(config, cells, low_cells, bits, low_codebook_size),
@@ -54,7 +54,7 @@ def of_grid(
 
 
 def recomputation(
-  config: config_lib.SuperResolutionConfig, work: work_lib.Work
+  config: config_lib.SuperResolutionConfig, work: flops_lib.Work
 ) -> float:
   """FLOPs that the backward pass may spend a second time, an example."""
   if config.remat == 'full':

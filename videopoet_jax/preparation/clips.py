@@ -20,7 +20,7 @@ from videopoet_jax.media import video
 from videopoet_jax.preparation import hosts as hosts_lib
 
 if TYPE_CHECKING:
-  from videopoet_jax.data import shard_writer as pieces_lib
+  from videopoet_jax.data import shard_writer
   from videopoet_jax.data.ingest import captions as captions_lib
   from videopoet_jax.data.ingest import clips as clips_lib
   from videopoet_jax.data.ingest import writer as writer_lib
@@ -216,7 +216,7 @@ def _digest(value: Any) -> str:
 
 def _probe(
   hosts: hosts_lib.Hosts,
-  pieces: 'pieces_lib.Pieces',
+  pieces: 'shard_writer.ShardWriter',
   files: Mapping[str, pathlib.Path],
   skip: Callable[[str, Exception], str],
   meter: progress.Meters,
@@ -251,13 +251,13 @@ class _Skip:
   """Names a file that cannot be used, and stops at it where that is asked."""
 
   strict: bool
-  say: Callable[[str], None] | None
+  log: Callable[[str], None] | None
 
   def __call__(self, source: str, error: Exception) -> str:
     if self.strict:
       raise error
-    if self.say is not None:
-      self.say(f'\nskipped: {error}')
+    if self.log is not None:
+      self.log(f'\nskipped: {error}')
     return str(error)
 
 
@@ -266,7 +266,7 @@ class _Work:
   """Decodes files into spills."""
 
   hosts: hosts_lib.Hosts
-  pieces: 'pieces_lib.Pieces'
+  pieces: 'shard_writer.ShardWriter'
   writer: 'writer_lib.DatasetWriter'
   files: Mapping[str, pathlib.Path]
   config: 'clips_lib.ClipConfig'

@@ -24,7 +24,7 @@ from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.core import termination
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.parallel import start
 
 _Item = TypeVar('_Item')
@@ -50,7 +50,7 @@ class Hosts:
 
   index: int = 0
   count: int = 1
-  pieces: pieces_lib.Pieces | None = None
+  pieces: shard_writer.ShardWriter | None = None
   met: bool = False
   know: bool = False
   show: Callable[[str], None] | None = None
@@ -60,7 +60,7 @@ class Hosts:
     """Whether this process is the one that speaks for all."""
     return self.index == 0
 
-  def say(self, line: str) -> None:
+  def log(self, line: str) -> None:
     """Shows a line once for all."""
     if self.is_first and self.show is not None:
       self.show(line)
@@ -188,17 +188,17 @@ def _fail(hosts: Hosts, error: BaseException, status: int) -> NoReturn:
   _end(status)
 
 
-def _look_seconds(pieces: pieces_lib.Pieces | None) -> float:
+def _look_seconds(pieces: shard_writer.ShardWriter | None) -> float:
   remote = pieces is not None and storage.is_remote(pieces.output)
   return _REMOTE_LOOK_SECONDS if remote else _LOOK_SECONDS
 
 
-def _failure(pieces: pieces_lib.Pieces) -> str:
+def _failure(pieces: shard_writer.ShardWriter) -> str:
   """The name of what the first host to fail in this start leaves."""
   return f'{pieces.start}-failure-any'
 
 
-def _watch(hosts: Hosts, pieces: pieces_lib.Pieces) -> None:
+def _watch(hosts: Hosts, pieces: shard_writer.ShardWriter) -> None:
   """Ends this process when another one has failed."""
   while True:
     time.sleep(_look_seconds(pieces))
@@ -217,7 +217,7 @@ def making(
   output: storage.Path,
   settings: Mapping[str, Any],
   overwrite: bool,
-) -> Iterator[pieces_lib.Pieces]:
+) -> Iterator[shard_writer.ShardWriter]:
   """Begins the data set on all hosts, or goes on with it.
 
   Args:
@@ -244,11 +244,13 @@ def making(
       'all hosts with the same command, and let them read the same disk or '
       'bucket'
     )
-  pieces: pieces_lib.Pieces | None = None
+  pieces: shard_writer.ShardWriter | None = None
   problem: Exception | None = None
   if hosts.is_first:
     try:
-      pieces = pieces_lib.Pieces.begin(output, settings, overwrite, hosts.count)
+      pieces = shard_writer.ShardWriter.begin(
+        output, settings, overwrite, hosts.count
+      )
     except Exception as error:  # The others wait to be told.
       problem = error
   begun = hosts.gather(_digest(pieces.start) if pieces else 0, 'data begun')
@@ -258,22 +260,22 @@ def making(
   if hosts.know:
     raise errors.DataError('host 0 could not begin and says why')
   if not hosts.is_first:
-    pieces = pieces_lib.Pieces.join(output, hosts.index, hosts.count)
+    pieces = shard_writer.ShardWriter.join(output, hosts.index, hosts.count)
   seen = hosts.gather(_digest(pieces.start) if pieces else 0, 'data seen')
   hosts.know = len(set(seen)) > 1
   if hosts.know:
     others = _list(i for i, found in enumerate(seen) if found != seen[0])
+    folder = shard_writer.folder_of(storage.path(output))
     raise errors.DataError(
-      f'{others} does not find in {pieces_lib.folder_of(storage.path(output))} '
-      'what host 0 has written there: give an --output on a disk that all '
-      'hosts share, or in a bucket'
+      f'{others} does not find in {folder} what host 0 has written there: '
+      'give an --output on a disk that all hosts share, or in a bucket'
     )
   assert pieces is not None
   hosts.pieces = pieces
   if hosts.count > 1:
     threading.Thread(target=_watch, args=(hosts, pieces), daemon=True).start()
   if pieces.finished:
-    hosts.say(
+    hosts.log(
       f'going on: {len(pieces.finished)} pieces are finished in '
       f'{pieces.folder} (remove it to begin anew)'
     )

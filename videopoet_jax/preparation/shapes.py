@@ -9,14 +9,15 @@ from videopoet_jax.core import storage
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import splits
 
-_CONFIG = shapes_config.ShapesConfig()
 _UNFINISHED = '.unfinished'
+_STANDARD = shapes_config.ShapesConfig()
 
 
 def draw(
   output: storage.Path,
-  config: shapes_config.ShapesConfig = _CONFIG,
+  config: shapes_config.ShapesConfig = _STANDARD,
   sizes: Mapping[str, int] = splits.CLIPS,
+  *,
   processes: int = 2,
   meter: progress.Meters = progress.Meter,
 ) -> bool:

@@ -41,11 +41,11 @@ def make(
     Names of the features, on the first host alone.
 
   Raises:
-    UserError: see `data_hosts.making` and `TokenPieces`.
+    UserError: see `data_hosts.making` and `TokenShardWriter`.
   """
   features: tuple[str, ...] = ()
   with hosts_lib.making(hosts, output, settings, overwrite) as pieces:
-    writer = token_shards.TokenPieces(pieces)
+    writer = token_shards.TokenShardWriter(pieces)
     mine = hosts.share(writer.left(planned))
     total = sum(piece.stop - piece.first for piece in mine)
     shown = meter(total, hosts.unit(unit))

@@ -1,4 +1,4 @@
-"""Whether a sound and a video that were generated together tell one story."""
+"""Whether a sound and a video that were generated together agree."""
 
 import numpy as np
 
@@ -8,24 +8,24 @@ from videopoet_jax.shapes import oracle
 from videopoet_jax.shapes import oracle_sound
 from videopoet_jax.shapes import scene as shapes_scene
 
-# A video shows a bounce to within a frame; the sound's own tolerance is added.
+# A video shows a bounce to within a frame; the tolerance of sound is added.
 CLICK_SECONDS = 0.05
-# What grazes the edge at the very end may or may not bounce, in frames.
+# A shape that grazes the edge at the very end may or may not bounce, in frames.
 _OPEN_END = 2.0
 
 
 def path_of(
   reading: oracle.Reading, config: shapes_config.ShapesConfig
 ) -> shapes_scene.Shape:
-  """The exact motion that the positions read in a clip follow.
+  """Returns the exact motion that the positions read in a clip follow.
 
   Args:
-    reading: of a steady clip.
-    config: gives the size of a frame and the speeds.
+    reading: reading of a steady clip.
+    config: size of a frame and speeds.
 
   Returns:
-    A shape whose `positions` lie closest to those read, and whose `legs` say
-    when it bounces.
+    A shape whose `positions` lie closest to those read, and whose `legs` give
+    the times of its bounces.
   """
   velocity_2 = (
     attributes.HEADINGS_D2[reading.direction] * config.speeds[reading.speed]
@@ -72,12 +72,12 @@ def sound_fits_video(
   Args:
     heard: reading of the sound.
     seen: reading of the video; it must be steady.
-    config: of shapes in motion.
+    config: config of shapes in motion.
 
   Returns:
-    True where the kind is the same, every bounce seen clicks within a frame
-    and 50 ms and nothing else does, and the glide of each leg between bounces
-    is that of its direction.
+    True if the kind is the same, every bounce seen has a click within a frame
+    and 50 ms and there are no other clicks, and the glide of each leg between
+    bounces matches its direction.
   """
   if not (heard.valid and heard.kind == seen.kind):
     return False

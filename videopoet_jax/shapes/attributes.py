@@ -1,8 +1,7 @@
-"""What a shape can be: names, colours, directions and speeds.
+"""Attributes of shapes: names, colours, directions and speeds.
 
-Every label of the data set is an index into one of these tuples. They are
-plain data, so that the renderer, the caption, the sound and the oracle all
-speak of the same things.
+Every label of the data set is an index into one of these tuples. They are plain
+data, shared by the renderer, the caption, the sound and the oracle.
 """
 
 import numpy as np
@@ -55,7 +54,7 @@ HEADINGS_D2 = np.array(
 )
 
 # Half width and half height of a shape's bounding box, in units of radius.
-# The three have like areas, so that none can be told by its area alone.
+# The three have similar areas, so that the area alone does not tell them apart.
 HALF_EXTENTS_K2 = np.array([(1.0, 1.0), (0.9, 0.9), (1.2, 1.1)], np.float64)
 # Area in units of radius squared.
 AREAS_K = np.array([np.pi, 4 * 0.9 * 0.9, 2 * 1.2 * 1.1], np.float64)

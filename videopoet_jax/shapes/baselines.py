@@ -1,7 +1,7 @@
-"""What a row of the scoreboard would be without a model.
+"""Scores of the scoreboard's rows without a model.
 
-Three ways to score without understanding, each judged by the very measure of
-the task; the chance of a row is the best of them.
+Three ways to score without understanding, each scored by the task's own
+measure; the chance of a row is the best of them.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def guess_the_rest(task: str) -> float:
 def copy_of_condition(
   task: str, clips: held_out.Clips, condition_frames: int = 0
 ) -> judges.Outputs | None:
-  """The condition put in place of the output.
+  """Puts the condition in place of the output.
 
   Args:
     task: one of `measures.TASKS`.
@@ -56,8 +56,8 @@ def copy_of_condition(
 
   Returns:
     Outputs to be judged: the last seen frame held, the hole filled with the
-    mean, structure shown as a video, the sound so far repeated; None where
-    the condition is of another kind than the output.
+    mean, structure shown as a video, the sound so far repeated; None if the
+    condition has another kind than the output.
   """
   video_BTHWC, config = clips.video_BTHWC, clips.config
   if task in ('inpainting', 'outpainting'):

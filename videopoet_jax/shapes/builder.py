@@ -21,7 +21,7 @@ from videopoet_jax.shapes import splits
 # TFDS imports TensorFlow when it first needs it; drawing processes start here.
 tensorflow_notices.install()
 
-# What stands for "no such bounce" in the fixed-length list of bounce times.
+# Stands for "no such bounce" in the fixed-length list of bounce times.
 NO_BOUNCE = -1.0
 MAX_BOUNCES = 8
 
@@ -33,10 +33,10 @@ _KEYS = 2**128 // 4
 
 @dataclasses.dataclass
 class ShapesBuilderConfig(tfds.core.BuilderConfig):
-  """What clips hold, and how many there are.
+  """The content of clips and their number.
 
   Attributes:
-    shapes: what a clip holds.
+    shapes: content of a clip.
     train: clips of the train split.
     validation: clips of the validation split.
     test_held_out: clips of the split with the held-out combinations.
@@ -66,7 +66,7 @@ class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
   BUILDER_CONFIGS = (ShapesBuilderConfig(name='default'),)
 
   def __init__(self, **kwargs: Any) -> None:
-    """Like any builder's, but the file format is ArrayRecord by default."""
+    """Takes a builder's arguments; the format defaults to ArrayRecord."""
     kwargs.setdefault('file_format', 'array_record')
     super().__init__(**kwargs)
 
@@ -143,12 +143,12 @@ class ShapesInMotion(tfds.core.GeneratorBasedBuilder):
 def example(
   config: shapes_config.ShapesConfig, split: str, index: int
 ) -> dict[str, Any]:
-  """One example: the media contract's features and the labels.
+  """Returns one example: the media contract's features and the labels.
 
-  Labels are those of the first (or only) shape; the caption tells of all.
+  Labels describe the first (or only) shape; the caption describes all.
 
   Args:
-    config: what clips hold.
+    config: content of clips.
     split: one of splits.SPLITS.
     index: position in the split.
 
@@ -176,7 +176,7 @@ def example(
 
 
 def write_caption(scene: shapes_scene.Scene) -> str:
-  """The caption of a scene."""
+  """Returns the caption of a scene."""
   return caption.write(
     [
       caption.Statement(
@@ -195,7 +195,7 @@ def build(
   config: ShapesBuilderConfig | None = None,
   drawn: Callable[[str], None] | None = None,
 ) -> str:
-  """Builds the data set under `directory`, or finds it there.
+  """Builds the data set under `directory`, or opens it if it is there.
 
   Args:
     directory: TFDS data directory.
@@ -205,7 +205,7 @@ def build(
   Returns:
     The folder for `tfds.builder_from_directory`.
   """
-  # TFDS speaks of downloads, and draws bars for each of a hundred clips.
+  # TFDS reports downloads, and draws bars for each of a hundred clips.
   tfds.disable_progress_bar()
   builder = ShapesInMotion(data_dir=directory, config=config)
   builder.drawn = drawn

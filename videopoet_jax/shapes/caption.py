@@ -1,4 +1,4 @@
-"""Captions: what they say, and how to read them back.
+"""Writes captions and reads them back.
 
 A caption is made of few words, so that a small vocabulary carries it: "a red
 circle moves up left slowly". Two shapes are joined by "and". The part that
@@ -17,7 +17,7 @@ _AND = ' and '
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-  """What a caption says of one shape: indices into the attribute tables.
+  """What a caption states about one shape: indices into attribute tables.
 
   Attributes:
     kind: index into attributes.KINDS.
@@ -33,7 +33,7 @@ class Statement:
 
 
 def write(statements: Sequence[Statement]) -> str:
-  """The caption of one or two shapes."""
+  """Returns the caption of one or two shapes."""
   return _AND.join(_write_one(statement) for statement in statements)
 
 
@@ -47,7 +47,7 @@ def _write_one(statement: Statement) -> str:
 
 
 def image_part(caption: str) -> str:
-  """The caption without its motion: "a red circle and a blue square"."""
+  """Returns the caption without motion: "a red circle and a blue square"."""
   return _AND.join(
     part.split(_MOVES)[0] for part in caption.strip().split(_AND)
   )
@@ -64,7 +64,7 @@ def parse(caption: str) -> tuple[Statement, ...]:
     One statement a shape.
 
   Raises:
-    errors.DataError: the text is not such a caption.
+    errors.DataError: the text is not a caption of this form.
   """
   text = ' '.join(caption.lower().split())
   return tuple(_parse_one(part, caption) for part in text.split(_AND))

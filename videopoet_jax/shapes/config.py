@@ -1,16 +1,22 @@
 """The size and the content of shapes in motion."""
 
 import dataclasses
+from typing import Any
 
 from videopoet_jax.core import errors
 
 _EDGES = ('bounce', 'leave', 'mixed')
 _GROUNDS = ('plain', 'textured', 'mixed')
+# Fields of `ShapesConfig` that are not at their default, by level.
+LEVELS: dict[str, dict[str, Any]] = {
+  'easy': {'ground': 'plain', 'bounce_share': 0.0},
+  'standard': {},
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class ShapesConfig:
-  """What a clip holds.
+  """The content of a clip.
 
   Lengths in pixels are stated for a frame whose smaller side is 32 pixels and
   grow with that side, so that a clip looks the same at any resolution.
@@ -36,12 +42,12 @@ class ShapesConfig:
       that reaches an edge.
     min_bounce_frame: no bounce is arranged before this frame, so that the
       first direction can be seen first.
-    min_frames_after: nor so late that fewer frames than this follow it.
+    min_frames_after: least number of frames that follow an arranged bounce.
     min_radius: smallest radius, in pixels of a 32-pixel frame.
-    max_radius: largest radius, likewise.
+    max_radius: largest radius, in pixels of a 32-pixel frame.
     slow: speed of 'slowly', in pixels a frame of a 32-pixel frame.
-    fast: speed of 'quickly', likewise.
-    seed: the data set is a function of it.
+    fast: speed of 'quickly', in pixels a frame of a 32-pixel frame.
+    seed: seed of the data set, which is a function of it.
   """
 
   frames: int = 17
@@ -64,7 +70,7 @@ class ShapesConfig:
   seed: int = 0
 
   def __post_init__(self) -> None:
-    """Raises errors.ConfigError where the values do not make a clip."""
+    """Raises errors.ConfigError if the values do not make a clip."""
     for name, known in (('edges', _EDGES), ('ground', _GROUNDS)):
       if getattr(self, name) not in known:
         raise errors.ConfigError(
@@ -87,6 +93,20 @@ class ShapesConfig:
         f'32-pixel frame); got {self.min_radius} and {self.max_radius}.'
       )
 
+  @classmethod
+  def of_level(cls, level: str) -> 'ShapesConfig':
+    """The clips of a level.
+
+    Args:
+      level: 'standard' (the defaults), or 'easy': one shape on plain ground
+        that meets no edge.
+
+    Raises:
+      ConfigError: there is no such level.
+    """
+    errors.check_choice('level of shapes in motion', level, LEVELS)
+    return cls(**LEVELS[level])
+
   @property
   def scale(self) -> float:
     """Pixels of this frame for one pixel of a 32-pixel frame."""
@@ -94,7 +114,7 @@ class ShapesConfig:
 
   @property
   def seconds(self) -> float:
-    """Length of a clip."""
+    """Length of a clip in seconds."""
     return self.frames / self.frame_rate
 
   @property
@@ -104,5 +124,5 @@ class ShapesConfig:
 
   @property
   def speeds(self) -> tuple[float, float]:
-    """Pixels a frame of `attributes.SPEEDS`."""
+    """Speeds of `attributes.SPEEDS` in pixels a frame."""
     return (self.slow * self.scale, self.fast * self.scale)

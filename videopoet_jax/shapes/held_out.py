@@ -1,4 +1,4 @@
-"""The clips that a scoreboard is made of: conditions and truth together."""
+"""The clips of a scoreboard: conditions and truth together."""
 
 from collections.abc import Sequence
 import dataclasses
@@ -15,11 +15,11 @@ from videopoet_jax.shapes import splits
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-  """Clips of one shape each, with all that a condition is made of.
+  """Clips of one shape each, with everything that conditions are made from.
 
   Attributes:
-    config: of shapes in motion.
-    scenes: what happens in each clip.
+    config: config of shapes in motion.
+    scenes: scene of each clip.
     captions: each clip's caption, its motion included.
     video_BTHWC: uint8 frames.
     audio_BT: int16 samples.
@@ -75,10 +75,10 @@ def draw(
   count: int,
   split: str = splits.TEST_HELD_OUT,
 ) -> Clips:
-  """Draws the first clips of a split: the very ones of the data set on disk.
+  """Draws the first clips of a split, the same as in the data set on disk.
 
   Args:
-    config: of shapes in motion; one shape a clip.
+    config: config of shapes in motion; one shape a clip.
     count: how many clips.
     split: one of `splits.SPLITS`.
 
@@ -93,7 +93,7 @@ def draw_at(
   indices: Sequence[int] | np.ndarray,
   split: str = splits.TEST_HELD_OUT,
 ) -> Clips:
-  """As `draw`, any clips of a split, in the order of their indices given."""
+  """Draws any clips of a split, in the order of the given indices."""
   clips = [render.clip(config, split, int(index)) for index in indices]
   size = (config.frames, config.height, config.width)
   return Clips(

@@ -1,8 +1,8 @@
 """The measure of every task: which generated samples are right.
 
-`docs/scoreboard.md` states each in words. The oracle reads once what was
-generated; the judgement then compares readings with what the condition asks,
-so that the same code scores a model, a guess and a copy of the condition.
+`docs/scoreboard.md` states each in words. The oracle reads the generated
+samples once; the judgement then compares readings with what the condition asks
+for, so that the same code scores a model, a guess and a copy of the condition.
 """
 
 from collections.abc import Callable
@@ -10,25 +10,27 @@ import dataclasses
 
 import numpy as np
 
+from videopoet_jax.media import quality
 from videopoet_jax.shapes import agreement
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
 from videopoet_jax.shapes import oracle
 from videopoet_jax.shapes import oracle_sound
 
-POSITION_PIXELS = oracle.MAX_DEVIATION  # Of a 32-pixel frame.
+POSITION_PIXELS = oracle.MAX_DEVIATION  # In pixels of a 32-pixel frame.
 CLICK_SECONDS = 0.05
 PAINTING_GAIN_DB = 8.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-  """What was generated for a set of clips, in their order.
+  """Generated samples for a set of clips, in the clips' order.
 
   Attributes:
     video_BTHWC: uint8 frames of the whole clip, the condition's part
       included; one frame for images; None where there is no video.
-    audio_BT: int16 samples of the whole clip, likewise.
+    audio_BT: int16 samples of the whole clip, the condition's part included;
+      None where there is no sound.
   """
 
   video_BTHWC: np.ndarray | None = None
@@ -41,7 +43,7 @@ class Outputs:
     return 0
 
   def take(self, index: int) -> 'Outputs':
-    """One sample, a batch of one."""
+    """Returns one sample, a batch of one."""
 
     def row(array: np.ndarray | None) -> np.ndarray | None:
       return None if array is None else array[index : index + 1]
@@ -51,10 +53,10 @@ class Outputs:
 
 @dataclasses.dataclass(frozen=True)
 class Readings:
-  """Outputs and what the oracle reads in them.
+  """Outputs and the oracle's readings of them.
 
   Attributes:
-    outputs: what was read.
+    outputs: outputs that were read.
     seen: one reading a video; empty without videos.
     heard: one reading a sound; empty without sounds.
   """
@@ -64,7 +66,7 @@ class Readings:
   heard: tuple[oracle_sound.SoundReading, ...] = ()
 
   def rotated(self, by: int) -> 'Readings':
-    """The same readings, given to other clips: number i gets i + by."""
+    """Shifts the readings to other clips: clip i gets reading i + by."""
 
     def roll(array: np.ndarray | None) -> np.ndarray | None:
       return None if array is None else np.roll(array, -by, axis=0)
@@ -77,7 +79,7 @@ class Readings:
 
 
 def truth_of(task: str, clips: held_out.Clips) -> Outputs:
-  """What a perfect model would generate, of the kinds the task generates."""
+  """Outputs of a perfect model, of the kinds that the task generates."""
   video_BTHWC = audio_BT = None
   if task != 'video_to_audio':
     video_BTHWC = clips.video_BTHWC
@@ -89,7 +91,7 @@ def truth_of(task: str, clips: held_out.Clips) -> Outputs:
 
 
 def read(outputs: Outputs, config: shapes_config.ShapesConfig) -> Readings:
-  """Has the oracle read videos, or images, and sounds."""
+  """Reads videos, or images, and sounds with the oracle."""
   seen: list[oracle.Reading] = []
   heard: list[oracle_sound.SoundReading] = []
   if outputs.video_BTHWC is not None:
@@ -104,7 +106,7 @@ def judge(task: str, readings: Readings, clips: held_out.Clips) -> np.ndarray:
 
   Args:
     task: one of `TASKS`.
-    readings: of what was generated, in the order of the clips.
+    readings: readings of the outputs, in the order of the clips.
     clips: conditions and truth; as many as there are readings.
 
   Returns:
@@ -144,7 +146,7 @@ def _future_prediction(r: Readings, clips: held_out.Clips, i: int) -> bool:
 def _distance_T(
   positions_T2: np.ndarray, truth_T2: np.ndarray, clips: held_out.Clips
 ) -> np.ndarray:
-  """Distances, as shares of what is tolerated."""
+  """Distances, as shares of the tolerance."""
   tolerated = POSITION_PIXELS * clips.config.scale
   return np.linalg.norm(positions_T2 - truth_T2, axis=-1) / tolerated
 
@@ -179,7 +181,7 @@ def hole_psnr(
   """PSNR in dB over the hidden pixels only."""
   error = video_THWC.astype(np.float32) - truth_THWC
   square = np.mean(error**2, axis=-1)[hole_THW1[..., 0]].mean()
-  return float(10 * np.log10(255.0**2 / max(square, 1e-2)))
+  return float(quality.decibels(square))
 
 
 def mean_fill(video_THWC: np.ndarray, hole_THW1: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ def reflect(value: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
   Args:
     value: coordinates of free motion, any shape, in pixels.
     low: the lower wall, broadcast against `value`.
-    high: the upper wall, likewise.
+    high: the upper wall, broadcast against `value`.
 
   Returns:
     The coordinates with bounces, of the broadcast shape.

@@ -1,11 +1,11 @@
 """Reads kind, colour, direction, speed and position back from pixels.
 
-The oracle knows nothing but the palette, the outlines and the laws of motion.
-In each frame it separates what differs from the ground, lays the ideal
-outline of each kind over it and measures the overlap (intersection over
-union); over the frames it looks for the one motion, of all that the data set
-can hold, which the positions follow. A clip is only as good as its worst
-frame: one smeared frame makes it invalid.
+The oracle knows only the palette, the outlines and the laws of motion. In each
+frame it separates the shape from the ground, lays the ideal outline of each
+kind over it and measures the overlap (intersection over union); over the frames
+it finds the motion, among all that the data set can hold, which the positions
+follow best. A clip is only as good as its worst frame: one smeared frame makes
+it invalid.
 
 It reads clips of one shape, as long as at least three frames; for a single
 image `read_images` gives kind, colour and position.
@@ -24,16 +24,17 @@ MIN_OVERLAP = 0.85
 # Farthest mean colour from the palette, in sRGB levels: under half of the
 # distance between any two colours of the palette.
 _MAX_COLOUR_DISTANCE = 64.0
-# Least distance from the ground that is a shape at all, in sRGB levels.
+# Least distance from the ground that counts as a shape, in sRGB levels.
 _MIN_CONTRAST = 60.0
-# Deviation from the ideal motion, in pixels of a 32-pixel frame. The largest
-# is what the scoreboard grants a position; the root mean square is less than
-# the 1.04 by which a shape at rest misses the nearest motion (slow, and folded
-# in the middle), so that nothing at rest ever passes.
+# Deviation from the ideal motion, in pixels of a 32-pixel frame. The largest is
+# the tolerance of positions in the scoreboard; the root mean square is less
+# than
+# 1.04, by which a shape at rest misses the nearest motion (slow, and folded in
+# the middle), so that no shape at rest passes.
 _MAX_RMS_DEVIATION = 0.95
 MAX_DEVIATION = 2.0
-# Steepness with which coverage is told from none: more of it forgives more blur
-# and more noise.
+# Steepness of the threshold on coverage: a steeper one forgives more blur and
+# more noise.
 _GAIN = 1.7
 # Clips read at once; bounds memory and suits the cache.
 _CHUNK = 16
@@ -41,15 +42,16 @@ _CHUNK = 16
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-  """What the oracle reads in one clip.
+  """The oracle's reading of one clip.
 
   Attributes:
     kind: index into attributes.KINDS, the best fit.
     colour: index into attributes.COLOURS, the nearest.
     direction: index into attributes.DIRECTIONS of the first motion, the best
       fit; -1 where there are too few frames to tell.
-    speed: index into attributes.SPEEDS, likewise.
-    radius: of the ideal outline, in pixels.
+    speed: index into attributes.SPEEDS, the best fit; -1 where there are too
+      few frames to tell.
+    radius: radius of the ideal outline, in pixels.
     positions_T2: middle of the shape's bounding box (x, y), in pixels.
     overlap_T: overlap with the ideal outline, 0 to 1.
     whole_T: whether a whole shape of this kind and colour is seen in the
@@ -78,9 +80,9 @@ class Reading:
     direction: int | None = None,
     speed: int | None = None,
   ) -> bool:
-    """Whether the clip is sound and is what is asked; None asks nothing.
+    """Whether the clip is sound and matches; None leaves an attribute open.
 
-    Steady motion is asked for where a direction or a speed is.
+    Steady motion is required if a direction or a speed is given.
     """
     asked = ((kind, self.kind), (colour, self.colour))
     moved = ((direction, self.direction), (speed, self.speed))
@@ -99,8 +101,8 @@ def read_videos(
 
   Args:
     videos_BTHW3: uint8 frames; T and the size of a frame may differ from
-      `config`, whose radii, speeds and edges are what is known of the motion.
-    config: what the clips should hold.
+      `config`, whose radii, speeds and edges describe the motion.
+    config: config that the clips should follow.
 
   Returns:
     One reading a clip.
@@ -185,16 +187,16 @@ def inside(
 
 
 def _harden(cover: np.ndarray) -> np.ndarray:
-  """Steepens coverage about one half: faint noise and blur drop out."""
+  """Steepens coverage around one half, which drops faint noise and blur."""
   return np.clip((cover - np.float32(0.5)) * _GAIN + np.float32(0.5), 0, 1)
 
 
 def _separate(videos_BTHW3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-  """Tells the shape from the ground.
+  """Separates the shape from the ground.
 
   Returns:
-    Hardened coverage (B, T, H, W) of whatever is not ground, and the colour
-    (B, T, 3) of what stands out the most.
+    Hardened coverage (B, T, H, W) of everything that is not ground, and the
+    colour (B, T, 3) of the pixels that differ most from it.
   """
   batch, length, height, width, _ = videos_BTHW3.shape
   pixels_NP3 = videos_BTHW3.reshape(-1, height * width, 3)
@@ -226,7 +228,7 @@ def _fit_outline(
     radius (B,), positions (B, T, 2), overlap (B, T).
   """
   batch, length, height, width = shape_BTHW.shape
-  # In frames that the shape is leaving it shows less than its area.
+  # While a shape leaves the frame, it shows less than its area.
   share = 0.5 if config.edges == 'bounce' else 0.8
   area_B = np.quantile(shape_BTHW.sum((2, 3)), share, axis=1)
   radius_B = np.clip(
@@ -243,7 +245,7 @@ def _fit_outline(
     * attributes.HALF_EXTENTS_K2[kind, 1]
     * radius_N
   )
-  # A whole shape is found at once; one cut by the frame's edge is approached.
+  # A whole shape is found directly; one cut by the frame's edge iteratively.
   steps, rate = (2, 1.0) if config.edges == 'bounce' else (8, 1.5)
   for _ in range(steps):
     ideal_NHW = _harden(
@@ -306,8 +308,8 @@ def _fit_motion(
       sign_DST2 = 1 - 2 * flips_DST2
       start_DS12 = start_DS12 + (sign_DST2 * error_DST2).mean(2, keepdims=True)
     deviations.append(error_DST2)
-    # Away from a wall, or bouncing off it in the first instant: the same to
-    # the eye. The plainer reading wins.
+    # Moving away from a wall or bouncing off it in the first instant look the
+    # same. The plainer reading wins.
     first_DS2 = flips_DST2[:, :, min(1, len(times_T) - 1)]
     handicaps.append(0.1 * config.scale * np.any(first_DS2 != 0, axis=-1))
   if config.edges != 'bounce':

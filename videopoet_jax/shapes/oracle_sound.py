@@ -1,9 +1,9 @@
 """Reads kind, directions and bounces back from a waveform.
 
 Clicks are found by a matched filter above all pitches. Between clicks each
-quarter note is compared with what it would be for every kind and direction,
-whatever its phase; a leg's direction is the one that explains most of the
-energy of its notes, and the kind is the one that serves all legs best.
+quarter note is compared with the notes of every kind and direction, whatever
+its phase; a leg's direction is the one that explains most of the energy of its
+notes, and the kind is the one that fits all legs best.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ _MIN_LEVEL = 0.02
 _MIN_CLICK = 0.25
 # Two clicks are at least this far apart, in seconds.
 _CLICK_SPACING = 0.1
-# What follows a click for so long says nothing of the pitch, in seconds.
+# Time after a click without information about the pitch, in seconds.
 _CLICK_SHADOW = 0.03
 # Pieces of a note: long enough to tell the glides apart by their pitch there,
 # short enough to forgive a codec some drift.
@@ -34,7 +34,7 @@ _PIECES = 4
 
 @dataclasses.dataclass(frozen=True)
 class SoundReading:
-  """What the oracle hears in one clip.
+  """The oracle's reading of one sound.
 
   Attributes:
     kind: index into attributes.KINDS, by pitch.
@@ -111,7 +111,7 @@ def _find_clicks(audio_BT: np.ndarray, rate: int) -> list[list[int]]:
 
 @functools.lru_cache(maxsize=8)
 def _click_template(rate: int) -> np.ndarray:
-  """A filter that answers an ideal click with 1, whatever its phase."""
+  """Returns a filter that answers an ideal click with 1, whatever its phase."""
   time = np.arange(round(sound.CLICK_SECONDS * rate)) / rate
   envelope = np.exp(-time / sound.CLICK_DECAY)
   energy = sound.CLICK_LEVEL * (envelope**2).sum() / 2
@@ -143,7 +143,7 @@ def _piece_templates(rate: int) -> np.ndarray:
 def _explain_pieces(
   audio_BT: np.ndarray, rate: int, offset: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Cuts sounds into quarter notes and compares each with all that may be.
+  """Cuts sounds into quarter notes and compares each with all templates.
 
   Returns:
     Energy explained by each kind and direction (B, pieces, kinds,
@@ -174,7 +174,7 @@ def _read_one(
   offset: int,
   level: float,
 ) -> SoundReading:
-  """Puts the pieces of each leg together."""
+  """Combines the pieces of each leg."""
   size = _piece_templates(rate).shape[1]
   # Where each piece begins and ends, in samples of the sound given.
   begin_P = np.arange(len(energy_P)) * size - offset % (size * _PIECES)
@@ -192,7 +192,7 @@ def _read_one(
   )
   best_LK = explained_LKD.max(-1)
   kind = int(np.argmax(best_LK.sum(0)))
-  # A leg shorter than a piece says nothing.
+  # A leg shorter than a piece carries no information.
   directions = tuple(
     int(answer_D.argmax()) if answer_D.any() else -1
     for answer_D in explained_LKD[:, kind]

@@ -66,7 +66,7 @@ def _overlap(offset: np.ndarray, half: np.ndarray) -> np.ndarray:
 def ground(
   scene: shapes_scene.Scene, config: shapes_config.ShapesConfig
 ) -> np.ndarray:
-  """The ground without shapes, float32 (H, W, 3) in [0, 255]."""
+  """Draws the ground without shapes, float32 (H, W, 3) in [0, 255]."""
   tone_3 = attributes.GROUNDS_G3[scene.ground]
   ground_HW3 = np.broadcast_to(tone_3, (config.height, config.width, 3))
   if not scene.waves:
@@ -84,7 +84,7 @@ def ground(
 def frames(
   scene: shapes_scene.Scene, config: shapes_config.ShapesConfig
 ) -> np.ndarray:
-  """The clip, uint8 (T, H, W, 3)."""
+  """Draws the clip, uint8 (T, H, W, 3)."""
   return _compose(scene, config, _coverages(scene, config))
 
 
@@ -122,7 +122,7 @@ def _structure(
   config: shapes_config.ShapesConfig,
   coverages: list[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Flow and depth of the surface that is seen in most of each pixel."""
+  """Flow and depth of the surface that fills most of each pixel."""
   shape_THW = (config.frames, config.height, config.width)
   flow_THW2 = np.zeros((*shape_THW, 2), np.float16)
   depth_THW1 = np.full((*shape_THW, 1), GROUND_DEPTH, np.float16)
@@ -180,7 +180,7 @@ def videos(
   start: int = 0,
   count: int = 1,
 ) -> np.ndarray:
-  """Frames only of `count` clips from `start`: uint8 (count, T, H, W, 3)."""
+  """Draws only the frames of `count` clips: uint8 (count, T, H, W, 3)."""
   return np.stack(
     [
       frames(shapes_scene.sample(config, split, index), config)

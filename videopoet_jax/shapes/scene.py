@@ -1,4 +1,4 @@
-"""Draws what happens in a clip: a pure function of (seed, split, index)."""
+"""Draws a clip's scene: a pure function of (seed, split, index)."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ class Shape:
     colour: index into attributes.COLOURS.
     direction: index into attributes.DIRECTIONS of the first motion.
     speed: index into attributes.SPEEDS.
-    radius: in pixels.
+    radius: radius in pixels.
     start: middle of the bounding box (x, y) at frame 0, in pixels; the middle
       of the top left pixel is (0.5, 0.5).
     velocity: first velocity (x, y), in pixels a frame.
@@ -50,7 +50,7 @@ class Shape:
     return motion.reflect(free_T2, walls_22[:, 0], walls_22[:, 1])
 
   def legs(self, until: float) -> list[tuple[float, int]]:
-    """The straight legs of the motion before time `until`, in frames.
+    """Returns the straight legs of the motion before time `until`, in frames.
 
     Returns:
       (time at which the leg begins, index of its direction), the first at 0;
@@ -80,7 +80,7 @@ class Shape:
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-  """All that is drawn and sounded in a clip.
+  """Everything that is drawn and sounded in a clip.
 
   Attributes:
     shapes: the first is the farther one.
@@ -104,10 +104,10 @@ class Scene:
 
 
 def sample(config: shapes_config.ShapesConfig, split: str, index: int) -> Scene:
-  """The scene of one clip, independent of every other index.
+  """Draws the scene of one clip, independent of every other index.
 
   Args:
-    config: what clips hold.
+    config: content of clips.
     split: one of splits.SPLITS.
     index: position in the split, from 0.
 
@@ -188,7 +188,7 @@ def _sample_start(
   velocity: float,
   meets: bool,
 ) -> float:
-  """A first coordinate from which the wall is met at a good time, or never."""
+  """Returns a start so that the wall is met at a suitable time, or never."""
   low, high = wall
   if meets:
     latest = config.frames - config.min_frames_after
@@ -200,7 +200,7 @@ def _sample_start(
   else:
     # To the end of the last frame, so that the sound has no bounce either.
     way = velocity * config.frames
-    # Off the wall it moves from: a start right at it looks like a bounce.
+    # Not at the wall that it moves away from: that would look like a bounce.
     gap = _GAP * config.scale if velocity else 0.0
     clear_low = low - min(way, 0) + gap
     clear_high = high - max(way, 0) - gap

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.stats
 
 from videopoet_jax.core import errors
+from videopoet_jax.media import quality
 from videopoet_jax.shapes import attributes
 from videopoet_jax.shapes import baselines
 from videopoet_jax.shapes import held_out
@@ -47,7 +48,7 @@ def score(
   clips: held_out.Clips,
   condition_frames: int = 0,
 ) -> tuple[dict[str, Any], np.ndarray]:
-  """Scores what was generated for one task.
+  """Scores the outputs for one task.
 
   Args:
     task: one of `measures.TASKS`.
@@ -69,7 +70,7 @@ def score(
 def judge(
   task: str, outputs: judges.Outputs, clips: held_out.Clips
 ) -> dict[str, np.ndarray]:
-  """What a row is made of, sample by sample.
+  """Judges the parts of a row, sample by sample.
 
   Args:
     task: one of `measures.TASKS`.
@@ -104,12 +105,12 @@ def judge(
 def summarize(
   task: str, judged: Mapping[str, np.ndarray], ways: Mapping[str, float]
 ) -> dict[str, Any]:
-  """The row of a task.
+  """Returns the row of a task.
 
   Args:
     task: one of `measures.TASKS`.
-    judged: of `judge`, over all samples.
-    ways: of `chances`.
+    judged: result of `judge` over all samples.
+    ways: result of `chances`.
   """
   right_B = judged[RIGHT]
   row: dict[str, Any] = {}
@@ -140,10 +141,10 @@ def summarize(
 
 
 def spread(judged: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """Total variation of what was drawn from what training shows.
+  """Total variation distance of drawn labels from the labels of training.
 
   Args:
-    judged: of unconditional samples; those that are not sound are left out.
+    judged: judged unconditional samples; unsound ones are left out.
 
   Returns:
     A distance each for kind, colour and direction.
@@ -155,7 +156,7 @@ def spread(judged: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def spread_of(labels: Mapping[str, np.ndarray]) -> dict[str, float]:
-  """The same, of the labels of sound samples by attribute, int (N,)."""
+  """Returns the same for the labels of sound samples, int (N,) by attribute."""
   triples = np.array(splits.triples(splits.TRAIN))
   distances = {}
   for axis, (name, names) in enumerate(ATTRIBUTES.items()):
@@ -167,7 +168,7 @@ def spread_of(labels: Mapping[str, np.ndarray]) -> dict[str, float]:
 def chances(
   task: str, clips: held_out.Clips, condition_frames: int = 0
 ) -> dict[str, float]:
-  """The share right without a model, by each way to do without one.
+  """The share that is right without a model, for each baseline.
 
   Returns:
     `guess`, `guess_the_rest` and `copy`; see `shapes.baselines`.
@@ -188,10 +189,10 @@ def chances(
 def parts(
   task: str, readings: judges.Readings, clips: held_out.Clips
 ) -> dict[str, np.ndarray]:
-  """Whether each attribute alone is right: where a row loses its points.
+  """Whether each attribute alone is right, which shows where points are lost.
 
-  Against the truth of each clip, whether its task asks for the attribute or
-  not. `valid` and `steady` are the oracle's words for soundness.
+  Each attribute is compared with the truth of its clip, whether or not the task
+  asks for it. `valid` and `steady` are the oracle's terms for soundness.
 
   Returns:
     int8 (B,) each: 1 right, 0 wrong, -1 not asked.
@@ -229,7 +230,7 @@ def tokenizer_scores(
   visual_ids: np.ndarray,
   codebook_size: int,
 ) -> dict[str, float]:
-  """How much of held-out clips survives the tokenizers.
+  """Scores what the tokenizers preserve of held-out clips.
 
   Args:
     clips: the originals.
@@ -239,19 +240,17 @@ def tokenizer_scores(
     codebook_size: how many visual codes there are.
 
   Returns:
-    `psnr_db` (mean over clips), `codebook_usage` (share of the codes that
-    occur in these clips), `codebook_bits` (entropy of how often), and
-    `oracle_kept` (share of clips whose kind, colour and direction are read
-    from a sound reconstruction); `sound_kept` likewise by the measure of
+    `psnr_db` (mean over clips), `codebook_usage` (share of the codes that occur
+    in these clips), `codebook_bits` (entropy of their frequencies),
+    `oracle_kept` (share of clips whose kind, colour and direction are read from
+    a sound reconstruction), and `sound_kept`, the same share by the measure of
     video_to_audio.
   """
-  error = video_BTHWC.astype(np.float32) - clips.video_BTHWC
-  square_B = np.maximum((error**2).mean((1, 2, 3, 4)), 1e-2)
   counts = np.bincount(visual_ids.ravel(), minlength=codebook_size)
   shares = counts[counts > 0] / counts.sum()
   readings = judges.read(judges.Outputs(video_BTHWC, audio_BT), clips.config)
   scores = {
-    'psnr_db': float((10 * np.log10(255.0**2 / square_B)).mean()),
+    'psnr_db': float(quality.psnr(video_BTHWC, clips.video_BTHWC).mean()),
     'codebook_usage': float((counts > 0).mean()),
     'codebook_bits': float(-(shares * np.log2(shares)).sum()),
     'oracle_kept': float(
@@ -301,7 +300,7 @@ def write(metrics: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
 
 
 def table(metrics: Mapping[str, Any]) -> str:
-  """The scoreboard as lines of text for the terminal."""
+  """Returns the scoreboard as lines of text for the terminal."""
   lines = [f'{"task":<26}{"value":>7}  {"95 % interval":<15}{"chance":>7}']
   for task, row in metrics['tasks'].items():
     interval = f'{row["low"]:.3f} - {row["high"]:.3f}'

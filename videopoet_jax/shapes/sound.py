@@ -1,12 +1,11 @@
 """The sound of a scene: pitch by kind, glide by direction, click at a bounce.
 
-A shape sounds as a row of short notes. All notes of a kind have the same
-middle pitch, an octave away from the next kind's; within each note the pitch
-glides at a rate, in octaves a second, that says where the shape is heading at
-that moment. Notes begin on a fixed grid and with the same phase, so between
-bounces the waveform repeats note by note: a codec of a few bits can carry it.
-The glide changes in the instant of a bounce, which a click marks; the click
-lies above all pitches.
+A shape sounds as a row of short notes. All notes of a kind have the same middle
+pitch, an octave away from the next kind's; within each note the pitch glides at
+a rate, in octaves a second, that depends on the direction of the shape at that
+moment. Notes begin on a fixed grid and with the same phase, so between bounces
+the waveform repeats note by note: a codec of a few bits can carry it. The glide
+changes at a bounce, which a click marks; the click lies above all pitches.
 """
 
 import functools
@@ -18,8 +17,8 @@ from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import scene as shapes_scene
 
 PITCHES_K = np.array([220.0, 440.0, 880.0])  # Hz, in the middle of a note.
-# Octaves a second of attributes.DIRECTIONS, one apart: rising for what moves
-# up or right, as far as eight values allow.
+# Octaves a second of attributes.DIRECTIONS, one apart: rising for motion up or
+# right, as far as eight values allow.
 GLIDES_D = np.array([0.5, -0.5, -2.5, -3.5, -1.5, 1.5, 3.5, 2.5])
 NOTE_SECONDS = 0.25
 CLICK_HERTZ = 2000.0
@@ -63,7 +62,7 @@ def _click(sampling_rate: int) -> np.ndarray:
 def waveform(
   scene: shapes_scene.Scene, config: shapes_config.ShapesConfig
 ) -> np.ndarray:
-  """The sound of a clip, int16 (samples,); sample s is at s / sampling_rate."""
+  """Returns the sound of a clip, int16; sample s is at s / sampling_rate."""
   rate, samples = config.sampling_rate, config.samples
   notes = -(-samples // round(NOTE_SECONDS * rate))
   audio_T = np.zeros(samples, np.float32)

@@ -1,8 +1,8 @@
-"""The splits, and which combinations only the held-out one shows.
+"""The splits, and the combinations that only the held-out split shows.
 
-A triple of kind, colour and direction is held out by a rule that spreads the
-18 held-out triples so that every pair of them still occurs in training: what
-is asked of a model is to put known things together in a new way.
+A triple of kind, colour and direction is held out by a rule that spreads the 18
+held-out triples so that every pair of them still occurs in training: the model
+has to combine known attributes in a new way.
 """
 
 import itertools
@@ -14,7 +14,7 @@ TRAIN = 'train'
 VALIDATION = 'validation'
 TEST_HELD_OUT = 'test_held_out'
 SPLITS = (TRAIN, VALIDATION, TEST_HELD_OUT)
-# Clips of each, unless a data set says otherwise.
+# Clips of each split, unless a data set overrides them.
 CLIPS = {TRAIN: 12_000, VALIDATION: 512, TEST_HELD_OUT: 512}
 
 

@@ -15,7 +15,7 @@ import jax
 
 from videopoet_jax.core import bindings
 from videopoet_jax.core import errors
-from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import experiment as experiment_lib
 from videopoet_jax.experiments import prefix_lm as prefix_lm_lib
 from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.parallel import mesh as mesh_lib
@@ -64,7 +64,7 @@ class Experiment:
     watchdog: which T5X does not have.
   """
 
-  parts: parts_lib.Parts
+  parts: experiment_lib.Parts
   trainable: prefix_lm.PrefixLMTrainable
   loop: loop_lib.LoopConfig
   optimizer: optimizers.OptimizerConfig

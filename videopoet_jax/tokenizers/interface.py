@@ -1,8 +1,8 @@
-"""One interface for tokenizers of pictures and of sound.
+"""One interface for visual and audio tokenizers.
 
 A tokenizer is a bundle of a module's settings and its parameters that encodes
 signals to local ids and decodes ids to signals. It lives in a folder that
-describes itself, so `load(directory)` needs to be told nothing else:
+describes itself, so `load(directory)` needs no other argument:
 
     directory/checkpoint.json   kind, config, fingerprint
     directory/params/           the parameters
@@ -34,11 +34,11 @@ PARAMS_FOLDER = 'params'
 
 
 class Tokenizer(Protocol):
-  """What every tokenizer offers.
+  """Methods and attributes of every tokenizer.
 
   Attributes:
-    spec: what the grid of ids looks like.
-    fingerprint: of config and weights; token data sets carry it.
+    spec: shape of the grid of ids.
+    fingerprint: hash of config and weights; token data sets store it.
   """
 
   spec: specs.VisualSpec | specs.AudioSpec
@@ -59,7 +59,7 @@ def fingerprint_of(config: Any, params: Any) -> str:
     params: nested dicts of arrays, unboxed.
 
   Returns:
-    The same digits wherever config and weights are the same, bit for bit.
+    The same digits if config and weights are the same, bit for bit.
   """
   digest = hashlib.sha256(
     json.dumps(dataclasses.asdict(config), sort_keys=True).encode()
@@ -93,7 +93,7 @@ class TokenizerBundle:
     self.params = params
     self.batch_size = batch_size
     self._fingerprint = ''
-    # Puts a batch on the devices; whoever spreads it over several says how.
+    # Puts a batch on the devices; set to shard it over several.
     self.place: Callable[[Any], Any] = lambda batch: batch
     self._encode = jax.jit(self.encode_batch)
     self._decode = jax.jit(self.decode_batch)
@@ -103,19 +103,19 @@ class TokenizerBundle:
 
   @property
   def spec(self) -> Any:
-    """What the grid of ids looks like."""
+    """Shape of the grid of ids."""
     raise NotImplementedError
 
   def encode_batch(self, params: Any, signal: jax.Array) -> jax.Array:
-    """Pure: float32 signals to int32 ids. May be called inside a jit."""
+    """Maps float32 signals to int32 ids; pure, may be called inside a jit."""
     raise NotImplementedError
 
   def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
-    """Pure: int32 ids to float32 signals. May be called inside a jit."""
+    """Maps int32 ids to float32 signals; pure, may be called inside a jit."""
     raise NotImplementedError
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
-    """Checks a signal and brings it to the model's range and lengths."""
+    """Checks a signal and converts it to the model's range and lengths."""
     return np.asarray(signal, np.float32)
 
   @property
@@ -184,7 +184,7 @@ class TokenizerBundle:
     )
 
 
-# A kind's builder: the config's description and the parameters to a bundle.
+# A kind's builder: makes a bundle from the config's description and parameters.
 Builder = Callable[[Mapping[str, Any], Any], TokenizerBundle]
 
 _MODULES = {
@@ -195,14 +195,14 @@ _BUILDERS: dict[str, Builder] = {}
 
 
 def register(kind: str, builder: Builder) -> None:
-  """Makes `load` know a kind of tokenizer.
+  """Registers a kind of tokenizer for `load`.
 
   Args:
     kind: name in `checkpoint.json`.
-    builder: makes a bundle of the config's description and the parameters.
+    builder: makes a bundle from the config's description and the parameters.
 
   Raises:
-    ValueError: if another builder has the kind.
+    ValueError: if the kind has another builder.
   """
   if _BUILDERS.setdefault(kind, builder) is not builder:
     raise ValueError(f'a tokenizer of kind {kind!r} is registered already')
@@ -215,15 +215,15 @@ def load(
 
   Args:
     directory: a folder that `TokenizerBundle.save` wrote, or a checkpoint's
-      with such a folder of the kind's name in it.
-    kind: what it must be, or None for any tokenizer.
+      with such a folder named after the kind.
+    kind: required kind, or None for any tokenizer.
 
   Returns:
     The tokenizer.
 
   Raises:
-    CheckpointError: if the folder is missing, empty, half written, not of the
-      kind, or its weights are not those it was written with.
+    CheckpointError: if the folder is missing, empty, half written, of another
+      kind, or its weights are not those that it was written with.
   """
   directory = folders.within(directory, *((kind,) if kind else ()))
   description = describe.read_description(directory, kind)

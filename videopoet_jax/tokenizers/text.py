@@ -1,6 +1,6 @@
-"""Text to ids and back: SentencePiece, or bytes; no TensorFlow.
+"""Converts text to ids and back by SentencePiece or bytes; no TensorFlow.
 
-Both number their pieces as T5's family does: 0 pads, 1 ends a text, 2 is
+Both number their pieces like T5's family: 0 is padding, 1 ends a text, 2 is
 unknown. So the ids equal those of seqio's vocabularies for the same model, and
 a language model trained through seqio generates without it.
 """
@@ -31,7 +31,7 @@ _NUM_SPECIAL = 3
 
 
 class TextTokenizer(abc.ABC):
-  """What every text tokenizer offers.
+  """Methods and attributes of every text tokenizer.
 
   Attributes:
     algorithm: name in the description, 'sentencepiece' or 'bytes'.
@@ -47,15 +47,15 @@ class TextTokenizer(abc.ABC):
   @property
   @abc.abstractmethod
   def fingerprint(self) -> str:
-    """Hash of what decides the ids, 16 hexadecimal digits."""
+    """Hash of everything that decides the ids, 16 hexadecimal digits."""
 
   @abc.abstractmethod
   def pieces(self, text: str) -> list[int]:
-    """Ids of a text, without its end."""
+    """Returns the ids of a text, without its end."""
 
   @abc.abstractmethod
   def join(self, ids: Sequence[int]) -> str:
-    """The text of ids without special ones."""
+    """Returns the text of ids without special ones."""
 
   def encode(self, texts: Sequence[str], slots: int) -> np.ndarray:
     """Encodes texts into a fixed number of slots.
@@ -64,8 +64,8 @@ class TextTokenizer(abc.ABC):
 
     Args:
       texts: any number of texts.
-      slots: ids a text; one that is too long loses its last pieces, never
-        its end.
+      slots: number of ids a text; a text that is too long loses its last
+        pieces, never its end.
 
     Returns:
       int32 (texts, slots), local ids, each text followed by 1 and zeros.
@@ -87,7 +87,7 @@ class TextTokenizer(abc.ABC):
     return ids_BS
 
   def decode(self, ids_BS: Any) -> list[str]:
-    """Texts of ids (texts, slots); what follows the first end is ignored."""
+    """Returns the texts of ids (texts, slots), each up to its first end."""
     texts = []
     for ids in np.asarray(ids_BS, np.int32).tolist():
       if EOS_ID in ids:
@@ -122,12 +122,12 @@ class TextTokenizer(abc.ABC):
     )
 
   def files(self) -> dict[str, bytes]:
-    """Contents, by name, of what stands beside the description."""
+    """Contents of the files beside the description, by name."""
     return {}
 
 
 class SentencePieceTokenizer(TextTokenizer):
-  """A SentencePiece model that numbers as T5's does."""
+  """A SentencePiece model with the numbering of T5's."""
 
   algorithm = 'sentencepiece'
 
@@ -135,7 +135,7 @@ class SentencePieceTokenizer(TextTokenizer):
     """Opens a serialized model.
 
     Raises:
-      CheckpointError: if it is none, or pads or ends with other ids.
+      CheckpointError: if it is invalid, or pads or ends with other ids.
     """
     self._model = model
     self._processor = sentencepiece.SentencePieceProcessor()
@@ -178,7 +178,7 @@ class SentencePieceTokenizer(TextTokenizer):
 
 
 class ByteTokenizer(TextTokenizer):
-  """One id a byte of UTF-8, from 3 on."""
+  """A tokenizer with one id for each byte of UTF-8, from 3 on."""
 
   algorithm = 'bytes'
 
@@ -201,15 +201,15 @@ class ByteTokenizer(TextTokenizer):
 def train_sentencepiece(
   captions: Iterable[str], vocab_size: int = 128
 ) -> SentencePieceTokenizer:
-  """Fits a small vocabulary to captions.
+  """Trains a small vocabulary on captions.
 
   Args:
     captions: texts.
     vocab_size: most ids; fewer if the captions do not hold that many pieces.
 
   Returns:
-    A tokenizer that depends on captions and size only; to it, characters that
-    the captions lack are unknown, id 2.
+    A tokenizer that depends on captions and size only; characters that do not
+    occur in the captions are unknown to it, id 2.
 
   Raises:
     DataError: if there is no text.
@@ -263,7 +263,7 @@ def load(directory: str | os.PathLike[str]) -> TextTokenizer:
 
 
 def find(name: str) -> str:
-  """The tokenizer of a name: `BYTES`, or the path of a SentencePiece model.
+  """Finds a tokenizer by name: `BYTES`, or the path of a SentencePiece model.
 
   Args:
     name: 'bytes', the path of a model, a folder that `TextTokenizer.save`
@@ -290,7 +290,7 @@ def load_sentencepiece(path: str | os.PathLike[str]) -> SentencePieceTokenizer:
   """Opens a `.model` file, such as T5's.
 
   Raises:
-    CheckpointError: if it is missing or no such model.
+    CheckpointError: if it is missing or not such a model.
   """
   try:
     model = storage.path(path).read_bytes()

@@ -33,7 +33,7 @@ def load(
   directory: str | os.PathLike[str],
   description: Mapping[str, Any],
   shapes: Any,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> Any:
   """Reads the parameters of another run.
 
@@ -41,7 +41,7 @@ def load(
     directory: its folder.
     description: of the model to be trained.
     shapes: its parameters' shapes, with shardings.
-    say: takes a line for the screen about rows that the folder does not hold.
+    log: takes a line for the screen about rows that the folder does not hold.
 
   Returns:
     The parameters on the devices.
@@ -62,7 +62,7 @@ def load(
         f'the parameters in {directory} are of another model: {error}'
       ) from None
     if new_rows:
-      say(
+      log(
         f'{directory} does not hold these rows, which start at zero: '
         f'{"; ".join(new_rows)}'
       )
@@ -110,7 +110,7 @@ def take_text_decoder(
   directory: str | os.PathLike[str],
   description: Mapping[str, Any],
   params: Any,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> Any:
   """Puts what fits of a text decoder in the place of initial parameters.
 
@@ -118,7 +118,7 @@ def take_text_decoder(
     directory: see `text_decoder.take`.
     description: of the model to be trained.
     params: its initial parameters on the devices.
-    say: takes lines that name what was taken.
+    log: takes lines that name what was taken.
 
   Returns:
     The parameters, where they were.
@@ -128,7 +128,7 @@ def take_text_decoder(
   """
   config, _, _ = prefix_lm.read(description)
   whole = start.to_host(params)
-  taken = text_decoder.take(directory, whole, config, say)
+  taken = text_decoder.take(directory, whole, config, log)
   keys = {'/'.join(path): value for path, value in taken.items()}
 
   def put(path: Any, leaf: Any) -> Any:

@@ -21,7 +21,7 @@ CACHE_VARIABLE = 'JAX_COMPILATION_CACHE_DIR'
 
 def keep_on_disk(
   directory: str | os.PathLike[str] | None = None,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> None:
   """Turns the persistent cache of compiled programs on.
 
@@ -29,7 +29,7 @@ def keep_on_disk(
     directory: its folder; unless given or set already by
       JAX_COMPILATION_CACHE_DIR, `videopoet_jax/programs` in the user's folder
       of caches. Where there is none, programs are not kept.
-    say: takes a line that says so.
+    log: takes a line that says so.
   """
   # `values`, since not every JAX declares the option's own attribute.
   if jax.config.values['jax_compilation_cache_dir'] and directory is None:
@@ -38,7 +38,7 @@ def keep_on_disk(
   if not chosen:
     caches = storage.cache_folder()
     if caches is None:
-      say(
+      log(
         'compiled programs are not kept: there is no home folder; set '
         f'{CACHE_VARIABLE} to a folder to keep them'
       )
@@ -56,7 +56,7 @@ def first_steps(unit_at: Callable[[int], str], steps: range) -> dict[str, int]:
   return first
 
 
-class Programs:
+class CompiledSteps:
   """Compiled functions by unit, compiled ahead of their first use."""
 
   def __init__(

@@ -19,7 +19,7 @@ STEP = 'step'
 OTHERS = ('start', 'compile', 'data', 'validation', 'checkpoint')
 
 
-class Ledger:
+class Goodput:
   """Seconds of one call of the loop, by kind.
 
   Attributes:

@@ -94,7 +94,7 @@ class Hosts:
     self._data += data_seconds
     self._place += place_seconds
 
-  def figures(self) -> dict[str, float]:
+  def metrics(self) -> dict[str, float]:
     """Gathers; all hosts call it at the same step.
 
     Returns:
@@ -141,14 +141,14 @@ def spread(table: Any) -> dict[str, float]:
     largest over the median; `hosts/slowest`, the host with the largest sum.
   """
   table = np.asarray(table, np.float64)
-  figures = {}
+  metrics = {}
   for column, name in enumerate(('data', 'place', 'probe')):
     most = float(table[:, column].max())
     middle = max(float(np.median(table[:, column])), 1e-6)
-    figures[f'hosts/{name}_seconds'] = most
-    figures[f'hosts/{name}_spread'] = max(most, 1e-6) / middle
-  figures['hosts/slowest'] = float(table.sum(axis=1).argmax())
-  return figures
+    metrics[f'hosts/{name}_seconds'] = most
+    metrics[f'hosts/{name}_spread'] = max(most, 1e-6) / middle
+  metrics['hosts/slowest'] = float(table.sum(axis=1).argmax())
+  return metrics
 
 
 def _allgather(row: np.ndarray) -> np.ndarray:

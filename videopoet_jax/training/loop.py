@@ -19,13 +19,14 @@ import numpy as np
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import manager as manager_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import adaptation
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import compiled_steps
-from videopoet_jax.training import goodput as ledger_lib
+from videopoet_jax.training import goodput as goodput_lib
 from videopoet_jax.training import hosts as hosts_lib
 from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
@@ -35,7 +36,7 @@ from videopoet_jax.training import prefetch
 from videopoet_jax.training import signals
 from videopoet_jax.training import skipped as skipped_lib
 from videopoet_jax.training import state as state_lib
-from videopoet_jax.training import throughput as window_lib
+from videopoet_jax.training import throughput as throughput_lib
 from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import validation as validation_lib
 from videopoet_jax.training import watchdog as watchdog_lib
@@ -122,14 +123,14 @@ class Result:
 
   Attributes:
     state: the state after the last step done.
-    figures: the last figures logged, `validation/...` among them.
+    metrics: the last metrics logged, `validation/...` among them.
     steps: steps done, those before a resume included.
     seconds: time that the call took.
     signal: number of the signal that ended it, 0 if it ran to its end.
   """
 
   state: state_lib.TrainState
-  figures: Mapping[str, float]
+  metrics: Mapping[str, float]
   steps: int
   seconds: float
   signal: int = 0
@@ -162,7 +163,7 @@ def run(
   init_from: str | os.PathLike[str] | None = None,
   devices: Sequence[jax.Device] | None = None,
   watchdog: watchdog_lib.WatchdogConfig = _WATCHDOG,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> Result:
   """Trains to the last step, from the newest checkpoint in `run_dir` if any.
 
@@ -179,7 +180,7 @@ def run(
       (task adaptation: VideoPoet's second training stage).
     devices: to train on; all unless given.
     watchdog: when the run counts as hung.
-    say: takes lines for the screen.
+    log: receives lines for the screen.
 
   Returns:
     State and figures of the last step done.
@@ -191,13 +192,13 @@ def run(
   """
   began = time.monotonic()
   low_rank.check_start(trainable, run_dir, init_from)
-  shout = say
-  say = say if jax.process_index() == 0 else lambda line: None
-  compiled_steps.keep_on_disk(say=say)
+  log_all_hosts = log
+  log = log if jax.process_index() == 0 else lambda line: None
+  compiled_steps.keep_on_disk(log=log)
   device_mesh = mesh_lib.create(mesh, devices)
   # From here on a signal ends the run only when what it did is on disk.
   with mesh_lib.use(device_mesh, rules), signals.listen() as stop:
-    ledger = ledger_lib.Ledger()
+    goodput = goodput_lib.Goodput()
     checkpoints = manager_lib.Manager(
       run_dir,
       trainable.describe(),
@@ -205,23 +206,23 @@ def run(
       keep_every=config.keep_every,
       best=best_lib.Best(config.keep_best, config.best_is_highest),
       settings=_settings(config, optimizer),
-      say=say,
+      log=log,
     )
     watch = watchdog_lib.Watchdog(
-      watchdog, ledger, storage.path(run_dir), log_every=config.log_every,
-      say=shout,
+      watchdog, goodput, storage.path(run_dir), log_every=config.log_every,
+      log=log_all_hosts,
     )  # fmt: skip
     try:
       story = _Story(
         trainable, batches, storage.path(run_dir), config, optimizer,
-        device_mesh, rules, validation, checkpoints, stop, ledger, watch, say,
+        device_mesh, rules, validation, checkpoints, stop, goodput, watch, log,
       )  # fmt: skip
-      state, figures = story.tell(init_from)
+      state, values = story.tell(init_from)
     finally:
       checkpoints.close()
       watch.close()
   return Result(
-    state, figures, int(state.step), time.monotonic() - began, stop.signal
+    state, values, int(state.step), time.monotonic() - began, stop.signal
   )
 
 
@@ -240,9 +241,9 @@ class _Story:
     validation: batches_lib.ValidationBatches | None,
     checkpoints: manager_lib.Manager,
     stop: signals.Stop,
-    ledger: ledger_lib.Ledger,
+    goodput: goodput_lib.Goodput,
     watchdog: watchdog_lib.Watchdog,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
   ) -> None:
     self.trainable = trainable
     self.batches = batches
@@ -254,9 +255,9 @@ class _Story:
     self.validation = validation
     self.checkpoints = checkpoints
     self.stop = stop
-    self.ledger = ledger
+    self.goodput = goodput
     self.watchdog = watchdog
-    self.say = say
+    self.log = log
     self.counts: dict[str, int] = {}
     self.batch_sharding = rules_lib.batch_sharding(mesh, rules)
     self.parts = 1  # Of every batch, one of which this host reads.
@@ -265,12 +266,12 @@ class _Story:
   def tell(
     self, init_from: str | os.PathLike[str] | None
   ) -> tuple[state_lib.TrainState, dict[str, float]]:
-    config, ledger = self.config, self.ledger
-    with ledger.spend('start'):
+    config, goodput = self.config, self.goodput
+    with goodput.spend('start'):
       state = self._restore_or_begin(init_from)
       first = int(state.step)
     if first >= config.total_steps:
-      self.say(f'{self.run_dir}: all {first} steps are done already')
+      self.log(f'{self.run_dir}: all {first} steps are done already')
       return state, {}
 
     train_programs = self._compile(first)
@@ -285,21 +286,23 @@ class _Story:
       enabled=jax.process_index() == 0,
     )
     feed = prefetch.Prefetch(self.batches, config.total_steps)
-    window = window_lib.Window(first, config.total_steps, self.parts)
+    throughput = throughput_lib.Throughput(
+      first, config.total_steps, self.parts
+    )
     hosts = hosts_lib.Hosts(self.mesh.local_devices)
     skipped = skipped_lib.Skipped(config.max_skipped_in_a_row, self.run_dir)
-    figures: dict[str, float] = {}
+    values: dict[str, float] = {}
     try:
       for step in range(first, config.total_steps):
         unit = self.batches.unit_at(step)
         self.watchdog.at(step, unit)
-        with ledger.spend('data'):
+        with goodput.spend('data'):
           host_batch = feed.batch(step)
-        waited = ledger.last
-        with ledger.spend('compile'):
+        waited = goodput.last
+        with goodput.spend('compile'):
           program = train_programs.get(unit)
           update = train_programs.get(_UPDATE)
-        window.leave_out(ledger.last)
+        throughput.leave_out(goodput.last)
         asked = time.monotonic()
         batch = self.place(host_batch)
         hosts.add(waited, time.monotonic() - asked)
@@ -309,7 +312,7 @@ class _Story:
         state, more = update(state, grads, loss)
         metrics = metrics | more
         self.counts[unit] = self.counts.get(unit, 0) + 1
-        window.add(unit, metrics, host_batch)
+        throughput.add(unit, metrics, host_batch)
         skipped.add(step, unit, metrics['skipped_in_a_row'], host_batch)
 
         done = step + 1
@@ -317,33 +320,33 @@ class _Story:
         stopping = self.stop.wanted(done)
         scores: dict[str, float] = {}
         if done % config.log_every == 0 or is_last or stopping:
-          figures |= self._log(window, hosts, writer, done)
+          values |= self._log(throughput, hosts, writer, done)
           skipped.check(step)
         # A machine that is about to go leaves no time to score.
         due = _is_due(done, config.validate_every, is_last)
         if due and (is_last or not stopping):
           jax.block_until_ready(state.step)  # Steps are no validation.
-          with ledger.spend('validation'):
+          with goodput.spend('validation'):
             scores = validate(state_lib.inference_params(state), self.frozen)
-          figures |= self._report(scores, writer, done)
-          window.leave_out(ledger.last)
+          values |= self._report(scores, writer, done)
+          throughput.leave_out(goodput.last)
         best = self.checkpoints.is_best(scores)
         if done % config.save_every == 0 or is_last or stopping or best:
           jax.block_until_ready(state.step)
-          with ledger.spend('checkpoint'):
+          with goodput.spend('checkpoint'):
             self._save(done, state, scores)
             if is_last or stopping:
               self.checkpoints.wait()
         if is_last or stopping:
-          figures |= self._account(hosts, writer, done)
+          values |= self._account(hosts, writer, done)
         if stopping:
-          self.say(f'signal {self.stop.signal}: saved step {done}, stopping')
+          self.log(f'signal {self.stop.signal}: saved step {done}, stopping')
           break
     finally:
       feed.close()
       train_programs.close()
       writer.close()
-    return state, figures
+    return state, values
 
   # Restore or begin.
 
@@ -381,19 +384,19 @@ class _Story:
           lambda params: jax.tree.map(jnp.copy, params),
           out_shardings=self.train_step.shardings.ema,
         )(items['params'])
-        self.say(
+        self.log(
           f'LoopConfig.ema_decay is {self.config.ema_decay} and the checkpoint '
           'holds no averaged parameters: the average begins with its parameters'
         )
       state = state_lib.from_items(items, shapes)
       self.counts = dict(counters['batches'])
-      if counters.get('data') and hasattr(self.batches, 'restore'):
+      if counters.get('data'):
         self._restore_data(counters['data'])
       if isinstance(self.trainable, low_rank.LowRankTrainable):
         self.frozen = low_rank.resume_base(
           self.trainable, self.run_dir, self.train_step.frozen
         )
-      self.say(f'resuming {self.run_dir} after step {int(state.step)}')
+      self.log(f'resuming {self.run_dir} after step {int(state.step)}')
       return state
     if init_from and isinstance(self.trainable, low_rank.LowRankTrainable):
       self.frozen = low_rank.begin_base(
@@ -401,14 +404,14 @@ class _Story:
         self.run_dir,
         init_from,
         self.train_step.frozen,
-        self.say,
+        self.log,
       )
-      self.say(f'step 0 with adapters of the parameters of {init_from}')
+      self.log(f'step 0 with adapters of the parameters of {init_from}')
     elif init_from and not self._has_text_decoder(init_from):
       params = adaptation.load(
-        init_from, self.trainable.describe(), shapes.params, self.say
+        init_from, self.trainable.describe(), shapes.params, self.log
       )
-      self.say(f'step 0 with the parameters of {init_from}, fresh optimizer')
+      self.log(f'step 0 with the parameters of {init_from}, fresh optimizer')
       return jax.jit(create, out_shardings=self.train_step.shardings)(params)
 
     def begin(rng: jax.Array, batch: Any) -> state_lib.TrainState:
@@ -420,7 +423,7 @@ class _Story:
     if not init_from or self.frozen is not None:
       return state
     params = adaptation.take_text_decoder(
-      init_from, self.trainable.describe(), state.params, self.say
+      init_from, self.trainable.describe(), state.params, self.log
     )
     return jax.jit(create, out_shardings=self.train_step.shardings)(params)
 
@@ -440,14 +443,16 @@ class _Story:
     rules_lib.check_batch(size // accumulate, self.mesh, self.rules)
 
   def _restore_data(self, state: Mapping[str, Any]) -> None:
-    data: Any = self.batches
-    sizes = getattr(data, 'batch_sizes', dict[str, int])
-    own = sizes()
+    data = self.batches
+    if not isinstance(data, batches_lib.Resumable):
+      return
+    own = batches_lib.sizes(data)
     data.restore(state)
-    if sizes() != own:
-      self.say(
+    sizes = batches_lib.sizes(data)
+    if sizes != own:
+      self.log(
         'batches keep the sizes that the run began with: '
-        f'{_listed(sizes())}; begun here they would be {_listed(own)}'
+        f'{_listed(sizes)}; begun here they would be {_listed(own)}'
       )
 
   def _announce(self) -> None:
@@ -455,7 +460,7 @@ class _Story:
     fixed = sum(x.size for x in jax.tree.leaves(self.train_step.frozen))
     beside = f' of adapters of {fixed / 1e6:.2f} M frozen ones' if fixed else ''
     units = self.batches.units()
-    self.say(
+    self.log(
       f'{self.trainable.name}: {size / 1e6:.2f} M parameters{beside} on '
       f'{mesh_lib.describe(self.mesh)}; {len(units)} unit(s) to compile, '
       f'{self.config.total_steps} steps'
@@ -475,7 +480,7 @@ class _Story:
 
   # Compile.
 
-  def _compile(self, first: int) -> compiled_steps.Programs:
+  def _compile(self, first: int) -> compiled_steps.CompiledSteps:
     steps = compiled_steps.first_steps(
       self.batches.unit_at, range(first, self.config.total_steps)
     )
@@ -492,7 +497,7 @@ class _Story:
         batch = jax.tree.map(self._place_shape, dict(example))
         return self.train_step.lower_gradients(unit, batch).compile(options)
 
-    return compiled_steps.Programs(
+    return compiled_steps.CompiledSteps(
       (_UPDATE, *steps), compile_unit, in_background=self.config.compile_ahead
     )
 
@@ -500,32 +505,32 @@ class _Story:
 
   def _log(
     self,
-    window: window_lib.Window,
+    throughput: throughput_lib.Throughput,
     hosts: hosts_lib.Hosts,
     writer: metrics_lib.Writer,
     done: int,
   ) -> dict[str, float]:
     # The optimizer has counted the steps that were not skipped: that is what
     # its schedule reads.
-    last_is_skipped = window.last('skipped_in_a_row') > 0
-    count = done - 1 - round(window.last('skipped_steps')) + last_is_skipped
-    line, figures = window.summary(done)
-    self.watchdog.done(done, 1.0 / figures['steps_per_second'])
-    figures |= self.ledger.shares() | hosts.figures()
-    figures['learning_rate'] = float(
+    last_is_skipped = throughput.last('skipped_in_a_row') > 0
+    count = done - 1 - round(throughput.last('skipped_steps')) + last_is_skipped
+    line, values = throughput.summary(done)
+    self.watchdog.done(done, 1.0 / values['steps_per_second'])
+    values |= self.goodput.shares() | hosts.metrics()
+    values['learning_rate'] = float(
       optimizers.learning_rate(
         self.optimizer_config, self.config.total_steps, count
       )
     )
-    self.say(line)
-    writer.write(done, figures)
-    return figures
+    self.log(line)
+    writer.write(done, values)
+    return values
 
   def _report(
     self, scores: dict[str, float], writer: metrics_lib.Writer, done: int
   ) -> dict[str, float]:
     if scores:
-      self.say(f'step {done}: validation loss {scores["validation/loss"]:.4f}')
+      self.log(f'step {done}: validation loss {scores["validation/loss"]:.4f}')
       writer.write(done, scores)
     return scores
 
@@ -533,24 +538,23 @@ class _Story:
     self, hosts: hosts_lib.Hosts, writer: metrics_lib.Writer, done: int
   ) -> dict[str, float]:
     """Says where the time of this call went."""
-    seconds = self.ledger.seconds()['total']
-    figures = self.ledger.shares() | {
+    seconds = self.goodput.seconds()['total']
+    values = self.goodput.shares() | {
       'seconds': seconds,
       'redone_steps': writer.redone_steps,
     }
-    line = f'{metrics_lib.duration(seconds)}: {ledger_lib.describe(figures)}'
+    line = f'{progress.duration(seconds)}: {goodput_lib.describe(values)}'
     if writer.redone_steps:
       line += f'; {writer.redone_steps} logged steps were done again'
-    self.say(line)
+    self.log(line)
     if hosts.summary():
-      self.say(hosts.summary())
-    writer.write(done, figures)
-    return figures
+      self.log(hosts.summary())
+    writer.write(done, values)
+    return values
 
   def _save(
     self, done: int, state: state_lib.TrainState, scores: Mapping[str, float]
   ) -> None:
-    data = self.batches
     self.checkpoints.save(
       done,
       state_lib.to_items(state),
@@ -559,7 +563,7 @@ class _Story:
         'seed': self.config.seed,
         'batches': self.counts,
         # What lets the data refuse to go on with other data.
-        'data': data.state() if hasattr(data, 'state') else None,
+        'data': batches_lib.state(self.batches),
       },
       scores,
     )

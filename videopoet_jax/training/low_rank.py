@@ -253,7 +253,7 @@ def begin_base(
   run_dir: str | os.PathLike[str],
   init_from: str | os.PathLike[str],
   shapes: Any,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> Any:
   """Reads a pretrained model and keeps it in the run's folder.
 
@@ -262,7 +262,7 @@ def begin_base(
     run_dir: of the run; gets a folder `base`.
     init_from: folder of the pretrained model.
     shapes: its parameters' shapes, with shardings.
-    say: takes a line for the screen, see `adaptation.load`.
+    log: takes a line for the screen, see `adaptation.load`.
 
   Returns:
     Its parameters on the devices.
@@ -271,7 +271,7 @@ def begin_base(
     CheckpointError: it is of another model, or the folder cannot be written.
   """
   description = trainable.inner.describe()
-  params = adaptation.load(init_from, description, shapes, say)
+  params = adaptation.load(init_from, description, shapes, log)
   whole = start.to_host(params)
   if jax.process_index() == 0:
     folder = storage.path(run_dir) / folders.BASE

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax.core import progress
 from videopoet_jax.training import metrics as metrics_lib
 
 
-class Window:
+class Throughput:
   """The steps since the last line of figures, and the rate of the run."""
 
   def __init__(self, first: int, total: int, parts: int = 1) -> None:
@@ -46,17 +47,17 @@ class Window:
 
   def summary(self, done: int) -> tuple[str, dict[str, float]]:
     """A line for the screen and the figures; begins a new window."""
-    figures = metrics_lib.averages(self._steps)
-    figures.pop('skipped_in_a_row')
+    values = metrics_lib.averages(self._steps)
+    values.pop('skipped_in_a_row')
     seconds = max(time.monotonic() - self._start, 1e-9)
     rate = len(self._steps) / seconds
-    left = metrics_lib.duration((self._total - done) / rate)
-    figures['steps_per_second'] = rate
-    figures[f'{self._kind}_per_second'] = self._amount / seconds
+    left = progress.duration((self._total - done) / rate)
+    values['steps_per_second'] = rate
+    values[f'{self._kind}_per_second'] = self._amount / seconds
     skipped = self.last('skipped_steps')
-    figures['skipped_steps'] = skipped
+    values['skipped_steps'] = skipped
     line = (
-      f'step {done}/{self._total}  loss {figures["loss"]:.4f}  '
+      f'step {done}/{self._total}  loss {values["loss"]:.4f}  '
       f'{rate:.2f} steps/s  {self._amount / seconds:,.0f} {self._kind}/s  '
       f'{left} left'
     )
@@ -64,4 +65,4 @@ class Window:
       line += f'  {skipped:.0f} steps skipped'
     self._steps, self._amount = [], 0
     self._start = time.monotonic()
-    return line, figures
+    return line, values

@@ -234,7 +234,7 @@ class VisualTokenizerTrainable:
       'codebook_usage': _usage(latents),
       'bits_used': terms.codebook / jnp.log(2.0),
     }
-    return sum(parts.values()), metrics
+    return sum(parts.values(), jnp.float32(0.0)), metrics
 
   def _bottleneck(
     self, latents: jax.Array, rng: jax.Array, progress: jax.Array

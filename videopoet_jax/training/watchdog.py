@@ -19,7 +19,7 @@ import time
 import jax
 
 from videopoet_jax.core import errors
-from videopoet_jax.training import goodput as ledger_lib
+from videopoet_jax.training import goodput as goodput_lib
 
 # sysexits.h: a temporary failure, try again. Whoever started the run does.
 EXIT_STATUS = 75
@@ -57,29 +57,29 @@ class Watchdog:
   def __init__(
     self,
     config: WatchdogConfig,
-    ledger: ledger_lib.Ledger,
+    goodput: goodput_lib.Goodput,
     run_dir: pathlib.Path,
     *,
     log_every: int,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     end: Callable[[int], None] = os._exit,
   ) -> None:
     """Starts the thread.
 
     Args:
       config: when a run counts as hung.
-      ledger: says what goes on and since when.
+      goodput: the current kind of work and when it began.
       run_dir: where the stacks go: `hang_process<p>_step<n>.txt`.
       log_every: steps between lines of figures. Only these wait for the
         devices, so that many steps may seem to take no time before one.
-      say: takes the lines that tell; on every process, not only the first.
+      log: takes the lines that tell; on every process, not only the first.
       end: ends the process; a test gives its own.
     """
     self._config = config
-    self._ledger = ledger
+    self._goodput = goodput
     self._run_dir = run_dir
     self._log_every = log_every
-    self._say = say
+    self._log = log
     self._end = end
     self._step, self._unit = 0, ''
     self._known_done = 0
@@ -112,7 +112,10 @@ class Watchdog:
 
   def limit(self) -> float:
     """Seconds without progress that are a hang now."""
-    if not self._medians or self._ledger.kind not in (ledger_lib.STEP, 'data'):
+    if not self._medians or self._goodput.kind not in (
+      goodput_lib.STEP,
+      'data',
+    ):
       return self._config.other_seconds
     median = statistics.median(self._medians)
     return max(
@@ -122,7 +125,7 @@ class Watchdog:
 
   def stuck(self) -> float:
     """Seconds without progress; to begin with another kind is progress."""
-    return time.monotonic() - max(self._progress, self._ledger.since)
+    return time.monotonic() - max(self._progress, self._goodput.since)
 
   def close(self) -> None:
     """Ends the thread."""
@@ -141,12 +144,12 @@ class Watchdog:
     process = jax.process_index()
     head = (
       f'hang: process {process} has made no progress for {self.stuck():.0f} s; '
-      f'kind {self._ledger.kind!r}, step {self._step} of unit '
+      f'kind {self._goodput.kind!r}, step {self._step} of unit '
       f'{self._unit!r} begun, {self._known_done} steps known done'
     )
     stacks = _stacks()
     # Said before anything is written: what hangs may be the file system.
-    self._say(head)
+    self._log(head)
     path = self._run_dir / f'hang_process{process}_step{self._step}.txt'
     written, failure = [], []
 
@@ -161,12 +164,12 @@ class Watchdog:
     writer.start()
     writer.join(_WRITING_SECONDS)
     if written:
-      self._say(f'stacks of all threads in {path}')
+      self._log(f'stacks of all threads in {path}')
     else:
       why = failure[0] if failure else f'nothing after {_WRITING_SECONDS:.0f} s'
-      self._say(f'stacks cannot be written to {path}: {why}\n{stacks}')
+      self._log(f'stacks cannot be written to {path}: {why}\n{stacks}')
     if self._config.exit:
-      self._say(f'ending with status {EXIT_STATUS}, to be started again')
+      self._log(f'ending with status {EXIT_STATUS}, to be started again')
       sys.stdout.flush()
       sys.stderr.flush()
       self._end(EXIT_STATUS)

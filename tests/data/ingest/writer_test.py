@@ -5,7 +5,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.data.ingest import clips
 from videopoet_jax.data.ingest import writer as writer_lib
 
@@ -33,7 +33,7 @@ def _examples(source: str, count: int):
 
 def _writer(output, overwrite=False):
   metadata = {'frame_rate': 8.0, 'sampling_rate': 16_000}
-  pieces = pieces_lib.Pieces.begin(output, {'job': 'test'}, overwrite)
+  pieces = shard_writer.ShardWriter.begin(output, {'job': 'test'}, overwrite)
   return writer_lib.DatasetWriter(
     pieces, writer_lib.features(_CONFIG), metadata
   )
@@ -101,7 +101,7 @@ def test_a_source_that_fails_halfway_leaves_nothing(tmp_path):
     raise errors.DataError('damaged')
 
   writer = _writer(tmp_path / 'set')
-  spill = writer_lib.Spill(pieces_lib.spill('0'), ('a', 'bad', 'c'), 3.0)
+  spill = writer_lib.Spill(shard_writer.spill('0'), ('a', 'bad', 'c'), 3.0)
   with writer.spill(spill, {}) as spilled:
     spilled.add('a', _examples('a', 2))
     with pytest.raises(errors.DataError, match='damaged'):
@@ -160,8 +160,10 @@ def test_full_disk(tmp_path, monkeypatch):
     raise OSError(28, 'No space left on device')
 
   writer = _writer(tmp_path / 'set')
-  monkeypatch.setattr(pieces_lib.array_record_module, 'ArrayRecordWriter', full)
-  spill = writer_lib.Spill(pieces_lib.spill('0'), ('a',), 1.0)
+  monkeypatch.setattr(
+    shard_writer.array_record_module, 'ArrayRecordWriter', full
+  )
+  spill = writer_lib.Spill(shard_writer.spill('0'), ('a',), 1.0)
   with pytest.raises(errors.DataError, match='No space left'):
     with writer.spill(spill, {}) as spilled:
       spilled.add('a', _examples('a', 2))

@@ -58,7 +58,7 @@ def test_ids_pass_from_stage_to_stage(stage, video):
   fingerprint = stage.described.fingerprints['low']
   clips = cascade_lib.Clips(counted.tokenizer.encode(video), fingerprint, video)
   said = []
-  made = cascade.run(clips, configs=(_FEW, _FEW), say=said.append)
+  made = cascade.run(clips, configs=(_FEW, _FEW), log=said.append)
   assert made.ids_BTHW.shape == (1, 5, 8, 8)
   assert made.video_BTHWC.shape == (1, 17, 64, 64, 3)
   # Pixels are made once, of the result.

@@ -62,11 +62,11 @@ def losses(positions, steps, name=_SHORT, rate=1e-2):
   @jax.jit
   def step(params, state, tokens_BL):
     batch = {'tokens': tokens_BL, 'visible': visible}
-    (_, figures), gradient = jax.value_and_grad(
+    (_, metrics), gradient = jax.value_and_grad(
       lambda p: trainable.loss(p, batch, None, None, name), has_aux=True
     )(params)
     updates, state = optimizer.update(gradient, state)
-    return optax.apply_updates(params, updates), state, figures['loss']
+    return optax.apply_updates(params, updates), state, metrics['loss']
 
   generator = np.random.default_rng(0)
   state, found = optimizer.init(params), []

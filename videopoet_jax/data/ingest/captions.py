@@ -15,11 +15,11 @@ from videopoet_jax.data.ingest import clips
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
-  """What is said of sources (`folder/a.mp4`) and clips (`folder/a.mp4#00002`).
+  """Captions of sources (`folder/a.mp4`) and clips (`folder/a.mp4#00002`).
 
   Attributes:
-    texts: captions.
-    numbers: by their names, numbers such as a quality.
+    texts: captions by source or clip name.
+    numbers: numbers such as a quality, by their names.
   """
 
   texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -53,13 +53,13 @@ def read_captions(
       of a name, a tab and a caption.
     sources: the names that `find_files` gave.
     numbers: further columns of a `.csv`, or fields of the objects of a list in
-      a `.json`, that hold a number of each clip; an empty one is not known.
+      a `.json`, that hold a number of each clip; an empty one is unknown.
 
   Returns:
     Captions and numbers by full source or clip names.
 
   Raises:
-    DataError: the file cannot be read, names a file that is not there, or has
+    DataError: the file cannot be read, names a file that does not exist, or has
       no such numbers.
   """
   names: dict[str, list[str]] = {}
@@ -104,9 +104,9 @@ def check_indices(
   """Refuses captions of clips that a file is too short to have.
 
   Args:
-    path: of the captions, for the message.
-    captions: what was read from it.
-    most: clips that a source may have at most; others are not looked at.
+    path: path of the captions, for the message.
+    captions: captions read from it.
+    most: clips that a source may have at most; others are not checked.
 
   Raises:
     DataError: a clip's number is not below that.
@@ -129,7 +129,7 @@ def check_indices(
 def _read_entries(
   path: pathlib.Path, numbers: Sequence[str]
 ) -> list[tuple[str, str, dict[str, float]]]:
-  """Name, caption and the known ones of `numbers`, entry by entry."""
+  """Yields name, caption and the known `numbers`, entry by entry."""
   entries = []
   for row in _read_rows(path):
     entry = row if isinstance(row, dict) else {}

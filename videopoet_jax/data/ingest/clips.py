@@ -17,15 +17,15 @@ from videopoet_jax.media import video as video_lib
 
 @dataclasses.dataclass(frozen=True)
 class ClipConfig:
-  """What a clip is.
+  """Definition of a clip.
 
   Attributes:
     num_frames: frames of a clip.
-    frame_rate: frames a second; None takes the frames that a file has. Clips
-      then last differently long and have no sound.
-    height: in pixels.
-    width: in pixels.
-    sampling_rate: of the sound, in samples a second.
+    frame_rate: frames a second; None takes the frames of the file. Clips then
+      differ in duration and have no sound.
+    height: height in pixels.
+    width: width in pixels.
+    sampling_rate: samples a second of the sound.
     cut: one of `cuts.CUTS`: all clips of a file or one.
   """
 
@@ -37,7 +37,7 @@ class ClipConfig:
   cut: str = cuts.CONSECUTIVE
 
   def __post_init__(self) -> None:
-    """Refuses sizes that no clip can have; ConfigError names the flag."""
+    """Refuses sizes that no clip can have; the ConfigError names the flag."""
     errors.check_choice('--cut', self.cut, cuts.CUTS)
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
@@ -55,7 +55,7 @@ class ClipConfig:
 
   @property
   def has_sound(self) -> bool:
-    """Whether clips have sound, which takes clips of one length."""
+    """Whether clips have sound, which requires clips of one duration."""
     return self.frame_rate is not None
 
   @property
@@ -65,18 +65,18 @@ class ClipConfig:
 
   @property
   def description(self) -> cuts.Cut:
-    """What a data set stores of it."""
+    """The description that a data set stores."""
     return cuts.Cut(
       self.cut, self.num_frames, self.frame_rate, self.height, self.width
     )
 
   def most_clips(self, seconds: float, frame_rate: float) -> int:
-    """Clips that a file may yield, at most.
+    """Returns the most clips that a file may yield.
 
     Args:
-      seconds: its length. A container may state it a little short, hence one
-        clip more.
-      frame_rate: its own, in frames a second.
+      seconds: duration of the file. A container may state a slightly short one,
+        hence one clip more.
+      frame_rate: frame rate of the file, in frames a second.
     """
     if self.cut != cuts.CONSECUTIVE:
       return 1
@@ -92,7 +92,7 @@ class Clip:
     clip_id: `<source>#<index>`, the index in five digits.
     source: the file, relative to the input folder.
     start: seconds from the first frame of the file.
-    end: likewise.
+    end: end in seconds from the first frame of the file.
     video_THWC: uint8 (num_frames, height, width, 3).
     audio_T: int16 (num_samples,); zeros where there is no sound.
     has_audio: whether the file has sound.
@@ -116,9 +116,8 @@ def find_files(
     inputs: folders, searched with their subfolders, and single files.
     with_pictures: whether folders are searched for pictures beside videos.
 
-  Returns:
-    Path by source name, sorted: relative to its folder; the bare name of a
-    file given by itself.
+  Path by source name, sorted: the path relative to its folder, or the bare name
+  of a file given by itself.
 
   Raises:
     DataError: an input does not exist, two files share a source name, or
@@ -158,9 +157,9 @@ def find_files(
 
 
 def cut(path: pathlib.Path, source: str, config: ClipConfig) -> Iterator[Clip]:
-  """Yields the clips of a file, as `ClipConfig.cut` says.
+  """Yields the clips of a file according to `ClipConfig.cut`.
 
-  Consecutive clips leave out a rest shorter than one.
+  Consecutive clips leave out a remainder shorter than one.
 
   Raises:
     UnusableFileError: the file is too short, or cannot be decoded.

@@ -6,7 +6,7 @@ import zlib
 # A validation block inside a long file has about this many clips, so that it
 # shows several scenes of one film.
 _BLOCK_CLIPS = 5
-# Files shorter than this give no clips up as a gap beside validation blocks.
+# Shorter files lose no clips to a gap beside validation blocks.
 _MIN_CLIPS_FOR_GAPS = 20
 
 
@@ -22,7 +22,7 @@ def assign_splits(
 
   Args:
     counts: clips by source.
-    validation_share: of all clips, from 0 to below 1.
+    validation_share: share of all clips, from 0 to below 1.
 
   Returns:
     A split, or None, for each clip of each source, in order.
@@ -34,7 +34,7 @@ def assign_splits(
   if validation_share == 0 or total < 2:
     return splits
   wanted = min(max(1, round(validation_share * total)), total - 1)
-  # The order of a hash: as good as random, and the same on every run.
+  # The order of a hash is effectively random, and the same on every run.
   for source in sorted(counts, key=lambda name: zlib.crc32(name.encode())):
     if counts[source] <= wanted:
       splits[source] = ['validation'] * counts[source]
@@ -53,7 +53,7 @@ def _blocks(count: int, wanted: int) -> list[str | None]:
   num_blocks = max(1, min(round(wanted / _BLOCK_CLIPS), (count - wanted) // 2))
   gap = 1 if count >= _MIN_CLIPS_FOR_GAPS else 0
   for block in range(num_blocks):
-    # The sizes differ by at most one and add up to what is wanted.
+    # The sizes differ by at most one and sum to `wanted`.
     size = wanted * (block + 1) // num_blocks - wanted * block // num_blocks
     middle = count * (2 * block + 1) // (2 * num_blocks)
     first = min(max(0, middle - size // 2), count - size)

@@ -1,10 +1,10 @@
 """Writes a data set of clips: a TFDS directory of ArrayRecord files.
 
 Clips are first spilled, since the splits can be drawn only when all clips are
-counted. A spill holds the clips of a few media files next to each other (those
-of about so many seconds together), and which ones does not depend on the number
-of hosts. When all are counted their records are copied into the files of the
-data set, each by one host.
+counted. A spill holds the clips of a few consecutive media files, of about the
+same total duration, and its contents do not depend on the number of hosts. When
+all are counted, one host for each file of the data set copies the records into
+it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,14 +19,14 @@ import tensorflow_datasets as tfds
 
 from videopoet_jax.core import errors
 from videopoet_jax.data import serialize
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.data.ingest import clips
 
 DATASET_NAME = 'media_clips'
 _SHARD_BYTES = 256 * 2**20
-# Groups of one record, as random access wants it; lightly compressed.
+# Groups of one record for random access; lightly compressed.
 _OPTIONS = 'group_size:1,zstd:3'
-# Enough spills for many hosts to share, none that takes long to do again
+# Enough spills for many hosts to share, and none that takes long to repeat
 # unless a single media file does.
 _SPILLS = 256
 _MOST_SECONDS = 600.0
@@ -36,15 +36,15 @@ _BLOCK = 16  # Records read at a time.
 def features(
   config: clips.ClipConfig, numbers: Iterable[str] = ()
 ) -> tfds.features.FeaturesDict:
-  """The features of an example; see `Clip` for what they hold.
+  """The features of an example; see `Clip` for their contents.
 
-  `audio` is always there, so that all data sets of a size have one schema:
+  `audio` is always present, so that all data sets of a size have one schema:
   zeros stand for a file without sound, which `has_audio` tells from silence.
-  Clips at the rate of their files have neither: they differ in length.
+  Clips at the rate of their files have neither, since they differ in duration.
 
   Args:
     config: sizes of a clip.
-    numbers: names of further ones, float32, NaN where one is not known.
+    numbers: names of further numbers, float32, NaN where one is not known.
 
   Raises:
     ConfigError: a number has the name of another feature.
@@ -82,7 +82,7 @@ def features(
 def example(
   clip: clips.Clip, caption: str, numbers: Mapping[str, float]
 ) -> dict[str, Any]:
-  """The example of one clip, as `features` describes it."""
+  """Returns the example of one clip, as `features` describes it."""
   sound = {'audio': clip.audio_T, 'has_audio': clip.has_audio}
   return {
     'video': clip.video_THWC,
@@ -101,9 +101,9 @@ class Spill:
   """Media files whose clips are written together.
 
   Attributes:
-    name: of the piece.
-    sources: of the files, in order.
-    seconds: of video in them.
+    name: name of the piece.
+    sources: names of the files, in order.
+    seconds: seconds of video in them.
   """
 
   name: str
@@ -112,10 +112,10 @@ class Spill:
 
 
 def plan_spills(seconds: Mapping[str, float]) -> list[Spill]:
-  """Groups sources next to each other.
+  """Groups consecutive sources.
 
   Args:
-    seconds: of video, by source.
+    seconds: seconds of video, by source.
   """
   limit = min(_MOST_SECONDS, sum(seconds.values()) / _SPILLS)
   groups: list[list[str]] = []
@@ -128,7 +128,7 @@ def plan_spills(seconds: Mapping[str, float]) -> list[Spill]:
     filled += duration
   return [
     Spill(
-      pieces_lib.spill(f'{index:06d}'),
+      shard_writer.spill(f'{index:06d}'),
       tuple(group),
       sum(seconds[source] for source in group),
     )
@@ -141,9 +141,9 @@ class Shard:
   """One file of the data set.
 
   Attributes:
-    split: whose.
-    name: of the file.
-    records: places of its examples, in order: spill and index there.
+    split: split that it belongs to.
+    name: name of the file.
+    records: places of its examples, in order, each a spill and an index in it.
   """
 
   split: str
@@ -152,11 +152,11 @@ class Shard:
 
 
 class SpillWriter:
-  """Takes the clips of the sources of one spill."""
+  """Takes the clips of one spill's sources."""
 
   def __init__(
     self,
-    records: pieces_lib.Records,
+    records: shard_writer.Records,
     serializer: serialize.ExampleSerializer,
     info: dict[str, Any],
   ) -> None:
@@ -166,16 +166,16 @@ class SpillWriter:
 
   @property
   def count(self) -> int:
-    """Clips so far."""
+    """Number of clips so far."""
     return sum(count for _, count in self._kept.values())
 
   def add(self, source: str, examples: Iterable[Mapping[str, Any]]) -> int:
     """Takes all examples of one source, or none if one of them raises.
 
     Returns:
-      How many there were.
+      The number of examples.
     """
-    # Records of a source that fails stay where they are and belong to nothing.
+    # Records of a source that fails stay where they are and are never used.
     first = self._records.count
     for item in examples:
       self._records.write(self._serializer(item))
@@ -189,16 +189,17 @@ class DatasetWriter:
 
   def __init__(
     self,
-    pieces: pieces_lib.Pieces,
+    pieces: shard_writer.ShardWriter,
     feature_dict: tfds.features.FeaturesDict,
     metadata: Mapping[str, Any],
   ) -> None:
-    """Opens it.
+    """Opens the writer.
 
     Args:
-      pieces: its folder in the making.
-      feature_dict: of the examples.
-      metadata: stored with the set: `frame_rate`, `sampling_rate` and others.
+      pieces: data set in the making.
+      feature_dict: features of the examples.
+      metadata: metadata of the data set: `frame_rate`, `sampling_rate` and
+        others.
     """
     self._pieces = pieces
     self._features = feature_dict
@@ -207,11 +208,11 @@ class DatasetWriter:
 
   @contextlib.contextmanager
   def spill(self, spill: Spill, info: dict[str, Any]) -> Iterator[SpillWriter]:
-    """Writes one spill, which is there as a whole or not at all.
+    """Writes one spill, completely or not at all.
 
     Args:
-      spill: which.
-      info: JSON to be kept of it.
+      spill: spill to write.
+      info: JSON to be kept with it.
 
     Raises:
       DataError: it cannot be written.
@@ -224,12 +225,12 @@ class DatasetWriter:
     spills: Sequence[Spill],
     splits: Mapping[str, Sequence[str | None]],
   ) -> list[Shard]:
-    """All files of the data set.
+    """Assigns examples to all files of the data set.
 
     Args:
-      spills: all that count, finished, in order.
-      splits: for each source the split of each of its examples; None leaves
-        an example out.
+      spills: all spills that count, finished, in order.
+      splits: for each source the split of each of its examples; None leaves an
+        example out.
     """
     places: dict[str, list[tuple[str, int]]] = {}
     stored = total = 0
@@ -238,7 +239,7 @@ class DatasetWriter:
       stored += info['file_bytes']
       total += info['records']
       for source, (first, _) in info['kept'].items():
-        # Of the last source, a limit may have left more than count.
+        # A limit may exclude examples of the last source.
         for index, split in enumerate(splits.get(source, ())):
           if split:
             places.setdefault(split, []).append((spill.name, first + index))
@@ -287,7 +288,7 @@ class DatasetWriter:
       DataError: it cannot be written.
     """
     names = [shard.name for shard in shards]
-    with pieces_lib.description(names) as folder:
+    with shard_writer.description(names) as folder:
       template = _template(folder)
       infos = []
       for split in sorted({shard.split for shard in shards}):

@@ -149,7 +149,7 @@ class Cascade:
     seed: int = 0,
     path: draws.Path = (),
     batch_size: int = 8,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
   ) -> upscaler.Upscaled:
     """Runs every stage.
 
@@ -160,7 +160,7 @@ class Cascade:
       seed: of the draws.
       path: of the draws; a stage's number comes behind it.
       batch_size: most clips of one compiled call.
-      say: told where ids have to be made anew from pixels.
+      log: told where ids have to be made anew from pixels.
 
     Returns:
       The last stage's ids and pixels.
@@ -171,7 +171,7 @@ class Cascade:
     configs = self._configs(configs)
     made: upscaler.Upscaled | None = None
     for index, stage in enumerate(self.stages):
-      low = condition(stage, clips, say)
+      low = condition(stage, clips, log)
       following = self.stages[index + 1 : index + 2]
       made = stage.upscale(
         low,
@@ -289,7 +289,7 @@ def _difference(stage: upscaler.Upscaler, fingerprint: str) -> str:
 def condition(
   stage: upscaler.Upscaler,
   clips: Clips,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> np.ndarray:
   """What a stage is given of clips: ids or expected codes.
 
@@ -299,7 +299,7 @@ def condition(
   Args:
     stage: to be conditioned.
     clips: given.
-    say: told of the second.
+    log: told of the second.
 
   Raises:
     CheckpointError: see `check_source`.
@@ -308,8 +308,8 @@ def condition(
   check_source(stage, known, clips.video_BTHWC is not None)
   if clips.ids_BTHW is not None:
     if _same(stage, known):
-      has_codes = clips.codes_BTHWC is not None
-      return clips.codes_BTHWC if has_codes else clips.ids_BTHW
-    say(f'{_difference(stage, known)}: their pixels are encoded again')
+      codes = clips.codes_BTHWC
+      return clips.ids_BTHW if codes is None else codes
+    log(f'{_difference(stage, known)}: their pixels are encoded again')
   assert clips.video_BTHWC is not None
   return stage.encode_low(clips.video_BTHWC)

@@ -1,4 +1,4 @@
-"""What a prefix language model is made of."""
+"""Configuration of a prefix language model."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -14,7 +14,7 @@ from videopoet_jax.layers import embeddings
 from videopoet_jax.layers import neighborhood
 from videopoet_jax.layers import transformer
 
-# 'float64' (with JAX_ENABLE_X64) is for comparing runs to the last digit.
+# 'float64' (with JAX_ENABLE_X64) serves to compare runs to the last digit.
 POSITIONS = ('learned_3d', 'rotary', 't5_buckets', 't5_sequence')
 _RELATIVE = ('t5_buckets', 't5_sequence')
 _DTYPES = ('float32', 'bfloat16', 'float64')
@@ -38,32 +38,32 @@ class PrefixLMConfig:
 
   Attributes:
     num_layers: transformer blocks.
-    width: of the residual stream.
+    width: width of the residual stream.
     num_heads: query heads.
     num_kv_heads: key and value heads; divides `num_heads`.
     head_dim: dimensions a head.
     mlp_dim: width within the gated MLP.
-    activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
+    activation: activation of the gated MLP: 'gelu', 'silu' or 'relu'.
     qk_norm: whether queries and keys are RMS-normalized.
-    positions: 'learned_3d' (a table for each of time, row and column),
-      'rotary' (angles of the same three), 't5_buckets' (relative, along each
-      of the three) or 't5_sequence' (relative, along the sequence: what
-      `ul2` checkpoints from before have; it tells no frames apart).
+    positions: 'learned_3d' (a table for each of time, row and column), 'rotary'
+      (angles of the same three), 't5_buckets' (relative, along each of the
+      three) or 't5_sequence' (relative, along the sequence, as in earlier `ul2`
+      checkpoints; it does not tell frames apart).
     place_limits: rows of the learned tables, identities of features among them.
     lookahead: with 'learned_3d', whether a position also learns the place of
-      the token that it is to predict.
+      the token that it predicts.
     cell_inputs: extra inputs, keys of `layers.neighborhood.SOURCES`: tokens
-      about the place to be predicted. Not in the paper; they help small
-      models.
+      near the predicted place. Not in the paper; they help small models.
     cell_hidden: width of the layer that reads them.
-    visual_input: visual ids enter by a 'table' or by their 'bits'.
-    visual_output: they leave by one 'softmax' (the paper's) or by two
-      'factors' of half the bits each, the second given the first.
+    visual_input: whether visual ids are embedded by a 'table' or their 'bits'.
+    visual_output: whether visual ids are predicted by one 'softmax' (the
+      paper's) or by two 'factors' of half the bits each, the second given the
+      first.
     loss_vocabulary: 'full' takes the softmax over all ids (the paper's),
       'segment' over those that the layout admits at the position.
     text: 'tokens' (a table learned with the model) or 'embeddings' (a linear
       projection of a frozen encoder's, the paper's).
-    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
+    text_embedding_dim: width of the given text embeddings (2,048 for T5 XL).
     text_encoder_layers: bidirectional blocks over the text alone before it
       joins the sequence: a small encoder, trained with the model.
     soft_cap: bound of the output logits; 0 leaves them.
@@ -72,11 +72,11 @@ class PrefixLMConfig:
       at one time and are computed again in the backward pass; 0 for all.
     attention: implementation, one of `layers.attention.IMPLEMENTATIONS`;
       'auto' takes the fused kernel of the devices.
-    scan_layers: one compiled body for all layers.
+    scan_layers: whether one compiled body serves all layers.
     remat: what the backward pass keeps, one of
       `layers.transformer.REMAT_POLICIES`.
-    dtype: what is computed in.
-    param_dtype: what parameters are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that parameters are stored in.
   """
 
   num_layers: int = 6
@@ -108,10 +108,10 @@ class PrefixLMConfig:
   param_dtype: str = 'float32'
 
   def __post_init__(self) -> None:
-    # JSON and gin hand over lists and dicts.
+    # JSON and gin give lists and dicts.
     object.__setattr__(self, 'cell_inputs', tuple(self.cell_inputs))
     if isinstance(self.place_limits, Mapping):
-      limits = {
+      limits: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in self.place_limits.items()
       }
@@ -166,10 +166,10 @@ class PrefixLMConfig:
     vocabulary: vocabulary_lib.Vocabulary,
     layouts: tuple[layout_lib.SequenceLayout, ...] = (),
   ) -> None:
-    """Checks that a vocabulary and layouts go with this config.
+    """Checks that a vocabulary and layouts match this config.
 
     Raises:
-      ConfigError: they do not; the message says which setting to change.
+      ConfigError: they do not; the message names the setting to change.
     """
     size = vocabulary.visual_size
     if size & (size - 1) and 'table softmax' != (
@@ -217,9 +217,9 @@ class PrefixLMConfig:
 
 
 def to_description(config: PrefixLMConfig) -> dict[str, Any]:
-  """JSON values; an earlier model's are as its version wrote them.
+  """Returns JSON values; an earlier model's are those of its version.
 
-  So a run from before goes on with `PlaceLimits.features=0`.
+  So an earlier run resumes with `PlaceLimits.features=0`.
   """
   described = dataclasses.asdict(config)
   if config.is_earlier:
@@ -230,10 +230,10 @@ def to_description(config: PrefixLMConfig) -> dict[str, Any]:
 
 
 def from_description(description: Mapping[str, Any]) -> PrefixLMConfig:
-  """Undoes `to_description`; see `checkpoints.describe.read_config`.
+  """Inverse of `to_description`; see `checkpoints.describe.read_config`.
 
-  A description that says nothing of features is from before they had
-  identities: the model has none, and its T5 buckets run along the sequence.
+  A description without features is from before they had identities: the model
+  has none, and its T5 buckets run along the sequence.
   """
   described = dict(description)
   limits = dict(described.get('place_limits') or {})

@@ -36,7 +36,7 @@ def describe(
 
 
 def _tupled(value: Any) -> Any:
-  """Lists, which JSON makes of tuples, to tuples again."""
+  """Converts lists, which JSON makes from tuples, back to tuples."""
   if isinstance(value, (list, tuple)):
     return tuple(_tupled(item) for item in value)
   return value
@@ -49,7 +49,7 @@ def _build(kind: type, described: Mapping[str, Any]) -> Any:
 def read(
   description: Mapping[str, Any],
 ) -> tuple[config_lib.PrefixLMConfig, tasks.LayoutSpace, tuple[str, ...]]:
-  """Undoes `describe`.
+  """Inverse of `describe`.
 
   Args:
     description: contents of `checkpoint.json`; other keys are ignored.

@@ -1,4 +1,4 @@
-"""From hidden states to ids: only those that a layout admits, where asked."""
+"""Predicts ids from hidden states, limited to those that a layout admits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,10 +23,10 @@ Modality = types.Modality
 def predicted(
   config: config_lib.PrefixLMConfig, layout: layout_lib.SequenceLayout
 ) -> tuple[layout_lib.Run, ...]:
-  """The runs that carry loss and are sampled.
+  """Returns the runs that carry loss and are sampled.
 
-  Delimiters admit one id: predicting it among the admitted is no question, so
-  with a loss over the segment's ids they are left out.
+  Delimiters admit one id, so with a loss over the segment's ids there is
+  nothing to predict, and they are left out.
   """
   if config.loss_vocabulary == 'full':
     return layout.target_runs
@@ -37,10 +37,10 @@ class Heads(nn.Module):
   """The unembedding: a table a modality, or two factors of visual ids.
 
   Attributes:
-    config: of the model.
+    config: config of the model.
     vocabulary: the unified vocabulary.
-    dtype: what is computed in.
-    param_dtype: what tables are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that tables are stored in.
   """
 
   config: config_lib.PrefixLMConfig
@@ -88,13 +88,13 @@ class Heads(nn.Module):
     if run.range.size == whole.size:
       return cross_entropy.Table(rows, run.range.start, run.range.size)
     if manual.parts('output_vocab') > 1:
-      # A slice of split rows would have to be gathered.
+      # A slice of sharded rows would have to be gathered.
       return cross_entropy.Table(rows, run.range.start, run.range.size, offset)
     part = rows[offset : offset + run.range.size]
     return cross_entropy.Table(part, run.range.start, run.range.size)
 
   def all_tables(self) -> Sequence[cross_entropy.Table]:
-    """Every id's row."""
+    """The rows of all ids."""
     return [
       cross_entropy.Table(self.tables[m.value], r.start, r.size)
       for m, r in self.vocabulary.ranges.items()
@@ -110,14 +110,14 @@ class Heads(nn.Module):
   def loss(
     self, hidden_BTD: jax.Array, labels_BT: jax.Array, run: layout_lib.Run
   ) -> cross_entropy.Result:
-    """Loss of a run's positions.
+    """Returns the loss of a run's positions.
 
     Args:
       hidden_BTD: normalized hidden states, of the position before each label.
       labels_BT: int32 global ids.
-      run: what they admit.
+      run: run of the labels, with the ids that it admits.
     """
-    options = {
+    options: dict[str, Any] = {
       'soft_cap': self.config.soft_cap,
       'chunk_size': self._chunk_size(hidden_BTD.shape[0]),
     }
@@ -134,7 +134,7 @@ class Heads(nn.Module):
     )
 
   def logits(self, hidden_ND: jax.Array, run: layout_lib.Run) -> jax.Array:
-    """float32 (N, run.range.size): logits of what a run admits."""
+    """Logits of the ids that a run admits, float32 (N, run.range.size)."""
     table = self.run_table(run)
     logits_NV = cross_entropy.table_logits(
       hidden_ND, table, self.config.soft_cap
@@ -147,11 +147,11 @@ class Heads(nn.Module):
       self.factors.first(hidden_1D)
 
   def first_factor(self, hidden_ND: jax.Array) -> jax.Array:
-    """float32 (N, first factors): logits of a visual id's high bits."""
+    """Logits of a visual id's high bits, float32 (N, first factors)."""
     return self.factors.first(hidden_ND)
 
   def second_factor(
     self, hidden_ND: jax.Array, first_N: jax.Array
   ) -> jax.Array:
-    """float32 (N, second factors): logits of the low bits given the high."""
+    """Logits of the low bits given the high, float32 (N, second factors)."""
     return self.factors.second(hidden_ND, first_N)

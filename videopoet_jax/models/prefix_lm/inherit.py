@@ -1,7 +1,7 @@
-"""Parameters of one prefix LM for another with other features and limits.
+"""Adapts the parameters of a prefix LM to other features and limits.
 
-Rows of the place tables are found by what they stand for: the tables of two
-runs hold other features, or the same ones at other places.
+Rows of the place tables are matched by their meaning: the tables of two runs
+hold other features, or the same ones at other places.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ _TABLES = ('place', 'next_place')
 def _names(
   config: config_lib.PrefixLMConfig, space: tasks.LayoutSpace, learned: bool
 ) -> list[tuple[Any, ...]]:
-  """What each row of a place table stands for."""
+  """Returns the meaning of each row of a place table."""
   starts = config.place_limits.rows(learned)
   ordered = sorted(starts.items(), key=lambda item: item[1])
   names: list[tuple[Any, ...]] = []
@@ -39,17 +39,16 @@ def adapt(
   found: Mapping[str, Any],
   wanted: Mapping[str, Any],
 ) -> tuple[dict[str, Any], list[str]]:
-  """Puts the rows of a checkpoint's place tables where a new model has them.
+  """Moves the rows of a checkpoint's place tables to a new model's places.
 
   Args:
-    params: of the checkpoint, nested dicts of numpy arrays.
+    params: parameters of the checkpoint, nested dicts of numpy arrays.
     found: the checkpoint's description.
-    wanted: the new model's.
+    wanted: the new model's description.
 
   Returns:
-    The parameters, and what is to be said of them: which rows the checkpoint
-    does not hold. They are zero, so the model begins by predicting what the
-    checkpoint predicts.
+    The parameters, and a message about the rows that the checkpoint does not
+    hold. These are zero, so the model begins with the checkpoint's predictions.
 
   Raises:
     CheckpointError: the kinds of positions differ.
@@ -71,7 +70,7 @@ def adapt(
       name: row for row, name in enumerate(_names(old, old_space, learned))
     }
     if len(before) != len(rows_RD):
-      continue  # Not what its description says: shapes are compared after.
+      continue  # Not as described: shapes are compared afterwards.
     names = _names(new, new_space, learned)
     result = np.zeros((len(names), rows_RD.shape[1]), rows_RD.dtype)
     for row, name in enumerate(names):

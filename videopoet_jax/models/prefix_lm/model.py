@@ -29,13 +29,13 @@ Modality = types.Modality
 
 
 class Places(NamedTuple):
-  """What a layout says of every position, computed once a call.
+  """Inputs of every position that follow from the layout.
 
   Attributes:
-    embedding_LD: added to the tokens' embeddings.
+    embedding_LD: embeddings that are added to those of the tokens.
     angles_LP: rotary angles, or None.
     bias_NLL: relative bias, or None.
-    sources: by cell input, int32 (L, slots) positions of the tokens to take.
+    sources: int32 (L, slots) positions of the tokens to take, by cell input.
   """
 
   embedding_LD: jax.Array
@@ -64,7 +64,7 @@ class PrefixLM(nn.Module):
     }
 
   def block_config(self, num_layers: int) -> transformer.BlockConfig:
-    """Sizes of one block of a stack of so many."""
+    """Sizes of one block of a stack of `num_layers`."""
     config = self.config
     return transformer.BlockConfig(
       num_heads=config.num_heads,
@@ -128,7 +128,7 @@ class PrefixLM(nn.Module):
     self.heads = heads_lib.Heads(config, self.vocabulary, **self.types)
 
   def places(self, layout: layout_lib.SequenceLayout) -> Places:
-    """What the layout says of its positions.
+    """Computes the inputs that follow from the layout.
 
     Raises:
       ConfigError: the model cannot read the layout, see `PrefixLMConfig.check`.
@@ -163,7 +163,7 @@ class PrefixLM(nn.Module):
     length: int,
     text_embeddings_BSE: jax.Array | None,
   ) -> jax.Array:
-    """(B, length, D): the first positions' vectors."""
+    """Embeds the first positions, (B, length, D)."""
     pieces = []
     for segment in layout.segments:
       part = layout.slices[segment.name]
@@ -172,6 +172,7 @@ class PrefixLM(nn.Module):
       tokens = tokens_BL[:, part.start : min(part.stop, length)]
       is_text = segment.modality is Modality.TEXT
       if is_text and self.config.text == 'embeddings':
+        assert text_embeddings_BSE is not None
         vectors = self.embedding.project_text(text_embeddings_BSE)
       else:
         vectors = self.embedding(tokens, segment.modality)
@@ -186,8 +187,9 @@ class PrefixLM(nn.Module):
     if places.sources:
       sources = {name: s_LK[:length] for name, s_LK in places.sources.items()}
       stream_BLD += self.cell_inputs(tokens_BL, visible_BL, sources)
-    # Not split along the sequence yet: the gradient of a lookup of a few split
-    # positions in split rows comes out wrong (XLA, seen with jax 0.12).
+    # Not sharded along the sequence yet: the gradient of a lookup of a few
+    # sharded
+    # positions in sharded rows comes out wrong (XLA, seen with jax 0.12).
     return partitioning.constrain(
       stream_BLD, ('activation_batch', None, 'activation_embed')
     )
@@ -201,14 +203,15 @@ class PrefixLM(nn.Module):
     text_embeddings_BSE: jax.Array | None,
     keep: bool = False,
   ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
-    """(B, length, D) of the last block, and the caches if `keep`."""
+    """Runs the blocks: (B, length, D), and the caches if `keep`."""
     places = self.places(layout)
     stream_BLD = self._embed(
       tokens_BL, visible_BL, layout, places, length, text_embeddings_BSE
     )
     angles_LP, bias_NLL = places.angles_LP, places.bias_NLL
-    # A mesh that splits the sequence wants equal parts. Nobody sees what is
-    # added behind: it is hidden, and of no account to what comes before.
+    # A mesh that splits the sequence needs equal parts. The padding at the end
+    # is
+    # hidden and does not affect earlier positions.
     room = -length % manual.parts('activation_length')
 
     def pad(array: jax.Array, *axes: int) -> jax.Array:
@@ -238,17 +241,17 @@ class PrefixLM(nn.Module):
     layout: layout_lib.SequenceLayout,
     text_embeddings_BSE: jax.Array | None = None,
   ) -> jax.Array:
-    """Runs the model where it predicts, every earlier token given.
+    """Runs the model over the target, with every earlier token given.
 
     Args:
       tokens_BL: int32 (B, L) global ids.
-      visible_BL: bool (B, L), False for positions nobody attends to.
-      layout: of the sequences.
+      visible_BL: bool (B, L), False for positions that are hidden.
+      layout: layout of the sequences.
       text_embeddings_BSE: (B, text slots, text_embedding_dim), with
         `text='embeddings'`.
 
     Returns:
-      (B, target_length, D): normalized, the i-th predicts position
+      (B, target_length, D), normalized; entry i predicts position
       `prefix_length + i`.
     """
     stream_BLD, _ = self._run(
@@ -264,17 +267,17 @@ class PrefixLM(nn.Module):
     text_embeddings_BSE: jax.Array | None = None,
     read_BL: jax.Array | None = None,
   ) -> dict[layout_lib.Run, cross_entropy.Result]:
-    """Loss of every run that carries one.
+    """Returns the loss of every run that carries one.
 
     Args:
-      tokens_BL: as for `hidden`; the labels.
+      tokens_BL: labels, as for `hidden`.
       visible_BL: as for `hidden`.
       layout: as for `hidden`.
       text_embeddings_BSE: as for `hidden`.
-      read_BL: what is read in place of `tokens_BL`, if given.
+      read_BL: tokens that are read instead of `tokens_BL`, if given.
 
     Returns:
-      By run, arrays of (B, run's positions).
+      Arrays of (B, run's positions), by run.
     """
     hidden_BTD = self.hidden(
       tokens_BL if read_BL is None else read_BL,
@@ -325,18 +328,16 @@ class PrefixLM(nn.Module):
     places: Places,
     position: jax.Array,
   ) -> jax.Array:
-    """(B, 1, D): the vector of one target position, traced."""
+    """Embeds one target position, which may be traced: (B, 1, D)."""
     tokens_B1 = jax.lax.dynamic_slice_in_dim(tokens_BL, position, 1, axis=1)
     kinds_L = jnp.asarray(layout.modality_L)
-    vectors_B1D = None
-    for kind in sorted(set(layout.modality_L[layout.prefix_length :].tolist())):
+    first, *others = sorted(
+      set(layout.modality_L[layout.prefix_length :].tolist())
+    )
+    vectors_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[first])
+    for kind in others:
       found_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[kind])
-      if vectors_B1D is None:
-        vectors_B1D = found_B1D
-      else:
-        vectors_B1D = jnp.where(
-          kinds_L[position] == kind, found_B1D, vectors_B1D
-        )
+      vectors_B1D = jnp.where(kinds_L[position] == kind, found_B1D, vectors_B1D)
     vectors_B1D += jax.lax.dynamic_slice_in_dim(
       places.embedding_LD, position, 1
     )[None]
@@ -349,7 +350,7 @@ class PrefixLM(nn.Module):
     return vectors_B1D
 
   def normalize(self, stream: jax.Array) -> jax.Array:
-    """The final norm, before the heads."""
+    """Applies the final norm, before the heads."""
     return self.final_norm(stream)
 
   def logits(self, hidden_ND: jax.Array, run: layout_lib.Run) -> jax.Array:
@@ -369,8 +370,8 @@ class PrefixLM(nn.Module):
   def declare(self) -> jax.Array:
     """Touches every parameter once, whatever layouts a run has.
 
-    To be used as `init`'s method: a layout alone leaves out what it does not
-    use, and all layouts share one tree.
+    Use it as `init`'s method: one layout alone uses only some parameters, and
+    all layouts share one tree.
     """
     config = self.config
     zeros_11 = jnp.zeros((1, 1), jnp.int32)

@@ -1,7 +1,8 @@
 """Sizes by name; the name counts the parameters without embeddings.
 
 VideoPoet (section 5.2) has models of 300M, 1B and 8B; their shapes are not
-given, so these are ours. The `ul2` variants follow UL2 (arXiv 2205.05131), its
+published, so these are ours. The `ul2` variants follow UL2 (arXiv 2205.05131),
+its
 stated starting point: T5's relative position buckets (along every axis of a
 clip, `layers.place_bias`), a SiLU-gated MLP, and no normalization of queries
 and keys.
@@ -72,7 +73,7 @@ NAMES = tuple(_PRESETS) + tuple(f'{name}_ul2' for name in _PRESETS)
 
 
 def preset(name: str = 'tiny', **changes: Any) -> config_lib.PrefixLMConfig:
-  """The config of a name, single settings changed.
+  """Returns the config of a name, with changed settings.
 
   Args:
     name: one of `NAMES`.

@@ -1,10 +1,10 @@
-"""A text decoder that T5X trained, as initial parameters of a prefix LM.
+"""Uses a text decoder that T5X trained to initialize a prefix LM.
 
-Names are those of t5x/examples/decoder_only/network.py; of an encoder-decoder
-the decoder is taken without its cross-attention. What has the same shape here
-is taken: attention, gated MLPs, norms and the table of text ids. The rest keeps
-its own initial values: the tables of other modalities, places, identities and
-heads have no counterpart in a model of text.
+Names are those of t5x/examples/decoder_only/network.py; of an encoder-decoder,
+the decoder is taken without its cross-attention. Arrays with the same shape
+here are taken: attention, gated MLPs, norms and the table of text ids. The rest
+keeps its own initial values: the tables of other modalities, places, identities
+and heads have no counterpart in a text model.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ from videopoet_jax.models.prefix_lm import config as config_lib
 _EMBEDDINGS = ('decoder.token_embedder.embedding', 'token_embedder.embedding')
 _NORM = 'decoder.decoder_norm.scale'
 _LAYER = re.compile(r'decoder\.layers_(\d+)\.')
-# Ours in a block: theirs in a layer.
+# Our name in a block: their name in a layer.
 _BLOCK = {
   ('attention_norm', 'scale'): 'pre_self_attention_layer_norm.scale',
   ('attention', 'query'): 'self_attention.query.kernel',
@@ -38,7 +38,7 @@ _Path = tuple[str, ...]
 
 
 def is_text_decoder(path: str | os.PathLike[str]) -> bool:
-  """Whether a path is a T5X checkpoint with a decoder of text in it."""
+  """Whether a path is a T5X checkpoint with a text decoder in it."""
   if not t5x.is_checkpoint(path):
     return False
   return any(_LAYER.match(name) for name in t5x.open_target(path).names)
@@ -48,23 +48,23 @@ def take(
   path: str | os.PathLike[str],
   params: Mapping[str, Any],
   config: config_lib.PrefixLMConfig,
-  say: Callable[[str], None] = print,
+  log: Callable[[str], None] = print,
 ) -> dict[_Path, np.ndarray]:
-  """Reads what fits of a text decoder.
+  """Reads the matching arrays of a text decoder.
 
   Args:
     path: folder of one step that T5X wrote, `checkpoint_1000000`.
     params: unboxed parameters of the model, or their shapes.
     config: the model's config.
-    say: takes lines that name what was taken and what was not.
+    log: receives lines that name what was taken and what was not.
 
   Returns:
-    By path within the parameters, float32 arrays of their shapes; arrays of
-    scanned layers and of the text table hold the model's own values where the
+    float32 arrays of their shapes, by path within the parameters. Arrays of
+    scanned layers and of the text table keep the model's own values where the
     checkpoint has none, for which `params` must be arrays.
 
   Raises:
-    CheckpointError: there is no such checkpoint, or nothing of it fits.
+    CheckpointError: there is no such checkpoint, or nothing in it matches.
   """
   target = t5x.open_target(path)
   wanted = dict(_wanted(target.names, params, config))
@@ -95,12 +95,12 @@ def take(
       f'{"; ".join(misfits[:3]) or "it has no decoder layers"}. Set the sizes '
       'of prefix_lm_preset to its own (width, head_dim, num_heads, mlp_dim).'
     )
-  say(f'of {path}: {_listed(used)}')
+  log(f'of {path}: {_listed(used)}')
   left = [name for name in target.names if name not in used]
   if left:
-    say(f'not taken: {_listed(left)}')
+    log(f'not taken: {_listed(left)}')
   for line in misfits[:5]:
-    say(f'of another shape: {line}')
+    log(f'of another shape: {line}')
   return taken
 
 
@@ -109,7 +109,7 @@ def _wanted(
   params: Mapping[str, Any],
   config: config_lib.PrefixLMConfig,
 ) -> Iterator[tuple[_Path, tuple[str, int | None]]]:
-  """Paths here with names there, and the layer of a stacked array."""
+  """Yields paths here with names there, and the layer of a stacked array."""
   has = set(names)
   if _NORM in has:
     yield ('final_norm', 'scale'), (_NORM, None)
@@ -125,7 +125,7 @@ def _wanted(
       if theirs not in has:
         continue
       if stacked:
-        # The layer's number ends the path: it is no part of the tree.
+        # The path ends in the layer's number, which is not part of the tree.
         path = ('stack', 'layers', 'block', *inner, str(layer))
         yield path, (theirs, layer)
       else:
@@ -135,7 +135,7 @@ def _wanted(
 def _at(params: Any, path: _Path) -> Any:
   for key in path:
     if not isinstance(params, Mapping):
-      break  # Of a stacked array: the layer's number.
+      break  # The layer's number of a stacked array.
     params = params[key]
   return params
 
@@ -146,26 +146,26 @@ def _fitted(
   path: _Path,
   config: config_lib.PrefixLMConfig,
 ) -> np.ndarray | None:
-  """The array in our shape; None where it is of another."""
+  """Returns the array in our shape, or None if its shape differs."""
   if 'text_table' in path:
-    # Tables are longer than the tokenizer's ids, each by its own rounding.
+    # Tables are longer than the number of ids, each rounded in its own way.
     return value[: shape[0]] if value.shape[1:] == shape[1:] else None
   if value.size != np.prod(shape):
     return None
   if 'attention' in path and len(shape) == 3:
-    # Heads and their width are one axis there.
+    # Heads and their width are one axis in T5X.
     joined = (shape[0], -1) if 'out' not in path else (-1, shape[-1])
     if value.shape != np.empty(shape).reshape(joined).shape:
       return None
     value = value.reshape(shape)
     if 'query' in path and not config.qk_norm:
-      # T5X's attention does not divide by the root of the width.
+      # T5X's attention does not divide by the square root of the head width.
       value = value * np.float32(np.sqrt(config.head_dim))
     return value
   return value if value.shape == tuple(shape) else None
 
 
 def _listed(names: Any) -> str:
-  """Names, those of layers joined: `decoder.layers_*.mlp.wo.kernel`."""
+  """Joins names, those of layers as `decoder.layers_*.mlp.wo.kernel`."""
   joined = (re.sub(r'layers_\d+', 'layers_*', name) for name in names)
   return ', '.join(sorted(dict.fromkeys(joined)))

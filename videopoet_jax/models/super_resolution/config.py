@@ -1,4 +1,4 @@
-"""What a super-resolution transformer is made of."""
+"""Configuration of a super-resolution transformer."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -43,29 +43,29 @@ class SuperResolutionConfig:
   """Sizes and choices; sizes by name are in `presets`.
 
   Attributes:
-    num_blocks: each of three layers, whose windows are long in height, in
-      width and in time.
-    width: of the residual stream.
-    num_heads: of every attention.
+    num_blocks: blocks of three layers each, whose windows are long in height,
+      in width and in time.
+    width: width of the residual stream.
+    num_heads: heads of every attention.
     head_dim: dimensions a head.
     mlp_dim: width within the gated MLP.
-    activation: of the gated MLP: 'gelu', 'silu' or 'relu'.
+    activation: activation of the gated MLP: 'gelu', 'silu' or 'relu'.
     qk_norm: whether queries and keys are RMS-normalized.
-    windows: of the three layers, each (latent frames, rows, columns) of the
-      result's grid; the condition's are of the same places. Latent frames are
-      the most of a window: a clip that they do not divide is shared out evenly
-      and filled up with frames that nobody sees (`layers/windows.py`); 0 rows
-      or columns are all that the grid has.
+    windows: windows of the three layers, each (latent frames, rows, columns) of
+      the result's grid; the condition's windows cover the same places. Latent
+      frames are the most of a window: a clip that they do not divide is shared
+      evenly and filled up with hidden frames (`layers/windows.py`); 0 rows or
+      columns stand for the whole grid.
     scale: rows and columns of the result over those of the condition.
     conditioning: 'cross' attends to window, condition and text in turn (the
       paper's), 'joint' to all three at once.
-    low_input: rows and columns of the condition, an odd number, about the
-      place of each cell that are added to the cell's input by a convolution;
-      0 for none. Not in the paper; it helps small models.
+    low_input: rows and columns of the condition, an odd number, around the
+      place of each cell that are added to the cell's input by a convolution; 0
+      for none. Not in the paper; it helps small models.
     time_places: latent frames with a learned row; later ones share the last.
     text: 'tokens' (a table learned with the model) or 'embeddings' (a linear
       projection of a frozen encoder's, the paper's).
-    text_embedding_dim: of given text embeddings (2,048 for T5 XL).
+    text_embedding_dim: width of the given text embeddings (2,048 for T5 XL).
     text_encoder_layers: bidirectional blocks over the text alone, trained with
       the model.
     text_vocab_size: ids of the text tokenizer, with `text='tokens'`.
@@ -73,11 +73,11 @@ class SuperResolutionConfig:
     soft_cap: bound of the output logits; 0 leaves them.
     z_loss: weight of the squared logarithm of the softmax's denominator.
     attention: implementation, one of `layers.attention.IMPLEMENTATIONS`.
-    scan_layers: one compiled body for all blocks.
+    scan_layers: whether one compiled body serves all blocks.
     remat: what the backward pass keeps of a block, one of
       `layers.transformer.REMAT_POLICIES`.
-    dtype: what is computed in.
-    param_dtype: what parameters are stored in.
+    dtype: dtype of the computation.
+    param_dtype: dtype that parameters are stored in.
   """
 
   num_blocks: int = 2
@@ -106,7 +106,7 @@ class SuperResolutionConfig:
   param_dtype: str = 'float32'
 
   def __post_init__(self) -> None:
-    # JSON and gin hand over lists.
+    # JSON and gin give lists.
     given = tuple(tuple(window) for window in self.windows)
     object.__setattr__(self, 'windows', given)
     for name, known in _CHOICES.items():
@@ -164,12 +164,12 @@ class SuperResolutionConfig:
     spec: specs.VisualSpec,
     low_spec: specs.VisualSpec,
   ) -> None:
-    """Checks that a unit and two tokenizers go with this config.
+    """Checks that a unit and two tokenizers match this config.
 
     Args:
       unit: sizes of result and condition.
-      spec: of the result's tokenizer.
-      low_spec: of the condition's.
+      spec: grid of the result's tokenizer.
+      low_spec: grid of the condition's tokenizer.
 
     Raises:
       ConfigError: the scales differ, or codes have no bits.

@@ -14,14 +14,14 @@ KIND = 'super_resolution'
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-  """What a checkpoint says of itself.
+  """The description of a checkpoint.
 
   Attributes:
     config: sizes and choices of the model.
-    visual: of the result's tokenizer.
-    low_visual: of the condition's tokenizer.
+    visual: grid of the result's tokenizer.
+    low_visual: grid of the condition's tokenizer.
     units: names of the sizes trained on.
-    fingerprints: of the tokenizers, 'visual' and 'low'.
+    fingerprints: fingerprints of the tokenizers, 'visual' and 'low'.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -48,7 +48,7 @@ def describe(described: Description) -> dict[str, Any]:
 
 
 def read(description: Mapping[str, Any]) -> Description:
-  """Undoes `describe`.
+  """Inverse of `describe`.
 
   Args:
     description: contents of `checkpoint.json`; other keys are ignored.

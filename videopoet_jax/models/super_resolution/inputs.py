@@ -1,4 +1,4 @@
-"""How ids, masks and conditions become the vectors that the layers work on."""
+"""Maps ids, masks and conditions to the vectors that the layers process."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from videopoet_jax.models.super_resolution import config as config_lib
 def _rows(
   module: nn.Module, name: str, shape: tuple[int, ...], dtype: Any
 ) -> jax.Array:
-  """A table of learned vectors."""
+  """Declares a table of learned vectors."""
   axes = (*(None,) * (len(shape) - 1), 'embed')
   return partitioning.param(
     module, name, nn.initializers.normal(0.5), shape, axes, dtype
@@ -28,18 +28,18 @@ def _time_rows(frames: int, places: int) -> np.ndarray:
 
 
 class CellEmbedding(nn.Module):
-  """Ids of the result, or a learned vector where they are masked, and places.
+  """Embeds ids of the result, or a learned vector if masked, and places.
 
-  Places are the latent frame (the first holds one frame, the others several)
-  and where a cell lies in the cell of the condition that covers it. Rows and
-  columns are left to the layers, which see differences alone: so weights serve
-  any tile of a larger frame.
+  A place is the latent frame (the first holds one frame, the others several)
+  and the position of a cell within the cell of the condition that covers it.
+  Rows and columns are left to the layers, which use differences only, so the
+  weights serve any tile of a larger frame.
 
   Attributes:
-    config: of the model.
-    bits: of an id.
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    config: config of the model.
+    bits: bits of an id.
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -51,7 +51,7 @@ class CellEmbedding(nn.Module):
   def __call__(
     self, tokens_BTHW: jax.Array, masked_BTHW: jax.Array
   ) -> jax.Array:
-    """(B, T, H, W) ids and masks to (B, T, H, W, D)."""
+    """Maps (B, T, H, W) ids and masks to (B, T, H, W, D)."""
     width, scale = self.config.width, self.config.scale
     frames, rows, columns = tokens_BTHW.shape[1:]
     known = embeddings.VisualBits(
@@ -74,13 +74,13 @@ class CellEmbedding(nn.Module):
 
 
 class LowEmbedding(nn.Module):
-  """Ids of the condition, or a learned vector where there is none.
+  """Embeds ids of the condition, or a learned vector without one.
 
   Attributes:
-    config: of the model.
-    bits: of an id.
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    config: config of the model.
+    bits: bits of an id.
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -109,7 +109,7 @@ class LowEmbedding(nn.Module):
       )
 
   def __call__(self, low_BTHW: jax.Array, visible_B: jax.Array) -> jax.Array:
-    """(B, T, h, w) ids, or their expected codes, to (B, T, h, w, D)."""
+    """Maps (B, T, h, w) ids, or their expected codes, to (B, T, h, w, D)."""
     expected = jnp.issubdtype(low_BTHW.dtype, jnp.floating)
     embed = self.visual_bits.expected if expected else self.visual_bits
     known = embed(low_BTHW)
@@ -121,10 +121,10 @@ class LowEmbedding(nn.Module):
     return vectors + time_TD[None, :, None, None]
 
   def spread(self, low_BTHWD: jax.Array) -> jax.Array:
-    """The condition's vectors on the result's grid, (B, T, H, W, D).
+    """Maps the condition's vectors to the result's grid, (B, T, H, W, D).
 
-    A convolution over rows and columns gives the cells that each of the
-    condition's covers.
+    A convolution over rows and columns gives the cells that each cell of the
+    condition covers.
     """
     batch, frames, rows, columns, width = low_BTHWD.shape
     scale = self.config.scale
@@ -143,14 +143,14 @@ class LowEmbedding(nn.Module):
 
 
 class TextEmbedding(nn.Module):
-  """Text and, in front of it, a learned slot that is always visible.
+  """Embeds text behind a learned slot that is always visible.
 
-  It is what an example without text reads.
+  An example without text reads only that slot.
 
   Attributes:
-    config: of the model.
-    dtype: of the result.
-    param_dtype: what tables are stored in.
+    config: config of the model.
+    dtype: dtype of the result.
+    param_dtype: dtype that tables are stored in.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -161,7 +161,7 @@ class TextEmbedding(nn.Module):
   def __call__(
     self, text: jax.Array, visible_BS: jax.Array
   ) -> tuple[jax.Array, jax.Array]:
-    """Vectors and visibility, (B, 1 + S, D) and (B, 1 + S)."""
+    """Returns vectors (B, 1 + S, D) and visibility (B, 1 + S)."""
     config = self.config
     batch, slots = visible_BS.shape
     if config.text == 'embeddings':

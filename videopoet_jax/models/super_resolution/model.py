@@ -1,4 +1,4 @@
-"""The super-resolution transformer: partly masked ids in, hidden states out."""
+"""The super-resolution transformer: maps masked ids to hidden states."""
 
 import math
 from typing import Any
@@ -24,7 +24,7 @@ _CELL_AXES = ('activation_batch', None, None, None, 'activation_embed')
 
 
 class _Block(nn.Module):
-  """Three layers, in the form that `nn.scan` takes."""
+  """Three layers, in the form for `nn.scan`."""
 
   config: config_lib.SuperResolutionConfig
   layer: transformer.BlockConfig
@@ -79,12 +79,12 @@ class _Blocks(nn.Module):
 
 
 class SuperResolution(nn.Module):
-  """Masked transformer over the ids of a clip, given those of a smaller one.
+  """Masked transformer over the ids of a clip, given those of a smaller clip.
 
   Attributes:
     config: sizes and choices.
     codebook_size: codes of the result, a power of two.
-    low_codebook_size: codes of the condition; 0 for as many.
+    low_codebook_size: codes of the condition; 0 for the same number.
   """
 
   config: config_lib.SuperResolutionConfig
@@ -100,7 +100,7 @@ class SuperResolution(nn.Module):
     }
 
   def layer_config(self, num_layers: int) -> transformer.BlockConfig:
-    """Sizes of one layer of so many."""
+    """Sizes of one of `num_layers` layers."""
     config = self.config
     return transformer.BlockConfig(
       num_heads=config.num_heads,
@@ -153,10 +153,10 @@ class SuperResolution(nn.Module):
 
     Args:
       tokens_BTHW: int32 (B, T, H, W), local ids of the result.
-      masked_BTHW: bool, True where the id is not looked at.
+      masked_BTHW: bool, True where the id is hidden.
       low_BTHW: int32 (B, T, H / scale, W / scale), local ids of the condition;
-        or float32 of the same with a last axis of bits, from -1 to 1, what
-        their codes are expected to be.
+        or float32 with another axis of bits, from -1 to 1, their expected
+        codes.
       low_visible_B: bool (B,), False where an example has no condition.
       text: int32 (B, S) ids, or float32 (B, S, text_embedding_dim) with
         `text='embeddings'`.
@@ -164,13 +164,14 @@ class SuperResolution(nn.Module):
         example has no text.
 
     Returns:
-      (B, T, H, W, D): normalized, each predicts the id of its place.
+      (B, T, H, W, D), normalized; each entry predicts the id of its place.
 
     Raises:
-      LayoutError: windows do not divide the grid, or the condition is of
-        another size.
+      LayoutError: windows do not divide the grid, or the condition has another
+        size.
     """
-    grid = tokens_BTHW.shape[1:]
+    _, frames, height, width = tokens_BTHW.shape
+    grid = (frames, height, width)
     scale = self.config.scale
     self.config.check_grid(grid)
     expected = (grid[0], grid[1] // scale, grid[2] // scale)
@@ -198,26 +199,26 @@ class SuperResolution(nn.Module):
   __call__ = hidden
 
   def first_factor(self, hidden_ND: jax.Array) -> jax.Array:
-    """float32 (N, 2^high bits): logits of an id's high bits."""
+    """Logits of an id's high bits, float32 (N, 2^high bits)."""
     return self.head.first(hidden_ND)
 
   def second_factor(
     self, hidden_ND: jax.Array, first_N: jax.Array
   ) -> jax.Array:
-    """float32 (N, 2^low bits): logits of the low bits given the high."""
+    """Logits of the low bits given the high ones, float32 (N, 2^low bits)."""
     return self.head.second(hidden_ND, first_N)
 
   def loss(
     self, hidden_BTHWD: jax.Array, labels_BTHW: jax.Array
   ) -> cross_entropy.Result:
-    """Loss of every place, masked or not.
+    """Returns the loss of every place, masked or not.
 
     Args:
-      hidden_BTHWD: of `hidden`.
+      hidden_BTHWD: result of `hidden`.
       labels_BTHW: int32 local ids.
 
     Returns:
-      Arrays of (B, T, H, W), whatever their fields' names say.
+      Arrays of (B, T, H, W), in spite of the fields' suffixes.
     """
     batch, *grid, width = hidden_BTHWD.shape
     result = self.head.loss(
@@ -236,7 +237,7 @@ class SuperResolution(nn.Module):
     text: jax.Array,
     text_visible_BS: jax.Array,
   ) -> cross_entropy.Result:
-    """`loss` of `hidden`, the ids given being the labels too."""
+    """Returns `loss` of `hidden`, with the given ids as labels."""
     hidden_BTHWD = self.hidden(
       tokens_BTHW, masked_BTHW, low_BTHW, low_visible_B, text, text_visible_BS
     )
@@ -245,7 +246,7 @@ class SuperResolution(nn.Module):
   def declare(self) -> jax.Array:
     """Touches every parameter once, whatever sizes a run has.
 
-    To be used as `init`'s method.
+    Use it as `init`'s method.
     """
     config = self.config
     rows, columns = (

@@ -1,7 +1,7 @@
 """Sizes by name; `sr_1b` and `sr_500m` count parameters without embeddings.
 
 VideoPoet (section 3.4, appendix) has a first stage of 1B for ids of (5, 56, 32)
-and a second of 500M for (5, 112, 64), and gives their windows; the other sizes
+and a second of 500M for (5, 112, 64), and states their windows; the other sizes
 are ours.
 """
 
@@ -14,7 +14,7 @@ _LARGE: dict[str, Any] = {
   # Short windows spend their time on softmaxes, one a head: few, wide heads.
   'head_dim': 256,
   'text': 'embeddings',
-  # Windows are too short for the fused kernels to gain on them.
+  # Windows are too short to gain from the fused kernels.
   'attention': 'xla',
   'remat': 'full',
   'dtype': 'bfloat16',
@@ -60,7 +60,7 @@ STAGES = {
 def preset(
   name: str = 'sr_tiny', **changes: Any
 ) -> config_lib.SuperResolutionConfig:
-  """The config of a name, single settings changed.
+  """Returns the config of a name, with changed settings.
 
   Args:
     name: one of `NAMES`.

@@ -1,8 +1,8 @@
-"""What encoders and decoders are built from: norms, residual blocks, folding.
+"""Parts of encoders and decoders: norms, residual blocks, folding.
 
-Nothing here mixes information along time except the causal convolutions: the
-statistics of every norm are taken within one frame (or one vector), or a later
-frame would change an earlier one's ids.
+Only the causal convolutions mix information along time: the statistics of every
+norm are computed within one frame (or one vector); otherwise a later frame
+would change an earlier one's ids.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from videopoet_jax.layers import causal_conv
 def _channel_vector(
   module: nn.Module, name: str, init: Any, num_channels: int
 ) -> jax.Array:
-  """A parameter of one value a channel, shaped to broadcast over BTHW."""
+  """Declares one value a channel, shaped to broadcast over BTHW."""
   vector = module.param(
     name,
     nn.with_logical_partitioning(init, ('conv_out',)),
@@ -52,7 +52,7 @@ def normalize_groups(
 
 
 class FrameGroupNorm(nn.Module):
-  """Group normalization whose statistics are of one frame.
+  """Group normalization with the statistics of one frame.
 
   Attributes:
     num_groups: groups of channels.
@@ -62,7 +62,7 @@ class FrameGroupNorm(nn.Module):
 
   @nn.compact
   def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
-    """Normalizes; the shape stays."""
+    """Normalizes; keeps the shape."""
     channels = video_BTHWC.shape[-1]
     normal = normalize_groups(video_BTHWC, self.num_groups)
     scale = _channel_vector(self, 'scale', nn.initializers.ones, channels)
@@ -86,7 +86,7 @@ class AdaptiveFrameGroupNorm(nn.Module):
     """Applies it.
 
     Args:
-      video_BTHWC: what to normalize.
+      video_BTHWC: activations to normalize.
       codes_BTHWC: the codes at the same frames, height and width.
     """
     channels = video_BTHWC.shape[-1]
@@ -105,7 +105,7 @@ class ChannelRMSNorm(nn.Module):
 
   @nn.compact
   def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
-    """Normalizes; the shape stays."""
+    """Normalizes; keeps the shape."""
     scale = _channel_vector(
       self, 'scale', nn.initializers.ones, video_BTHWC.shape[-1]
     )
@@ -138,7 +138,7 @@ class Dense(nn.Module):
     )
     bias = _channel_vector(self, 'bias', nn.initializers.zeros, self.features)
     dtype = video_BTHWC.dtype
-    # Of five axes XLA makes copies on a CPU: 5 to 7 % of a train step.
+    # With five axes XLA makes copies on a CPU: 5 to 7 % of a train step.
     flat_NC = video_BTHWC.reshape(-1, video_BTHWC.shape[-1])
     out_NC = flat_NC @ kernel.astype(dtype)
     out_BTHWC = out_NC.reshape(*video_BTHWC.shape[:-1], self.features)
@@ -150,7 +150,7 @@ class ConvResidual(nn.Module):
 
   Attributes:
     features: channels out; a linear shortcut where they change.
-    num_groups: of the group norms.
+    num_groups: groups of the group norms.
     convolution: implementation, see `layers.causal_conv`.
   """
 
@@ -188,7 +188,7 @@ class LightResidual(nn.Module):
 
   @nn.compact
   def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
-    """Transforms; the shape stays."""
+    """Transforms; keeps the shape."""
     channels = video_BTHWC.shape[-1]
     hidden = ChannelRMSNorm(name='norm')(video_BTHWC)
     for index in range(2):
@@ -207,7 +207,7 @@ def fold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
 
   Args:
     video_BTHWC: height and width must be multiples of `size`.
-    size: how much smaller height and width get.
+    size: factor by which height and width shrink.
 
   Returns:
     (batch, frames, height / size, width / size, size * size * channels).
@@ -222,7 +222,7 @@ def fold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
 
 
 def unfold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
-  """Moves channels out into squares of positions: undoes `fold_space`."""
+  """Moves channels out into squares of positions; inverse of `fold_space`."""
   batch, frames, height, width, channels = video_BTHWC.shape
   inner = channels // (size * size)
   split = video_BTHWC.reshape(batch, frames, height, width, size, size, inner)
@@ -235,7 +235,7 @@ def fold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
   """Moves groups of frames into the channels, the first frame alone.
 
   The first frame is repeated to fill a group of its own: 1 + size * k frames
-  make 1 + k.
+  become 1 + k.
 
   Args:
     video_BTHWC: 1 + size * k frames.
@@ -268,12 +268,12 @@ def unfold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
 def repeat_codes(
   codes_BTHWC: jax.Array, time_factor: int, space_factor: int
 ) -> jax.Array:
-  """Brings codes to a finer resolution, the first frame staying one frame.
+  """Repeats codes to a finer resolution, the first frame only in space.
 
   Args:
-    codes_BTHWC: at latent resolution.
+    codes_BTHWC: codes at latent resolution.
     time_factor: t latent frames become 1 + (t - 1) * time_factor.
-    space_factor: how much height and width grow.
+    space_factor: factor by which height and width grow.
   """
   for axis, factor in ((1, time_factor), (2, space_factor), (3, space_factor)):
     if factor > 1:

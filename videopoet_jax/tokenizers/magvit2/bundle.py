@@ -35,23 +35,23 @@ class VisualTokenizer(interface.TokenizerBundle):
 
   @property
   def spec(self) -> specs.VisualSpec:
-    """What the grid of ids looks like."""
+    """Shape of the grid of ids."""
     return self.config.spec
 
   def encode_batch(self, params: Any, signal: jax.Array) -> jax.Array:
-    """Pure: float32 video_BTHWC in [-1, 1] to int32 ids_BTHW."""
+    """Maps float32 video_BTHWC in [-1, 1] to int32 ids_BTHW; pure."""
     return self.module.apply({'params': params}, signal, method='encode')
 
   def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
-    """Pure: int32 ids_BTHW to float32 video_BTHWC in [-1, 1]."""
+    """Maps int32 ids_BTHW to float32 video_BTHWC in [-1, 1]; pure."""
     return self.module.apply({'params': params}, ids, method='decode')
 
   def decode_codes_batch(self, params: Any, codes: jax.Array) -> jax.Array:
-    """Pure: float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]."""
+    """Maps float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]; pure."""
     return self.module.apply({'params': params}, codes, method='decode_codes')
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
-    """Brings uint8 or float video to float32 in [-1, 1].
+    """Converts uint8 or float video to float32 in [-1, 1].
 
     Raises:
       LayoutError: if it is not (batch, frames, height, width, 3), or the
@@ -81,7 +81,7 @@ class VisualTokenizer(interface.TokenizerBundle):
     return super().decode(ids)
 
   def decode_codes(self, codes_BTHWC: np.ndarray) -> np.ndarray:
-    """Decodes codes that need not be those of an id.
+    """Decodes codes, which need not be those of an id.
 
     Args:
       codes_BTHWC: float32 (batch, t, h, w, bits), from -1 to 1.
@@ -96,14 +96,14 @@ class VisualTokenizer(interface.TokenizerBundle):
 
 
 def from_pixels(video: Any) -> Any:
-  """Brings uint8 pixels to float32 in [-1, 1]; floats pass as float32."""
+  """Converts uint8 pixels to float32 in [-1, 1]; floats pass as float32."""
   if video.dtype == np.uint8:
     return video.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
   return video.astype(np.float32)
 
 
 def to_pixels(video: Any) -> np.ndarray:
-  """Brings float video in [-1, 1] to uint8 pixels, clipped and rounded."""
+  """Converts float video in [-1, 1] to uint8 pixels, clipped and rounded."""
   scaled = (np.asarray(video, np.float32) + 1.0) * 127.5
   return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
@@ -119,11 +119,11 @@ def init_params(
 
   Args:
     config: sizes.
-    rng: key.
-    frames: of the video to trace with; 0 takes the smallest that there is.
+    rng: random key.
+    frames: frames of the video to trace with; 0 takes the smallest number.
       Parameters do not depend on it.
-    height: likewise.
-    width: likewise.
+    height: height of that video; 0 takes the smallest.
+    width: width of that video; 0 takes the smallest.
   """
   video = jnp.zeros(
     (

@@ -1,4 +1,4 @@
-"""What a visual tokenizer is made of."""
+"""Configuration of a visual tokenizer."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -15,10 +15,10 @@ ARCHITECTURES = ('magvit2', 'patch')
 class VisualTokenizerConfig:
   """Sizes of a MAGVIT-v2 tokenizer; the defaults are the paper's.
 
-  Two architectures share quantizer, interface, strides and causality:
-  'magvit2' is the paper's convolutional network; 'patch' turns groups of four
-  frames of small patches into vectors at once, so that nothing is computed at
-  full resolution: the one that a CPU can train.
+  Two architectures share quantizer, interface, strides and causality: 'magvit2'
+  is the paper's convolutional network; 'patch' maps groups of four frames of
+  small patches to vectors at once, so that nothing is computed at full
+  resolution, and a CPU can train it.
 
   Attributes:
     architecture: 'magvit2' or 'patch'.
@@ -27,7 +27,7 @@ class VisualTokenizerConfig:
     temporal_stride: frames a latent frame covers after the first (4).
     frame_rate: frames a second of the clips it is trained on.
     normalize_latents: divide each latent vector by its root mean square before
-      quantization. It moves no sign, so no id; it keeps latents where the
+      quantization. It changes no sign, so no id; it keeps latents where the
       entropy terms and the straight-through gradient act.
     channels: magvit2: channels at full resolution (128).
     channel_multipliers: magvit2: channels of each resolution, from full to
@@ -44,7 +44,7 @@ class VisualTokenizerConfig:
       encoder and decoder each.
     output_hidden_dim: patch: width of the decoder's pixel MLP.
     convolution: 'auto', 'native' or 'taps'; see `layers.causal_conv`.
-    dtype: what convolutions are computed in; the quantizer is float32 always.
+    dtype: dtype of convolutions; the quantizer is float32 always.
   """
 
   architecture: str = 'magvit2'
@@ -68,7 +68,7 @@ class VisualTokenizerConfig:
   dtype: str = 'float32'
 
   def __post_init__(self) -> None:
-    # JSON and gin hand over lists.
+    # JSON and gin give lists.
     object.__setattr__(
       self, 'channel_multipliers', tuple(self.channel_multipliers)
     )
@@ -125,12 +125,12 @@ class VisualTokenizerConfig:
 
   @property
   def spatial_halvings(self) -> int:
-    """How often height and width are halved."""
+    """Number of times that height and width are halved."""
     return self.spatial_stride.bit_length() - 1
 
   @property
   def temporal_halvings(self) -> int:
-    """How often the frame rate is halved."""
+    """Number of times that the frame rate is halved."""
     return self.temporal_stride.bit_length() - 1
 
   def halves_time(self, level: int) -> bool:
@@ -142,7 +142,7 @@ class VisualTokenizerConfig:
 
   @property
   def spec(self) -> specs.VisualSpec:
-    """What the tokenizer's grid of ids looks like."""
+    """Shape of the tokenizer's grid of ids."""
     return specs.VisualSpec(
       codebook_size=2**self.num_bits,
       spatial_stride=self.spatial_stride,

@@ -1,4 +1,4 @@
-"""Codes to pixels: mirrors of the two encoders."""
+"""Maps codes to pixels: mirrors of the two encoders."""
 
 from flax import linen as nn
 import jax
@@ -23,7 +23,7 @@ class ConvDecoder(nn.Module):
     """Decodes.
 
     Args:
-      codes_BTHWC: float32 of -1 and +1, (batch, t, h, w, num_bits).
+      codes_BTHWC: float32 with entries -1 and +1, (batch, t, h, w, num_bits).
 
     Returns:
       float32 video, (batch, 1 + (t - 1) * temporal_stride, h * stride,

@@ -1,4 +1,4 @@
-"""Pixels to latents, before quantization: two architectures."""
+"""Maps pixels to latents, before quantization: two architectures."""
 
 from flax import linen as nn
 import jax

@@ -79,7 +79,7 @@ class VisualTokenizerModel(nn.Module):
 
     Args:
       video_BTHWC: float in [-1, 1].
-      bottleneck: latents to what the decoder sees.
+      bottleneck: function from latents to the decoder's input.
 
     Returns:
       The reconstruction, not clipped, and the latents.

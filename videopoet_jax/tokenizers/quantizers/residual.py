@@ -1,19 +1,20 @@
-"""Residual vector quantization: each level codes what the last one left.
+"""Residual vector quantization: each level codes the previous residual.
 
 The codebooks are ordinary parameters, so a training step stays a pure function
 of them and any optimizer, average or checkpoint applies. Two terms of the loss
-do what the moving averages and counters of SoundStream (arXiv 2107.03312,
-section III-C) do:
+replace the moving averages and counters of SoundStream (arXiv 2107.03312,
+section III-C):
 
 - the codebook term pulls a chosen code to the latents that chose it;
 - the revival term pulls a code that no latent of the batch chose to the nearest
-  of the latents that the level codes worse than the mean. Its weight is small,
-  but an optimizer that divides by the history of the gradient (Adam) makes it
-  felt only by codes that have been idle for long: a code in use has a large
-  history, an idle one has none.
+of the latents that the level codes worse than the mean. Its weight is small,
+but an optimizer that divides by the history of the gradient (Adam) amplifies it
+for codes that have been idle for long: a code in use has a large history, an
+idle one has none.
 
-Parameters are one array (levels, codes, width): rank 3 on purpose, which keeps
-optimizers for matrices (Muon) away from what is a set of points, not a map.
+Parameters are one array (levels, codes, width): rank 3 on purpose, which
+excludes them from optimizers for matrices (Muon), since they are a set of
+points, not a map.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class ResidualQuantizerConfig:
 
 @struct.dataclass
 class Quantized:
-  """What quantization gives a training step.
+  """Result of quantization for a training step.
 
   Attributes:
     latents_BFD: quantized latents; their gradient is that of the latents.
@@ -67,13 +68,13 @@ class Quantized:
 
 
 def distances(points_ND: jax.Array, codebook_VD: jax.Array) -> jax.Array:
-  """Squared distances less the points' own norms, (points, codes)."""
+  """Squared distances minus the points' own norms, (points, codes)."""
   dot_NV = jnp.einsum('nd,vd->nv', points_ND, codebook_VD)
   return jnp.sum(jnp.square(codebook_VD), axis=-1)[None] - 2.0 * dot_NV
 
 
 def encode(latents_BFD: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
-  """Codes of latents.
+  """Returns the codes of latents.
 
   Args:
     latents_BFD: (batch, frames, width).
@@ -93,10 +94,10 @@ def encode(latents_BFD: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
 
 
 def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
-  """Sum of the codes' vectors.
+  """Returns the sum of the codes' vectors.
 
   Args:
-    ids_BKF: int32 (batch, levels, frames); the first levels alone will do.
+    ids_BKF: int32 (batch, levels, frames); the first levels alone suffice.
     codebooks_KVD: (levels, codes, width).
 
   Returns:
@@ -108,7 +109,7 @@ def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
 
 
 def _refine(points_ND: jax.Array, _: int, centres_VD: jax.Array) -> jax.Array:
-  """One round of k-means; a centre without points stays."""
+  """Runs one round of k-means; a centre without points stays."""
   nearest_N = jnp.argmin(distances(points_ND, centres_VD), axis=-1)
   member_NV = jax.nn.one_hot(nearest_N, centres_VD.shape[0])
   size_V = member_NV.sum(axis=0)
@@ -124,13 +125,13 @@ def codebooks_from_data(
   codebook_size: int,
   iterations: int = 4,
 ) -> jax.Array:
-  """Codebooks that fit a batch of latents: a few steps of k-means a level.
+  """Fits codebooks to a batch of latents, by k-means on each level.
 
   Args:
     rng: key that picks the first centres.
     latents_BFD: (batch, frames, width).
     num_levels: codebooks.
-    codebook_size: codes a level; may exceed the number of latents, then codes
+    codebook_size: codes a level; if it exceeds the number of latents, codes
       start as jittered copies.
     iterations: rounds of k-means.
 
@@ -158,8 +159,9 @@ def codebooks_from_data(
 
 
 # Codes have to keep up with latents that move as fast as a network can move
-# them, while an optimizer like Adam moves every parameter alike: the parameters
-# are codes divided by this.
+# them, while an optimizer like Adam moves every parameter at the same rate, so
+# the
+# parameters are codes divided by this.
 SPEED = 8.0
 
 
@@ -185,11 +187,11 @@ class ResidualVectorQuantizer(nn.Module):
     self.codebooks = SPEED * codebooks
 
   def encode(self, latents_BFD: jax.Array) -> jax.Array:
-    """Latents (batch, frames, width) -> int32 (batch, levels, frames)."""
+    """Maps latents (batch, frames, width) to int32 (batch, levels, frames)."""
     return encode(latents_BFD, self.codebooks)
 
   def decode(self, ids_BKF: jax.Array) -> jax.Array:
-    """int32 (batch, levels, frames) -> latents (batch, frames, width)."""
+    """Maps int32 (batch, levels, frames) to latents (batch, frames, width)."""
     return decode(ids_BKF, self.codebooks)
 
   def __call__(
@@ -215,11 +217,14 @@ class ResidualVectorQuantizer(nn.Module):
       dropped_B = jax.random.uniform(coin_key, (batch,)) < config.dropout
       depth_B = jnp.where(dropped_B, drawn_B, depth_B)
     latents_ND = latents_BFD.reshape(-1, width)
-    # Codes are fitted to where the latents are; that the latents come to the
-    # codes is the business of the commitment term alone.
+    # The codebook loss moves codes to the latents; only the commitment term
+    # moves
+    # latents to the codes.
     residual_ND = jax.lax.stop_gradient(latents_ND)
     total_BFD = jnp.zeros_like(latents_BFD)
-    losses = {'codebook': 0.0, 'commitment': 0.0, 'revival': 0.0}
+    losses = dict.fromkeys(
+      ('codebook', 'commitment', 'revival'), jnp.float32(0.0)
+    )
     ids, usage = [], []
     for level in range(config.num_levels):
       codebook_VD = self.codebooks[level]
@@ -228,8 +233,9 @@ class ResidualVectorQuantizer(nn.Module):
       chosen_ND = codebook_VD[ids_N]
       fixed_ND = jax.lax.stop_gradient(chosen_ND)
       used_V = jnp.zeros((config.codebook_size,)).at[ids_N].set(1.0)
-      # The points' norms, which the search for the nearest code could leave
-      # out, count in the search for the nearest point.
+      # The points' norms, which the search for the nearest code may omit,
+      # matter
+      # in the search for the nearest point.
       gaps_NV = table_NV + jnp.sum(jnp.square(residual_ND), axis=-1)[:, None]
       error_N = jnp.min(gaps_NV, axis=-1)
       well_coded_N = error_N < jnp.mean(error_N)

@@ -17,7 +17,7 @@ from videopoet_jax.tokenizers.soundstream import model as model_lib
 class AudioTokenizer(interface.TokenizerBundle):
   """SoundStream: `encode` takes audio_BT, int16 or float in [-1, 1].
 
-  What follows the last whole hop of a waveform is left out. The ids of a
+  Samples after the last whole hop of a waveform are dropped. The ids of a
   prefix of whole hops are the first ids of the whole waveform.
   """
 
@@ -34,19 +34,19 @@ class AudioTokenizer(interface.TokenizerBundle):
 
   @property
   def spec(self) -> specs.AudioSpec:
-    """What the grid of ids looks like."""
+    """Shape of the grid of ids."""
     return self.config.spec
 
   def encode_batch(self, params: Any, signal: jax.Array) -> jax.Array:
-    """Pure: float32 audio_BT in [-1, 1] to int32 ids_BKF."""
+    """Maps float32 audio_BT in [-1, 1] to int32 ids_BKF; pure."""
     return self.module.apply({'params': params}, signal, method='encode')
 
   def decode_batch(self, params: Any, ids: jax.Array) -> jax.Array:
-    """Pure: int32 ids_BKF to float32 audio_BT in [-1, 1]."""
+    """Maps int32 ids_BKF to float32 audio_BT in [-1, 1]; pure."""
     return self.module.apply({'params': params}, ids, method='decode')
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
-    """Brings int16 or float waveforms to float32 in [-1, 1].
+    """Converts int16 or float waveforms to float32 in [-1, 1].
 
     Raises:
       LayoutError: if they are not (batch, samples) or shorter than a hop.
@@ -80,12 +80,12 @@ class AudioTokenizer(interface.TokenizerBundle):
 
 
 def from_samples(audio: Any) -> Any:
-  """Brings int16 samples to float32 in [-1, 1]; floats pass as float32."""
+  """Converts int16 samples to float32 in [-1, 1]; floats pass as float32."""
   return pcm.to_float(audio)
 
 
 def to_samples(audio: Any) -> np.ndarray:
-  """Brings float waveforms in [-1, 1] to int16 samples, clipped, rounded."""
+  """Converts float waveforms in [-1, 1] to int16 samples, rounded, clipped."""
   return pcm.to_int16(audio)
 
 

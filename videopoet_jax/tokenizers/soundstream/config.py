@@ -17,7 +17,7 @@ ARCHITECTURES = ('soundstream', 'patch')
 
 @dataclasses.dataclass(frozen=True)
 class SoundStreamConfig:
-  """What the audio tokenizer is built from; the defaults are VideoPoet's size.
+  """Sizes of the audio tokenizer; the defaults are VideoPoet's size.
 
   Two architectures share the quantizer, the ids and the interface:
   'soundstream' (arXiv 2107.03312) is convolutional from waveform to waveform;
@@ -26,9 +26,10 @@ class SoundStreamConfig:
   Attributes:
     architecture: one of `ARCHITECTURES`.
     sampling_rate: samples a second (16 kHz: inferred from 50 latents a second).
-    strides: of the encoder's blocks; their product is the hop.
-    channels: of the first layer; they double with every block ('soundstream').
-    dilations: of the residual units of a block ('soundstream').
+    strides: strides of the encoder's blocks; their product is the hop.
+    channels: channels of the first layer; they double with every block
+      ('soundstream').
+    dilations: dilations of the residual units of a block ('soundstream').
     num_levels: codebooks of the quantizer.
     codebook_size: codes a level.
     latent_width: channels that are quantized.
@@ -37,7 +38,7 @@ class SoundStreamConfig:
     crossover_hertz: above it spectra are coded, not samples only ('patch').
     envelope_steps: channels of the latent that hold the envelope above the
       crossover; the others are learned ('patch').
-    hidden_width: of the networks ('patch').
+    hidden_width: hidden width of the networks ('patch').
     encoder_context: frames that the encoder sees, its own included ('patch').
     decoder_context: frames that the decoder sees, its own included ('patch').
   """
@@ -59,7 +60,7 @@ class SoundStreamConfig:
   decoder_context: int = 3
 
   def __post_init__(self) -> None:
-    # JSON and gin hand lists over.
+    # JSON and gin give lists.
     object.__setattr__(self, 'strides', tuple(self.strides))
     object.__setattr__(self, 'dilations', tuple(self.dilations))
     if self.architecture not in ARCHITECTURES:
@@ -105,7 +106,7 @@ class SoundStreamConfig:
 
   @property
   def spec(self) -> specs.AudioSpec:
-    """What the rest of the house needs to know."""
+    """Shape of the grid of ids."""
     return specs.AudioSpec(
       levels=self.num_levels,
       codes=self.codebook_size,
@@ -115,7 +116,7 @@ class SoundStreamConfig:
 
   @property
   def quantizer(self) -> residual.ResidualQuantizerConfig:
-    """The quantizer's part of the sizes."""
+    """Sizes of the quantizer."""
     return residual.ResidualQuantizerConfig(
       num_levels=self.num_levels,
       codebook_size=self.codebook_size,
@@ -125,12 +126,12 @@ class SoundStreamConfig:
 
 
 def paper() -> SoundStreamConfig:
-  """VideoPoet's: 2.125 s -> 106 frames x 4 levels x 1,024 codes."""
+  """VideoPoet's size: 2.125 s -> 106 frames x 4 levels x 1,024 codes."""
   return SoundStreamConfig()
 
 
 def tiny() -> SoundStreamConfig:
-  """For two cores: 2.125 s -> 17 frames x 2 levels x 256 codes.
+  """A size for two cores: 2.125 s -> 17 frames x 2 levels x 256 codes.
 
   A latent lasts as long as a video frame at 8 a second, 125 ms.
   """

@@ -16,14 +16,14 @@ class ResidualUnit(nn.Module):
   """A dilated convolution and a pointwise one, added to the input.
 
   Attributes:
-    dilation: of the first convolution.
+    dilation: dilation of the first convolution.
   """
 
   dilation: int
 
   @nn.compact
   def __call__(self, x_BTC: jax.Array) -> jax.Array:
-    """(batch, time, channels) -> the same shape."""
+    """Maps (batch, time, channels) to the same shape."""
     channels = x_BTC.shape[-1]
     y_BTC = causal_conv1d.CausalConv1D(
       channels, _EDGE_KERNEL, dilation=self.dilation, name='dilated'
@@ -35,7 +35,7 @@ class ResidualUnit(nn.Module):
 
 
 class Encoder(nn.Module):
-  """Waveform to latents.
+  """Maps a waveform to latents.
 
   Attributes:
     config: sizes.
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-  """Latents to waveform: the encoder's mirror.
+  """Maps latents to a waveform: the encoder's mirror.
 
   Attributes:
     config: sizes.

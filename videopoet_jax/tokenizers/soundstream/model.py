@@ -15,15 +15,15 @@ from videopoet_jax.tokenizers.soundstream import patch
 
 @struct.dataclass
 class Reconstruction:
-  """What a training step compares.
+  """The arrays that a training step compares.
 
   Attributes:
     target_BT: the waveform, cropped to whole hops.
-    prediction_BT: what the decoder gives; of 'patch', its coherent part.
-    target_levels: of 'patch', levels of the short tones in what the coherent
+    prediction_BT: output of the decoder; for 'patch', its coherent part.
+    target_levels: for 'patch', levels of the short tones in what the coherent
       part leaves, (batch, frames, slots, tones); else None.
-    predicted_levels: what the decoder gives for them.
-    quantized: the quantizer's part.
+    predicted_levels: the decoder's prediction of them.
+    quantized: result of the quantizer.
   """
 
   target_BT: jax.Array
@@ -34,7 +34,7 @@ class Reconstruction:
 
 
 class SoundStream(nn.Module):
-  """Waveform to ids and back, either architecture.
+  """Maps waveforms to ids and back, in either architecture.
 
   Attributes:
     config: sizes.
@@ -49,7 +49,7 @@ class SoundStream(nn.Module):
     self.quantizer = residual.ResidualVectorQuantizer(self.config.quantizer)
 
   def crop(self, audio_BT: jax.Array) -> jax.Array:
-    """Leaves out what follows the last whole hop."""
+    """Drops the samples after the last whole hop."""
     hop = self.config.hop
     return audio_BT[:, : audio_BT.shape[1] // hop * hop]
 
@@ -58,11 +58,11 @@ class SoundStream(nn.Module):
     return self.encoder(self.crop(audio_BT))
 
   def encode(self, audio_BT: jax.Array) -> jax.Array:
-    """Waveform (batch, samples) -> int32 ids (batch, levels, frames)."""
+    """Maps a waveform (batch, samples) to int32 ids (batch, levels, frames)."""
     return self.quantizer.encode(self.latents(audio_BT))
 
   def decode(self, ids_BKF: jax.Array) -> jax.Array:
-    """Ids (batch, levels, frames) -> waveform (batch, frames * hop)."""
+    """Maps ids (batch, levels, frames) to a waveform (batch, frames * hop)."""
     config = self.config
     latents_BFD = self.quantizer.decode(ids_BKF)
     if config.architecture == 'soundstream':
@@ -78,13 +78,13 @@ class SoundStream(nn.Module):
     rng: jax.Array | None = None,
     bypass_share: jax.Array | float = 0.0,
   ) -> Reconstruction:
-    """A training pass.
+    """Runs a training pass.
 
     Args:
       audio_BT: (batch, samples) in [-1, 1].
       rng: key for quantizer dropout and the bypass; None means neither.
       bypass_share: share of the clips whose latents go to the decoder
-        unquantized: a start from which codes and latents settle together.
+        unquantized, for a start in which codes and latents adapt to each other.
 
     Returns:
       See `Reconstruction`.

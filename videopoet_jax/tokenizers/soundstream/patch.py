@@ -1,10 +1,10 @@
-"""A small codec: the sound of one hop, one latent, one hop of waveform.
+"""A small codec that maps each hop of sound to a latent and back.
 
-The encoder sees a hop as samples and as log magnitudes of the spectra inside
-it; a network with one hidden layer makes a latent of them, and another one
-makes samples of the latent. There is no deep stack of convolutions to train,
-so a CPU needs seconds where 'soundstream' needs hours; the price is a number
-of parameters that grows with the hop.
+The encoder reads a hop as samples and as log magnitudes of the spectra inside
+it; a network with one hidden layer maps them to a latent, and another one maps
+the latent to samples. There is no deep stack of convolutions to train, so a CPU
+needs seconds where 'soundstream' needs hours; the price is a number of
+parameters that grows with the hop.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from videopoet_jax.tokenizers.soundstream import config as config_lib
 # variance with these.
 _SAMPLE_SCALE = 3.0
 _MAGNITUDE_SCALE = 1000.0
-# The envelope's part of a latent, in units of the part that is learned.
+# The envelope's part of a latent, in units of the learned part.
 _ENVELOPE_SCALE = 12.0
-# Amplitudes below its inverse are as good as silence in the levels of tones.
+# Amplitudes below its inverse count as silence in the levels of tones.
 _LEVEL_SCALE = 30.0
 
 
@@ -33,8 +33,8 @@ def _dense(features: int, name: str, scale: float = 1.0) -> nn.Dense:
 
   Args:
     features: output channels.
-    name: of the layer.
-    scale: standard deviation of the outputs at first, for inputs of one.
+    name: name of the layer.
+    scale: initial standard deviation of the outputs, for inputs of one.
   """
   init = nn.initializers.variance_scaling(
     max(scale, 1e-9) ** 2, 'fan_in', 'normal'
@@ -50,7 +50,7 @@ def _dense(features: int, name: str, scale: float = 1.0) -> nn.Dense:
 
 
 def _normalise(x_BFD: jax.Array) -> jax.Array:
-  """Each frame's channels to mean zero and variance one."""
+  """Normalizes each frame's channels to mean zero and variance one."""
   x_BFD = x_BFD - jnp.mean(x_BFD, axis=-1, keepdims=True)
   power = jnp.mean(jnp.square(x_BFD), axis=-1, keepdims=True)
   return x_BFD * jax.lax.rsqrt(power + 1e-6)
@@ -77,7 +77,7 @@ def log_magnitudes(hops_BFT: jax.Array, window: int) -> jax.Array:
 
 
 class Encoder(nn.Module):
-  """Waveform to latents.
+  """Maps a waveform to latents.
 
   Attributes:
     config: sizes.
@@ -112,14 +112,15 @@ class Encoder(nn.Module):
     learned_BFD = _dense(config.latent_width - config.envelope_steps, 'output')(
       _normalise(x_BFD)
     )
-    # What is rare would be learned late: the envelope of the high band, which
-    # says when a click comes, is part of the latent from the start.
+    # Rare events would be learned late: the envelope of the high band, which
+    # shows
+    # when a click comes, is part of the latent from the start.
     steps_BFD = envelope(tone_levels(hops_BFT, config), config)
     return jnp.concatenate((learned_BFD, _ENVELOPE_SCALE * steps_BFD), axis=-1)
 
 
 def tone_slots(hop: int, length: int) -> int:
-  """Beginnings of short tones in a hop: one each half of their length."""
+  """Starts of short tones in a hop: one each half of their length."""
   return 2 * hop // length - 1
 
 
@@ -145,7 +146,7 @@ def tones(bins: np.ndarray, length: int) -> np.ndarray:
 def tone_levels(
   hops_BFT: jax.Array, config: config_lib.SoundStreamConfig
 ) -> jax.Array:
-  """How loud each short tone is in a sound.
+  """Levels of each short tone in a sound.
 
   Args:
     hops_BFT: (batch, frames, hop).
@@ -183,7 +184,7 @@ def envelope(
 def sound_tones(
   levels_BFSN: jax.Array, config: config_lib.SoundStreamConfig
 ) -> jax.Array:
-  """The inverse of `tone_levels`, but for the phases: (batch, frames, hop)."""
+  """Inverse of `tone_levels` except for the phases: (batch, frames, hop)."""
   levels_BFSN = jnp.clip(levels_BFSN, 0.0, 1.0)
   amplitude = jnp.expm1(levels_BFSN * np.log1p(_LEVEL_SCALE)) / _LEVEL_SCALE
   pieces = amplitude @ tones(tone_bins(config), config.window // 2)
@@ -198,11 +199,11 @@ def sound_tones(
 
 
 class Decoder(nn.Module):
-  """Latents to waveform, as a sum of two parts.
+  """Maps latents to a waveform, as a sum of two parts.
 
-  The coherent part is samples straight from the network: right for what
-  repeats with the hop, silent about what does not, such as a click that may
-  come at any time. Above the crossover, where the ear hears envelopes and not
+  The coherent part is samples directly from the network: right for sound that
+  repeats with the hop, silent about other sound, such as a click that may come
+  at any time. Above the crossover, where the ear perceives envelopes and not
   phases, the levels of short tones of fixed phase give the rest.
 
   Attributes:
@@ -234,7 +235,7 @@ class Decoder(nn.Module):
     # Sound is silence at first: a start near zero.
     coherent_BFT = _dense(config.hop, 'samples', 0.01)(x_BFD)
     num_tones = len(tone_bins(config))
-    # The envelope at each slot times a spectrum, and what that leaves.
+    # The envelope at each slot times a spectrum, plus the remainder.
     steps_BFD = latents_BFD[..., -config.envelope_steps :] / _ENVELOPE_SCALE
     loudness_BFS = steps_BFD[..., _steps_of_slots(config)]
     shape_BFN = nn.sigmoid(_dense(num_tones, 'spectrum', 0.1)(x_BFD) - 1.0)

@@ -74,7 +74,10 @@ def test_one_program_a_layout_and_a_run_that_resumes_bit_for_bit(
   sets, tmp_path, monkeypatch, compiles_fast
 ):
   compiled, traced = [], []
-  timed, loss = compiled_steps.Programs._timed, prefix_lm.PrefixLMTrainable.loss
+  timed, loss = (
+    compiled_steps.CompiledSteps._timed,
+    prefix_lm.PrefixLMTrainable.loss,
+  )
 
   def count(self, unit):
     compiled.append(unit)
@@ -84,7 +87,7 @@ def test_one_program_a_layout_and_a_run_that_resumes_bit_for_bit(
     traced.append((unit, batch['tokens'].shape))
     return loss(self, params, batch, rng, step, unit)
 
-  monkeypatch.setattr(compiled_steps.Programs, '_timed', count)
+  monkeypatch.setattr(compiled_steps.CompiledSteps, '_timed', count)
   monkeypatch.setattr(prefix_lm.PrefixLMTrainable, 'loss', trace)
   assert jax.device_count() == 8
   whole = _train(sets, tmp_path / 'whole')
@@ -113,7 +116,9 @@ def test_sets_that_do_not_go_together_end_before_anything_is_compiled(
 ):
   compiled = []
   monkeypatch.setattr(
-    compiled_steps.Programs, '_timed', lambda self, unit: compiled.append(unit)
+    compiled_steps.CompiledSteps,
+    '_timed',
+    lambda self, unit: compiled.append(unit),
   )
   other = clip_sets.write(
     tmp_path / 'other', (17, 32, 32), range(4), fingerprint='v2'

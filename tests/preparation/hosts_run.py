@@ -1,6 +1,6 @@
 """A data job of nothing but pieces, in a process of its own.
 
-python -m tests.jobs.data_hosts_run OUTPUT OPTIONS
+python -m tests.preparation.hosts_run OUTPUT OPTIONS
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 import time
 
 from videopoet_jax.core import errors
-from videopoet_jax.data import shard_writer as pieces_lib
+from videopoet_jax.data import shard_writer
 from videopoet_jax.preparation import hosts as hosts_lib
 
 PIECES = tuple(f'piece-{index:02d}' for index in range(8))
@@ -38,10 +38,10 @@ def main() -> int:
       pieces.gather('pieces', last=True)
       if hosts.is_first:
         assert set(pieces.finished) == set(PIECES)
-        with pieces_lib.description(list(PIECES)) as folder:
+        with shard_writer.description(list(PIECES)) as folder:
           (folder / 'dataset_info.json').write_text('{}')
           pieces.publish(folder, list(PIECES))
-    hosts.say('all pieces are made')
+    hosts.log('all pieces are made')
     return 0
 
   return hosts_lib.run(body)

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
@@ -18,7 +18,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.core import storage
 from videopoet_jax.data import tokens
-from videopoet_jax.experiments import experiment as parts_lib
+from videopoet_jax.experiments import experiment as experiment_lib
 from videopoet_jax.experiments import prefix_lm
 from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import train
@@ -187,14 +187,14 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
         optimizer=optimizers.OptimizerConfig(epsilon=1e-3),
         mesh=mesh_lib.MeshConfig(**sizes),
         devices=devices,
-        say=lambda line: None,
+        log=lambda line: None,
       )
     )
   one, eight = results
   query = jax.tree_util.tree_leaves_with_path(eight.params)
   split = [p for p, x in query if not x.sharding.is_fully_replicated]
   assert len(split) > len(query) / 2
-  assert one.figures['loss'] == pytest.approx(eight.figures['loss'], rel=1e-4)
+  assert one.metrics['loss'] == pytest.approx(eight.metrics['loss'], rel=1e-4)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params,
     eight.params,
@@ -234,7 +234,7 @@ def test_a_run_that_stays_not_finite_is_not_started_again(
   def diverge(*args, **options):
     raise FloatingPointError('20 steps in a row were not finite')
 
-  monkeypatch.setattr(train, 'from_gin', diverge)
+  monkeypatch.setattr(train_lib, 'from_gin', diverge)
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   # Launchers repeat every status but this one.
   assert entry.run(train.main, flags) == 2
@@ -295,8 +295,8 @@ def test_every_run_file_parses_and_says_how_to_use_it(name):
   command = text[text.index(f'--gin_file {name}') :]
   required = [n for n in names if f'--gin.{n}=' in command or f'{n} = ' in text]
   config.parse([name, FILES[1]], [f"{n} = 'x'" for n in required])
-  assert config.call(parts_lib.LoopConfig).total_steps == 20
-  assert config.call(parts_lib.OptimizerConfig).schedule.warmup_steps == 5
+  assert config.call(experiment_lib.LoopConfig).total_steps == 20
+  assert config.call(experiment_lib.OptimizerConfig).schedule.warmup_steps == 5
 
 
 @pytest.mark.parametrize('model', ['tiny', '300m', '1b', '8b'])

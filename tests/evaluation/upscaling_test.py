@@ -108,7 +108,7 @@ def _score(media, stages, monkeypatch, out, **options):
     media=media,
     out=str(out),
     steps=(1, 2),
-    **{'say': lambda line: None, **options},
+    **{'log': lambda line: None, **options},
   )
 
 
@@ -157,7 +157,7 @@ def test_stages_that_do_not_follow_each_other_go_by_pixels(
   )
   odd = {**stages, 'two': dataclasses.replace(stages['two'], described=other)}
   lines = []
-  _score(media, odd, monkeypatch, tmp_path, say=lines.append)
+  _score(media, odd, monkeypatch, tmp_path, log=lines.append)
   assert any('two was trained on tokens of y' in line for line in lines)
 
 
