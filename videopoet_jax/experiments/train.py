@@ -224,15 +224,13 @@ def from_gin(
       for name, value in macros.items()
     }
   )
-  task_files = [os.fspath(name) for name in task_files]
+  listed = [os.fspath(name) for name in task_files]
   with gin_state.isolated():
-    config_lib.parse(
-      files, [*config_lib.as_lines(bindings), *given], task_files
-    )
-    if task_files:
-      _check_takes_tasks(task_files)
+    config_lib.parse(files, [*config_lib.as_lines(bindings), *given], listed)
+    if listed:
+      _check_takes_tasks(listed)
       with gin.unlock_config():
-        gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
+        gin.bind_parameter('prefix_lm.task_files', tuple(listed))
     return config_lib.call(_bound)
 
 

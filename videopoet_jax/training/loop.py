@@ -139,7 +139,7 @@ class Result:
     """In short: losses and the like, not the arrays."""
     shown = [
       f'{name} {value:.4g}'
-      for name, value in self.figures.items()
+      for name, value in self.metrics.items()
       if not name.startswith('goodput/') and name not in _OF_SPEED
     ]
     return f'{self.steps} steps in {self.seconds:.0f} s: {", ".join(shown)}'
