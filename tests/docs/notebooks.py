@@ -1,6 +1,6 @@
 """Runs the notebooks of docs/notebooks in a kernel, as a reader does.
 
-  python -m tests.docs.notebooks film "STEPS=300"
+  python -m tests.docs.notebooks film MODEL_STEPS=300
 
 runs one (or several) and keeps what it shows (`make notebooks`). Its first code
 cell holds the parameters; what is given here takes their place for the run, and
@@ -11,6 +11,7 @@ import ast
 from collections.abc import Mapping, Sequence
 import os
 import pathlib
+import subprocess
 import sys
 from typing import Any
 
@@ -77,10 +78,14 @@ def run(
     'XLA_FLAGS': '',
   }
   client = nbclient.NotebookClient(
-    notebook, timeout=7200, resources={'metadata': {'path': str(folder)}}
+    notebook,
+    timeout=7200,
+    startup_timeout=600,
+    resources={'metadata': {'path': str(folder)}},
   )
   try:
-    client.execute(env=environment)
+    # What is shown is caught; the kernel itself warns of its sockets.
+    client.execute(env=environment, stderr=subprocess.DEVNULL)
   finally:
     first.source = written
   clean(notebook)
