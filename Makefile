@@ -41,6 +41,10 @@ demo: setup ## the whole chain on shapes in motion: demo/report.html
 demo_full: setup ## the same, larger (under two hours): demo_full/report.html
 	$(BIN)/videopoet demo --profile demo_full --out demo_full
 
+.PHONY: notebooks
+notebooks: setup ## run docs/notebooks anew, in place (ARGS='film MODEL_STEPS=300')
+	$(BIN)/python -m tests.docs.notebooks $(ARGS)
+
 .PHONY: test
 test: setup lint wheel_test test_suite ## lint, wheel and tests
 

@@ -87,7 +87,10 @@ _EXTRAS = {
   'test': [
     'gcsfs>=2025.3',
     'hypothesis>=6.100',
+    # Notebooks are run in a kernel.
+    'ipykernel>=7.0',
     'jsonschema>=4.20',
+    'nbclient>=0.10',
     'pytest>=8.3',
     'pytest-xdist>=3.6',
     'pyyaml>=6.0',

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from videopoet_jax.data import tensorflow_notices
+from videopoet_jax.core import tensorflow_notices
 
 tensorflow_notices.install()
 

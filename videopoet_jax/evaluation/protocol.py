@@ -279,6 +279,30 @@ class Protocol:
     hint = errors.near_names(name, [t.name for t in self.tasks])
     raise errors.ConfigError(f'{self.id} has no task {name!r}{hint}.')
 
+  def part(self, *names: str, samples: int = 0) -> 'Protocol':
+    """Some of the tasks alone, for a quick look: another protocol.
+
+    Args:
+      *names: of the tasks.
+      samples: of each; 0 keeps theirs.
+
+    Raises:
+      ConfigError: there is no such task.
+    """
+    tasks = tuple(self.task(name) for name in names)
+    if samples:
+      tasks = tuple(
+        dataclasses.replace(task, samples=samples) for task in tasks
+      )
+    sampling = {
+      name: fields
+      for name, fields in self.sampling.items()
+      if name in (*names, 'default')
+    }
+    return dataclasses.replace(
+      self, name=f'{self.name}_part', tasks=tasks, sampling=sampling
+    )
+
   def task_seed(self, name: str) -> int:
     """Seed of a task's draws, which differs between tasks."""
     place = [t.name for t in self.tasks].index(name)

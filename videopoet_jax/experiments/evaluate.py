@@ -56,6 +56,10 @@ class Outcome:
     """The results as a table."""
     return results_lib.table(self.results)
 
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """How a notebook shows it."""
+    printer.text('\n'.join([str(self), *self.problems]))
+
 
 Path = str | os.PathLike[str]
 
@@ -246,13 +250,15 @@ def protocol_file(name: str) -> str:
 
 
 def load_protocol(
-  name: str | Sequence[str], bindings: Sequence[str] = ()
+  name: str | Sequence[str],
+  bindings: Sequence[str] | Mapping[str, Any] = (),
 ) -> protocol_lib.Protocol:
   """Loads a protocol by name or gin files; keeps the caller's gin state.
 
   Args:
     name: name of a shipped protocol, a gin file, or several; later ones win.
-    bindings: `NAME = VALUE` each, which change the protocol's id.
+    bindings: `NAME = VALUE` each, or values by name; they change the
+      protocol's id.
 
   Raises:
     ConfigError: there is none, or a value is invalid.
@@ -260,7 +266,7 @@ def load_protocol(
   names = [name] if isinstance(name, str) else name
   files = [protocol_file(one) for one in names]
   with gin_state.isolated():
-    config_lib.parse(files, bindings)
+    config_lib.parse(files, config_lib.as_lines(bindings))
     found = gin.get_bindings(_configured).get('protocol')
   if found is None:
     raise errors.ConfigError(

@@ -75,7 +75,7 @@ class Parts:
   finish: Callable[[Any, pathlib.Path], None] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Experiment:
   """A run to be trained, as plain objects.
 
@@ -99,6 +99,13 @@ class Experiment:
   watchdog: watchdog_lib.WatchdogConfig = watchdog_lib.WatchdogConfig()
   low_rank: low_rank_lib.LowRankConfig | None = None
   config_text: str = ''
+
+  def __repr__(self) -> str:
+    """In short: what is trained, for how long."""
+    return (
+      f'Experiment({self.parts.trainable.name}, {self.loop.total_steps} steps, '
+      f'{self.optimizer.name})'
+    )
 
 
 def check_numbers(

@@ -1,6 +1,6 @@
 """Trains an experiment that gin files or plain objects describe."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import os
@@ -200,8 +200,8 @@ def bound() -> dict[str, Any]:
 
 def from_gin(
   gin_files: str | Sequence[str],
-  bindings: Sequence[str] = (),
-  task_files: Sequence[str] = (),
+  bindings: Sequence[str] | Mapping[str, Any] = (),
+  task_files: Sequence[str | os.PathLike[str]] = (),
   **macros: Any,
 ) -> experiment_lib.Experiment:
   """Returns the experiment that gin files describe, and opens its data.
@@ -211,7 +211,8 @@ def from_gin(
   Args:
     gin_files: paths or shipped files such as `gin/runs/media_prefix_lm.gin`;
       later ones win.
-    bindings: `NAME = VALUE` each, in gin's syntax, after the files.
+    bindings: `NAME = VALUE` each, in gin's syntax, after the files; or values
+      by name: `{'load_tasks.tasks': ['text_to_video']}`.
     task_files: tasks in addition to those of the run.
     **macros: values of macros, such as `TOKENS='data/tokens'` or `STEPS=100`.
 
@@ -219,13 +220,20 @@ def from_gin(
     UserError: a name, a value or a folder is wrong.
   """
   files = [gin_files] if isinstance(gin_files, str) else gin_files
-  given = [f'{name} = {value!r}' for name, value in macros.items()]
+  # Paths are written as strings.
+  given = config_lib.as_lines(
+    {
+      name: os.fspath(value) if isinstance(value, os.PathLike) else value
+      for name, value in macros.items()
+    }
+  )
+  listed = [os.fspath(name) for name in task_files]
   with gin_state.isolated():
-    config_lib.parse(files, [*bindings, *given], task_files)
-    if task_files:
-      _check_takes_tasks(task_files)
+    config_lib.parse(files, [*config_lib.as_lines(bindings), *given], listed)
+    if listed:
+      _check_takes_tasks(listed)
       with gin.unlock_config():
-        gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
+        gin.bind_parameter('prefix_lm.task_files', tuple(listed))
     return config_lib.call(_bound)
 
 

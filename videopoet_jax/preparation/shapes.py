@@ -26,7 +26,8 @@ def draw(
   Args:
     output: folder to write, for every `--media`.
     config: content of clips.
-    sizes: number of clips by split.
+    sizes: number of clips by split: `{'train': 600, 'validation': 60}`; none
+      of a split that is not named.
     processes: number of processes that draw.
     meter: makes the meter that shows the progress; none by default.
 
@@ -37,6 +38,9 @@ def draw(
     DataError: `output` holds something else, or cannot be written.
     ConfigError: a split has a negative number of clips, or all have none.
   """
+  for split in sizes:
+    splits.number(split)
+  sizes = {split: sizes.get(split, 0) for split in splits.SPLITS}
   if min(sizes.values()) < 0 or not any(sizes.values()):
     raise errors.ConfigError(
       f'clips by split: {sizes}; none may be below 0, and one must have clips.'
@@ -47,10 +51,10 @@ def draw(
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     _check_same(output, config, sizes)
     return False
-  clips = {**dict.fromkeys(splits.CLIPS, 0), **sizes}
-  import tensorflow as tf
-
   from videopoet_jax.shapes import builder
+
+  # Behind the builder, which keeps its notices off the screen.
+  import tensorflow as tf  # isort: skip
 
   unfinished = folder.with_name(folder.name + _UNFINISHED)
   storage.remove_folder(unfinished)
@@ -59,7 +63,7 @@ def draw(
     made = builder.build(
       str(unfinished),
       builder.ShapesBuilderConfig(
-        name='shapes', shapes=config, processes=processes, **clips
+        name='shapes', shapes=config, processes=processes, **sizes
       ),
       lambda split: drawn.advance(1, split),
     )

@@ -40,6 +40,11 @@ from videopoet_jax.training import watchdog as watchdog_lib
 
 # Name, among the units' programs, of the one that all units share.
 _UPDATE = '<update>'
+# Metrics that do not measure what was learned.
+_OF_SPEED = (
+  'seconds', 'redone_steps', 'steps_per_second', 'examples_per_second',
+  'tokens_per_second', 'skipped_steps', 'gradient_norm', 'learning_rate',
+)  # fmt: skip
 # Steps after which it is known whether one was skipped: reading it at once
 # would let the devices wait for the host.
 _LATE = 4
@@ -49,7 +54,7 @@ _ALL_DEVICES = mesh_lib.MeshConfig()
 _WATCHDOG = watchdog_lib.WatchdogConfig()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
   """What a run came to.
 
@@ -66,6 +71,15 @@ class Result:
   steps: int
   seconds: float
   signal: int = 0
+
+  def __repr__(self) -> str:
+    """Steps, time and losses; not the arrays."""
+    shown = [
+      f'{name} {value:.4g}'
+      for name, value in self.metrics.items()
+      if not name.startswith('goodput/') and name not in _OF_SPEED
+    ]
+    return f'{self.steps} steps in {self.seconds:.0f} s: {", ".join(shown)}'
 
   @property
   def params(self) -> Any:

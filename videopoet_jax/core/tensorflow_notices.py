@@ -1,7 +1,9 @@
-"""Keeps the notices that TensorFlow prints on import off the screen.
+"""Keeps the notices that TensorFlow prints as it starts off the screen.
 
 Since 2.20 TensorFlow writes lines about oneDNN and CUDA to standard error from
-C++, whatever `TF_CPP_MIN_LOG_LEVEL` says. Only these lines are dropped.
+C++, whatever `TF_CPP_MIN_LOG_LEVEL` says. Only these lines are dropped. It is
+here for data: it is told to leave accelerators alone, and oneDNN, which has
+notices of its own later, is off. What TFDS logs about itself goes as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,7 @@ import contextlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import logging
 import os
 import re
 import sys
@@ -16,12 +19,28 @@ import tempfile
 import types
 
 _NAME = 'tensorflow'
-_NOTICE = re.compile(rb'WARNING: All log messages before absl|I0000 ')
+_NOTICE = re.compile(
+  rb'WARNING: All log messages before absl|I0000 |E0000 .*cuInit'
+)
+
+
+class _AboutItself(logging.Filter):
+  """Drops what TFDS logs of every builder and of its own deprecations."""
+
+  def filter(self, record: logging.LogRecord) -> bool:
+    message = record.getMessage()
+    return not message.startswith(
+      ('Using custom data configuration', '`FeatureConnector.dtype` is')
+    )
+
+
+_ABOUT_ITSELF = _AboutItself()
 
 
 def install() -> None:
   """Filters the import of TensorFlow, whenever it comes."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
   if _NAME not in sys.modules:
     sys.meta_path.insert(0, _Finder())
 
@@ -60,6 +79,8 @@ class _Loader(importlib.abc.Loader):
       module.__spec__.loader = self._inner
     with without_notices():
       self._inner.exec_module(module)
+      module.config.set_visible_devices([], 'GPU')
+    logging.getLogger('absl').addFilter(_ABOUT_ITSELF)
 
 
 @contextlib.contextmanager

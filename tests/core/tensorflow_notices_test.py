@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from videopoet_jax.data import tensorflow_notices
+from videopoet_jax.core import tensorflow_notices
 
 
 @pytest.mark.slow
