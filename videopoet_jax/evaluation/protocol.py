@@ -35,7 +35,7 @@ class EvaluationTask:
     name: of the row in results; unique in its protocol.
     layout: name of the checkpoint's layout that generates.
     data: set of the conditions ('ucf101'), bound to a folder by
-      `evaluate.data`; 'shapes' is drawn and needs none.
+      `evaluate.data`; 'shapes' and 'shapes_easy' are drawn and need none.
     split: of that set; 'all' joins its splits.
     samples: generated samples; their numbers are 0 .. samples - 1.
     subsets: by metric, (size, repeats): its value is the mean of that of so

@@ -23,6 +23,8 @@ from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.media import cuts
 
 SHAPES = 'shapes'
+# Names of shapes in motion in protocols, and their levels.
+_LEVELS = {SHAPES: 'standard', 'shapes_easy': 'easy'}
 _CAPTION_FILE = '.txt'
 
 
@@ -228,7 +230,7 @@ def open_set(
   """A set by its name in a protocol.
 
   Args:
-    name: 'shapes', or a key of `folders`.
+    name: 'shapes', 'shapes_easy', or a key of `folders`.
     split: which part.
     folders: of media data sets, or text files of captions, by name; ''
       stands for one that the user has yet to give.
@@ -237,8 +239,9 @@ def open_set(
     DataError: it is not bound, not there, or has no such split; the message
       says what to prepare and which binding names it.
   """
-  if name == SHAPES and not folders.get(name):
-    return ShapesSet(split)
+  if name in _LEVELS and not folders.get(name):
+    config = shapes_config.ShapesConfig.of_level(_LEVELS[name])
+    return ShapesSet(split, config, name)
   folder = str(folders.get(name, ''))
   if not folder:
     raise errors.DataError(

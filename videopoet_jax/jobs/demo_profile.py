@@ -8,6 +8,7 @@ import gin
 
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
+from videopoet_jax.data.shapes import config as shapes_config
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import protocol
 from videopoet_jax.inference import sampling as sampling_lib
@@ -21,6 +22,7 @@ class DemoProfile:
   """Sizes, run files and planned times of the chain.
 
   Attributes:
+    level: of shapes in motion, a key of `shapes.config.LEVELS`.
     train: clips of the training split.
     validation: clips of the validation split.
     visual_tokenizer: gin files of that training, later ones win; likewise:
@@ -41,6 +43,7 @@ class DemoProfile:
     planned: seconds of each stage on two quiet cores, for the time left.
   """
 
+  level: str = 'standard'
   train: int = 12_000
   validation: int = 512
   visual_tokenizer: tuple[str, ...] = ()
@@ -68,6 +71,7 @@ class DemoProfile:
           f'gin files: [{files!r}].'
         )
       object.__setattr__(self, name, tuple(files))
+    errors.check_choice('DemoProfile.level', self.level, shapes_config.LEVELS)
     for name in ('samples', 'unconditional_samples'):
       if getattr(self, name) < MIN_SAMPLES:
         raise errors.ConfigError(
@@ -88,6 +92,11 @@ class DemoProfile:
           )
     for task in measures.TASKS:
       self.sampling_of(task)
+
+  @property
+  def shapes(self) -> shapes_config.ShapesConfig:
+    """What clips hold."""
+    return shapes_config.ShapesConfig.of_level(self.level)
 
   def count(self, task: str) -> int:
     """Samples of a task."""

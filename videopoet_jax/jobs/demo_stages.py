@@ -44,15 +44,18 @@ class Demo:
     profile: sizes and run files.
     folder: of all results; a checkpoint folder once the model is trained.
     seed: of data order, parameters and samples.
-    shapes: what clips hold.
     say: takes lines for the screen.
   """
 
   profile: demo_profile.DemoProfile
   folder: pathlib.Path
   seed: int = 0
-  shapes: shapes_config.ShapesConfig = shapes_config.ShapesConfig()
   say: Callable[[str], None] = print
+
+  @property
+  def shapes(self) -> shapes_config.ShapesConfig:
+    """What clips hold."""
+    return self.profile.shapes
 
   @property
   def clip(self) -> tuple[int, int, int]:
