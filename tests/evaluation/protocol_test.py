@@ -11,6 +11,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.evaluation import measures
 from videopoet_jax.evaluation import protocol
+from videopoet_jax.evaluation import sets
 from videopoet_jax.jobs import demo_profile
 from videopoet_jax.jobs import evaluate  # noqa: F401 (registers)
 
@@ -98,14 +99,22 @@ def test_ids_of_shipped_protocols_are_golden(repository):
   assert found == golden, 'a frozen protocol changed: raise its version'
 
 
+@pytest.mark.parametrize(
+  'demo, name, times',
+  [
+    ('demo', 'shapes_easy_scoreboard', 1),
+    ('demo_full', 'shapes_scoreboard', 2),  # It has twice the samples.
+  ],
+)
 @pytest.mark.usefixtures('clean_registries')
-def test_scoreboard_protocol_is_the_demos():
-  profile = demo_profile.load('demo')
-  config.parse(['gin/protocols/shapes_scoreboard.gin'])
+def test_scoreboard_protocol_is_the_demos(demo, name, times):
+  profile = demo_profile.load(demo)
+  config.parse([f'gin/protocols/{name}.gin'])
   found = config.call(protocol.Protocol)
   assert tuple(task.name for task in found.tasks) == measures.TASKS
   for number, task in enumerate(found.tasks):
-    assert task.samples == profile.count(task.name)
+    assert task.samples * times == profile.count(task.name)
+    assert sets.open_set(task.data, task.split, {}).config == profile.shapes
     assert task.layout == profile.layout_name(task.name, (17, 32, 32))
     assert found.sampling_of(task.name) == profile.sampling_of(task.name)
     assert found.task_seed(task.name) == number

@@ -57,7 +57,7 @@ def test_folder_is_a_checkpoint_for_generation(finished):
   )
   for task in measures.TASKS:
     opened.layout(profile.layout_name(task, (17, 32, 32)))
-  clips = held_out.draw(shapes_config.ShapesConfig(), 2)
+  clips = held_out.draw(shapes_config.ShapesConfig.of_level('easy'), 2)
   made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
   assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
 
@@ -71,7 +71,7 @@ def test_evaluate_finds_the_same_rows(finished, tmp_path):
   scoped = ', '.join(f'@{task}/EvaluationTask()' for task in tasks)
   result = job_process.run(
     'evaluate',
-    *('--protocol', 'shapes_scoreboard', '--checkpoint', str(out)),
+    *('--protocol', 'shapes_easy_scoreboard', '--checkpoint', str(out)),
     *('--out', str(tmp_path), '--batch_size', '16'),
     f'--gin.Protocol.tasks=[{scoped}]',
     f'--gin.Protocol.sampling={some}',
