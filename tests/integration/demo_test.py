@@ -53,9 +53,9 @@ def test_report_is_self_contained(finished):
 def test_folder_is_a_checkpoint_for_generation(finished):
   out, _ = finished
   opened = generator.Generator.load(out)
-  for task in evaluate.load_protocol('shapes_scoreboard').tasks:
+  for task in evaluate.load_protocol('shapes_easy_scoreboard').tasks:
     opened.layout(task.layout)
-  clips = held_out.draw(shapes_config.ShapesConfig(), 2)
+  clips = held_out.draw(shapes_config.ShapesConfig.of_level('easy'), 2)
   made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
   assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
 
