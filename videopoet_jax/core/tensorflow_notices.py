@@ -2,8 +2,8 @@
 
 Since 2.20 TensorFlow writes lines about oneDNN and CUDA to standard error from
 C++, whatever `TF_CPP_MIN_LOG_LEVEL` says. Only these lines are dropped. It is
-here for data: it is told to leave accelerators alone, and oneDNN, which has
-notices of its own later, is off. What TFDS logs about itself goes as well.
+used for data alone: accelerators are hidden from it, and oneDNN, which prints
+more notices later, is off. What TFDS logs about itself is dropped as well.
 """
 
 from collections.abc import Iterator, Sequence

@@ -283,8 +283,8 @@ class Protocol:
     """Some of the tasks alone, for a quick look: another protocol.
 
     Args:
-      *names: of the tasks.
-      samples: of each; 0 keeps theirs.
+      *names: names of the tasks.
+      samples: number of samples of each; 0 keeps that of the protocol.
 
     Raises:
       ConfigError: there is no such task.

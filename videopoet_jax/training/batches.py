@@ -48,15 +48,15 @@ class ReadInParts(Protocol):
   """Batches of which any part can be read."""
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads this one of so many parts of every batch from here on."""
+    """Reads part `index` of `count` parts of every batch from here on."""
 
 
 @runtime_checkable
 class Divisible(Protocol):
-  """Batches whose size is theirs to choose."""
+  """Batches that choose their own size."""
 
   def divide(self, parts: int) -> None:
-    """Makes global batches that divide into so many parts."""
+    """Makes global batches that divide into `parts`."""
 
 
 @runtime_checkable

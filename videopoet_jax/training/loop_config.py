@@ -16,15 +16,15 @@ class LoopConfig:
 
   Attributes:
     total_steps: steps of the whole run, those before a resume included.
-    seed: of the initial parameters and everything random in a step.
-    ema_decay: of the averaged parameters; 0 keeps none.
-    log_every: steps between lines of figures.
+    seed: seed of the initial parameters and everything random in a step.
+    ema_decay: decay of the averaged parameters; 0 keeps none.
+    log_every: steps between lines of metrics.
     save_every: steps between checkpoints; the last step is always saved.
     keep: newest checkpoints that are kept.
     keep_every: checkpoints of multiples of this are kept for good; 0 none.
-    keep_best: a validation figure, such as 'validation/loss': a step that is
+    keep_best: a validation metric, such as 'validation/loss': a step that is
       better than all before is saved, and kept until a better one; '' none.
-    best_is_highest: whether more of that figure is better.
+    best_is_highest: whether more of that metric is better.
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
     max_skipped_in_a_row: steps that are not finite, one after the other, at
@@ -32,7 +32,7 @@ class LoopConfig:
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
     compile_ahead: whether to compile units in a thread while training begins
       with those that are done.
-    compiler_options: of XLA. Where there are many layouts and little training,
+    compiler_options: options of XLA. Where there are many layouts and little training,
       {'xla_backend_optimization_level': 1} saves a third of the compiling on
       a CPU, and costs a small model no speed.
   """
@@ -64,5 +64,5 @@ class LoopConfig:
     if self.keep_best and not self.validate_every:
       raise errors.ConfigError(
         f'LoopConfig.keep_best is {self.keep_best!r} and validate_every is 0: '
-        'set the steps between validations, since they give that figure'
+        'set the steps between validations, since they give that metric'
       )
