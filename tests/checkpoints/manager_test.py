@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -236,6 +237,10 @@ def test_a_half_written_step_is_no_step(run):
   _, counters = _restore(run, said)
   assert counters == {'step': 2}
   assert unfinished.name in said[0]
+  # Orbax removes it in a thread, which saving waits for.
+  deadline = time.monotonic() + 60
+  while unfinished.exists() and time.monotonic() < deadline:
+    time.sleep(0.05)
   assert not unfinished.exists()
 
 

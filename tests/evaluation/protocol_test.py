@@ -13,7 +13,8 @@ from videopoet_jax.core import paths
 from videopoet_jax.demo import profile as profile_lib
 from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol
-from videopoet_jax.jobs import evaluate
+from videopoet_jax.experiments import evaluate
+from videopoet_jax.experiments import train  # noqa: F401 (registers)
 from videopoet_jax.shapes import judges
 
 _TASK_CHANGES = {

@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING
 
+from videopoet_jax.core import gin_state
 from videopoet_jax.planning import request
 from videopoet_jax.planning import topologies
 
@@ -102,19 +103,20 @@ def plan(
   if run_files:
     from videopoet_jax.experiments import mixture_plan
 
-    found = mixture_plan.read(
-      run_files,
-      topology=parsed,
-      model=model,
-      mesh=mesh,
-      clips=clips,
-      default_clips=request.CLIPS,
-      remat=remat,
-      attention=attention,
-      optimizer=optimizer,
-      tokens_per_batch=tokens_per_batch,
-      bindings=bindings,
-    )
+    with gin_state.isolated():
+      found = mixture_plan.read(
+        run_files,
+        topology=parsed,
+        model=model,
+        mesh=mesh,
+        clips=clips,
+        default_clips=request.CLIPS,
+        remat=remat,
+        attention=attention,
+        optimizer=optimizer,
+        tokens_per_batch=tokens_per_batch,
+        bindings=bindings,
+      )
     return mixture_plan.run(found, planner if compiled else None)
   model = model or '8b'
   plans = request.specify(

@@ -32,9 +32,9 @@ class LoopConfig:
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
     compile_ahead: whether to compile units in a thread while training begins
       with those that are done.
-    compiler_options: options of XLA. Where there are many layouts and little training,
-      {'xla_backend_optimization_level': 1} saves a third of the compiling on
-      a CPU, and costs a small model no speed.
+    compiler_options: options of XLA. Where there are many layouts and little
+      training, {'xla_backend_optimization_level': 1} saves a third of the
+      compiling on a CPU, and costs a small model no speed.
   """
 
   total_steps: int = 1000
