@@ -180,7 +180,7 @@ def test_layouts_beyond_the_position_tables_are_refused():
 def test_tokens_are_those_of_the_layout(built, tokens, visible):
   # Numbers of examples, and positions beyond those of the layout.
   model, params = built
-  layout = small.SPACE.layout(f'future_prediction/{small.SIZE}')
+  layout = small.SPACE.layout(f'unconditional/{small.SIZE}')
 
   def zeros(shape, dtype):
     return jnp.zeros((shape[0], layout.length + shape[1]), dtype)
