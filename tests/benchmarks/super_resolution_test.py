@@ -3,10 +3,10 @@
 import jax
 import pytest
 
+from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import cost
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
-from videopoet_jax.jobs import bench
 from videopoet_jax.models.super_resolution import presets
 from videopoet_jax.planning import super_resolution_work
 

@@ -11,6 +11,7 @@ from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 
 _LOSS = 'validation/loss'
@@ -64,7 +65,7 @@ class _Worsening(tiny.TinyValidation):
 
 
 def test_the_loop_saves_and_keeps_the_best(tmp_path):
-  config = loop.LoopConfig(
+  config = loop_config.LoopConfig(
     total_steps=9, log_every=3, save_every=9, validate_every=2, keep=1,
     keep_best=_LOSS, tensorboard=False,
   )  # fmt: skip

@@ -2,8 +2,8 @@
 
 import shutil
 
+import chex
 import jax
-import numpy as np
 import pytest
 
 from tests.training import tiny
@@ -12,6 +12,7 @@ from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.checkpoints import t5x_steps
 from videopoet_jax.core import errors
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 
 
 def _train(run_dir, steps=8, ema=0.0):
@@ -19,7 +20,7 @@ def _train(run_dir, steps=8, ema=0.0):
     tiny.TinyTrainable(),
     tiny.TinyBatches(),
     run_dir,
-    config=loop.LoopConfig(
+    config=loop_config.LoopConfig(
       total_steps=steps, log_every=4, save_every=4, ema_decay=ema,
       tensorboard=False,
     ),
@@ -28,8 +29,7 @@ def _train(run_dir, steps=8, ema=0.0):
 
 
 def _equal(first, second):
-  assert jax.tree.structure(first) == jax.tree.structure(second)
-  jax.tree.map(np.testing.assert_array_equal, first, second)
+  chex.assert_trees_all_equal(first, second)
 
 
 def test_there_and_back_a_run_resumes_as_it_was(tmp_path):

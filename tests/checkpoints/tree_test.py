@@ -1,8 +1,8 @@
 """Tests of saving and restoring a pytree."""
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from videopoet_jax.checkpoints import tree
@@ -14,11 +14,10 @@ def test_round_trip_and_replacement(tmp_path):
   tree.save_tree(tmp_path / 'params', jax.tree.map(jnp.zeros_like, saved))
   tree.save_tree(tmp_path / 'params', saved)
   found = tree.restore_tree(tmp_path / 'params')
-  assert jax.tree.structure(found) == jax.tree.structure(saved)
-  jax.tree.map(np.testing.assert_array_equal, found, saved)
+  chex.assert_trees_all_equal(found, saved)
   target = jax.tree.map(jnp.zeros_like, saved)
   found = tree.restore_tree(tmp_path / 'params', target)
-  jax.tree.map(np.testing.assert_array_equal, found, saved)
+  chex.assert_trees_all_equal(found, saved)
 
 
 def test_missing_folder(tmp_path):

@@ -14,13 +14,14 @@ from videopoet_jax.core import bindings
 from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
+from videopoet_jax.demo import profile
 from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.jobs import evaluate
 
 pytestmark = pytest.mark.usefixtures('clean_registries')
 
 # Imported for what they register with gin.
-del evaluate
+del profile, evaluate
 _OVERLAYS = (
   'gin/local_tiny.gin',
   'gin/runs/smoke_steps.gin',
@@ -89,6 +90,9 @@ _TWO_KINDS = {
   'real_rate': lambda value: (
     isinstance(value, str | int | float) and not isinstance(value, bool)
   ),
+  # A folder or several; a protocol or its name.
+  'checkpoint': lambda value: isinstance(value, str),
+  'protocol': lambda value: isinstance(value, str),
 }
 
 
@@ -98,7 +102,7 @@ def _is_second_kind(scope: str, selector: str, name: str, value: Any) -> bool:
     for parameter, bound in parameters.items():
       if selector == 'gin.macro' and bindings._macro_name(bound) == scope:
         selector, name = user, parameter
-  named = selector.endswith(('.prefix_lm', '.EvaluationTask'))
+  named = selector.endswith(('.prefix_lm', '.EvaluationTask', 'evaluate'))
   return named and name in _TWO_KINDS and _TWO_KINDS[name](value)
 
 

@@ -2,6 +2,8 @@
 
 import io
 
+import pytest
+
 from videopoet_jax.core import progress
 
 
@@ -53,3 +55,16 @@ def test_without_a_stream_nothing_is_shown(capsys):
   assert list(meter.watch('ab', 1)) == ['a', 'b']
   meter.finish()
   assert capsys.readouterr() == ('', '')
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'),
+  [
+    (41.2, '41 s'),
+    (59.7, '1 min 00 s'),
+    (725, '12 min 05 s'),
+    (7800, '2 h 10 min'),
+  ],
+)
+def test_duration(seconds, text):
+  assert progress.duration(seconds) == text

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.jobs import pair_set
+from tests.experiments import pair_set
 from videopoet_jax.core import errors
 from videopoet_jax.core import upscaling
 from videopoet_jax.data import super_resolution

@@ -7,6 +7,7 @@ import pytest
 
 from videopoet_jax.core import errors
 from videopoet_jax.demo import chain
+from videopoet_jax.demo import screen
 
 
 class _World:
@@ -17,12 +18,18 @@ class _World:
     self.ran = []
     self.settings = {'a': 1, 'b': 1, 'c': 1}
     self.failing = ''
-    self.lines = []
+    self.now = 0.0
+    self.stream = io.StringIO()
+
+  @property
+  def shown(self):
+    return self.stream.getvalue()
 
   def stages(self):
     def stage(name, needs):
       def run():
         self.ran.append(name)
+        self.now += 3.0
         if name == self.failing:
           raise KeyboardInterrupt
         (self.folder / f'{name}.txt').write_text('x')
@@ -37,9 +44,12 @@ class _World:
   def run(self, only=None):
     self.ran = []
     made = chain.Chain(
-      self.stages(), self.folder, self.lines.append, io.StringIO()
+      self.stages(), self.folder, screen.Screen(self.stream), lambda: self.now
     )
     return made.run(only)
+
+  def marker(self, name):
+    return json.loads((self.folder / 'stages' / f'{name}.json').read_text())
 
 
 @pytest.fixture
@@ -59,7 +69,7 @@ def test_changed_settings_redo_what_builds_on_them(world):
   world.settings['a'] = 2
   world.run()
   assert world.ran == ['a', 'c']
-  assert any('settings have changed' in line for line in world.lines)
+  assert 'settings have changed' in world.shown
 
 
 def test_lost_output_is_made_again(world):
@@ -73,11 +83,14 @@ def test_interrupted_stage_runs_again_and_keeps_its_time(world):
   world.failing = 'b'
   with pytest.raises(KeyboardInterrupt):
     world.run()
-  marker = json.loads((world.folder / 'stages' / 'b.json').read_text())
-  assert not marker['finished']
+  assert not world.marker('b')['finished']
+  assert world.marker('b')['seconds'] == 3.0
   world.failing = ''
-  world.run()
+  done = world.run()
   assert world.ran == ['b', 'c']
+  # Both of its runs count.
+  assert world.marker('b')['seconds'] == 6.0
+  assert [d.seconds for d in done] == [3.0, 6.0, 3.0]
 
 
 def test_a_changed_stage_loses_what_it_left(world):
@@ -108,10 +121,7 @@ def test_unknown_stage_names_the_near_one(world):
 
 
 def test_time_left_follows_the_pace(world):
-  clock = iter([0.0] * 100)
-  made = chain.Chain(
-    world.stages(), world.folder, world.lines.append, clock=lambda: next(clock)
-  )
+  made = chain.Chain(world.stages(), world.folder)
   assert made.left(0, 4.0) == pytest.approx(26.0)
   # The first stage took twice its plan: so will the others.
   (world.folder / 'stages' / 'a.json').write_text('{"seconds": 20.0}')
@@ -129,16 +139,14 @@ def test_leftovers_are_not_asked_for_but_go_with_the_outputs(tmp_path):
   def work() -> None:
     (tmp_path / 'result').write_text('x')
 
-  def run(settings: int) -> None:
+  def run(settings: int) -> list[chain.Done]:
     stage = chain.Stage(
       'one', 'one', work, settings, outputs=('result',), leftovers=('extra',)
     )
-    chain.Chain([stage], tmp_path, log=said.append).run()
+    return chain.Chain([stage], tmp_path).run()
 
-  said: list[str] = []
   run(1)
   (tmp_path / 'extra').mkdir()
-  run(1)
-  assert 'reused' in said[-1]
+  assert run(1)[0].reused
   run(2)
   assert not (tmp_path / 'extra').exists()

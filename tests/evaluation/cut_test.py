@@ -18,7 +18,7 @@ from videopoet_jax.evaluation import cut
 from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import job as evaluate_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as reference_stats_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation.metrics import distances
@@ -156,7 +156,7 @@ def test_real_sides_are_what_protocols_name(file, videos, made, tmp_path):
     hears = 'fad' in task.metrics
     eyes = _Eyes('audio' if hears else 'video')
     metric = distances.Frechet('fad' if hears else 'fvd', eyes)
-    reference_stats_lib.RealSide(
+    reference_stats.RealSide(
       protocol,
       task,
       [metric],

@@ -23,11 +23,3 @@ def test_blur_costs_edges_and_the_truth_costs_nothing():
   assert (edges.edge_error(truth, truth) == 0).all()
   fine, coarse = (edges.edge_error(x, truth) for x in (blurred, coarser))
   assert fine.shape == (2,) and (coarse > fine).all() and (fine > 1).all()
-
-
-def test_psnr_by_hand():
-  truth = np.full((2, 1, 4, 4, 3), 100, np.uint8)
-  found = truth.copy()
-  found[1] += 5
-  expected = [10 * np.log10(255**2 / 1e-2), 10 * np.log10(255**2 / 25)]
-  np.testing.assert_allclose(edges.psnr(found, truth), expected)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import gin
 import pytest
 
 from tests.evaluation import tiny_protocol
@@ -11,7 +12,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.demo import profile as profile_lib
 from videopoet_jax.evaluation import protocol
-from videopoet_jax.jobs import evaluate  # noqa: F401 (registers)
+from videopoet_jax.jobs import evaluate
 from videopoet_jax.shapes import judges
 
 _TASK_CHANGES = {
@@ -98,17 +99,30 @@ def test_ids_of_shipped_protocols_are_golden(repository):
   assert found == golden, 'a frozen protocol changed: raise its version'
 
 
+@pytest.mark.parametrize(
+  'demo, name, times',
+  [
+    ('demo', 'shapes_easy_scoreboard', 1),
+    ('demo_full', 'shapes_scoreboard', 2),  # It has twice the samples.
+  ],
+)
 @pytest.mark.usefixtures('clean_registries')
-def test_scoreboard_protocol_is_the_demos():
-  profile = profile_lib.load('demo')
-  config.parse(['gin/protocols/shapes_scoreboard.gin'])
-  found = config.call(protocol.Protocol)
-  assert tuple(task.name for task in found.tasks) == judges.TASKS
-  for number, task in enumerate(found.tasks):
-    assert task.samples == profile.count(task.name)
-    assert task.layout == profile.layout_name(task.name, (17, 32, 32))
-    assert found.sampling_of(task.name) == profile.sampling_of(task.name)
-    assert found.task_seed(task.name) == number
+def test_a_demo_trains_what_its_protocol_scores(demo, name, times):
+  profile = profile_lib.load(demo)
+  shipped = evaluate.load_protocol(name)
+  used = evaluate.load_protocol(profile.protocol)
+  names = ('TOKENS', 'VISUAL', 'AUDIO', 'TEXT')
+  config.parse(profile.prefix_lm, [f"{n} = ''" for n in names])
+  layouts = gin.query_parameter('prefix_lm.layouts')
+  assert tuple(task.name for task in used.tasks) == judges.TASKS
+  assert [task.layout for task in used.tasks] == layouts
+  for number, (task, other) in enumerate(zip(used.tasks, shipped.tasks)):
+    assert task.samples == times * other.samples
+    found = eval_datasets.open_set(task.data, task.split, {})
+    assert found.config == profile.shapes
+    assert task.layout == other.layout
+    assert used.sampling_of(task.name) == shipped.sampling_of(task.name)
+    assert used.task_seed(task.name) == number
 
 
 @pytest.mark.usefixtures('clean_registries')

@@ -9,7 +9,7 @@ from flax import linen as nn
 import jax
 import pytest
 
-from tests.jobs import pair_set
+from tests.experiments import pair_set
 from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.data import tokens as tokens_lib

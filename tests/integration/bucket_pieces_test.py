@@ -6,8 +6,8 @@ Another process works on `gs://` paths, against the bucket of `tests.fake_gcs`.
 import pytest
 
 from tests import fake_gcs
-from tests.jobs import data_files
 from tests.media import media_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.jobs import cli
 

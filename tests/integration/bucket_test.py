@@ -18,7 +18,7 @@ import json, pathlib, sys
 import numpy as np
 from etils import epath
 import jax
-from tests.jobs import token_set
+from tests.preparation import token_set
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from tests.integration import job_process
-from videopoet_jax.demo import profile as profile_lib
+from videopoet_jax.evaluation import results
+from videopoet_jax.experiments import evaluate
 from videopoet_jax.inference import generator
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
@@ -52,48 +53,32 @@ def test_report_is_self_contained(finished):
 def test_folder_is_a_checkpoint_for_generation(finished):
   out, _ = finished
   opened = generator.Generator.load(out)
-  profile = profile_lib.DemoProfile(scored={'future_prediction': 'condition=3'})
-  for task in judges.TASKS:
-    opened.layout(profile.layout_name(task, (17, 32, 32)))
-  clips = held_out.draw(shapes_config.ShapesConfig(), 2)
+  for task in evaluate.load_protocol('shapes_easy_scoreboard').tasks:
+    opened.layout(task.layout)
+  clips = held_out.draw(shapes_config.ShapesConfig.of_level('easy'), 2)
   made = opened.generate('text_to_image/1x32x32', {'text': clips.captions})
   assert made.video_BTHWC.shape == (2, 1, 32, 32, 3)
 
 
-@pytest.mark.usefixtures('clean_registries')
-def test_evaluate_finds_the_same_rows(finished, tmp_path):
+def test_scores_are_those_of_evaluate(finished):
   out, _ = finished
-  tasks = judges.TASKS[:2]  # A task's place is part of its seed.
-  drawn = profile_lib.load('demo').sampling
-  some = {name: drawn[name] for name in ('default', *tasks)}
-  scoped = ', '.join(f'@{task}/EvaluationTask()' for task in tasks)
-  result = job_process.run(
-    'evaluate',
-    *('--protocol', 'shapes_scoreboard', '--checkpoint', str(out)),
-    *('--out', str(tmp_path), '--batch_size', '16'),
-    f'--gin.Protocol.tasks=[{scoped}]',
-    f'--gin.Protocol.sampling={some}',
-    '--gin.EvaluationTask.samples=16',
-    '--gin.unconditional/EvaluationTask.samples=16',
-  )
-  assert result.returncode == 0, result.stderr[-4000:]
   rows = json.loads((out / 'metrics.json').read_text())['tasks']
-  lines = (tmp_path / 'results.jsonl').read_text().splitlines()
-  found = {one['task']: one for one in map(json.loads, lines)}
-  for task in tasks:
-    assert found[task]['detail'] == rows[task]
-    assert found[task]['value'] == rows[task]['value']
+  found = {r.task: r for r in results.read(out / 'scores')}
+  assert list(found) == list(judges.TASKS) == list(rows)
+  for task, row in rows.items():
+    assert found[task].detail == row
+    assert found[task].value == row['value']
 
 
 def test_second_run_reuses_every_stage(finished):
   out, _ = finished
   before = {
-    path: path.stat().st_mtime_ns for path in (out / 'samples').iterdir()
+    path: path.stat().st_mtime_ns for path in (out / 'scores').rglob('*.npz')
   }
   result = _demo('--profile', 'smoke', '--out', str(out))
   assert result.returncode == 0, result.stderr[-4000:]
-  assert result.stdout.count('done before, reused') == 9
-  assert {path: path.stat().st_mtime_ns for path in before} == before
+  assert result.stderr.count('done before, reused') == 8
+  assert before and {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_unknown_profile_is_one_line(tmp_path):

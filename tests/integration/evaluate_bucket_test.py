@@ -12,14 +12,14 @@ pytest.importorskip('gcsfs', reason='gcsfs is not installed (the gcs extra)')
 pytestmark = pytest.mark.slow
 
 _WORK = """
-import contextlib, io, json, pathlib, sys
+import json, pathlib, sys
 from etils import epath
 from tests.evaluation import tiny_protocol
 from tests.inference import folder as folder_lib
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import results
-from videopoet_jax.evaluation import work
-from videopoet_jax.jobs import evaluate
+from videopoet_jax.evaluation import sample_store
+from videopoet_jax.experiments import evaluate
 
 local = pathlib.Path(sys.argv[1])
 bucket = epath.Path('gs://bucket')
@@ -31,12 +31,12 @@ storage.copy_folder(local / 'lm', bucket / 'lm', 'checkpoint.json')
 
 
 def run(folder):
-  with contextlib.redirect_stdout(io.StringIO()) as said:
-    found = evaluate.evaluate(
-      protocol=protocol, out=str(folder / 'scores'),
-      checkpoint=[str(folder / 'lm')], batch_size=4, best='psnr/one',
-    ).results
-  return said.getvalue().splitlines(), [
+  lines = []
+  found = evaluate.evaluate(
+    str(folder / 'lm'), protocol, str(folder / 'scores'),
+    batch_size=4, best='psnr/one', log=lines.append,
+  ).results
+  return lines, [
     [r.metric, r.task, r.value, r.low, r.high, r.samples] for r in found
   ]
 

@@ -169,7 +169,7 @@ def test_jobs_of_several_hosts_are_those_that_look_for_the_others():
     name
     for name, (module, _) in cli.JOBS.items()
     if re.search(
-      r'(start\.initialize|data_hosts\.run)\(',
+      r'(start\.initialize|hosts_lib\.run)\(',
       (jobs / f'{module}.py').read_text(),
     )
   }

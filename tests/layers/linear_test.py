@@ -1,8 +1,8 @@
 """Tests of linear: the product and its gradients are the plain ones."""
 
+import chex
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from videopoet_jax.layers import linear
@@ -27,11 +27,7 @@ def test_project_equals_a_matrix_product_with_its_gradients(shape):
     return jax.value_and_grad(scalar, argnums=(0, 1))(inputs, kernel)
 
   found, wanted = loss(linear.project), loss(jnp.matmul)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-    found,
-    wanted,
-  )
+  chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_keep_the_dtype_of_what_they_belong_to():

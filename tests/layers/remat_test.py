@@ -1,5 +1,6 @@
 """Remat policies change what is kept for the backward pass, and no number."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,11 +53,7 @@ def _wanted():
 def test_gradients_are_equal(policy, wanted):
   loss, arrays = _loss(policy)
   found = jax.jit(jax.grad(loss, argnums=(0, 1)))(*arrays)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-    found,
-    wanted,
-  )
+  chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 def _products(policy):

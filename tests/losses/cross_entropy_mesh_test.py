@@ -5,6 +5,7 @@ The model's own heads on eight fake devices, against Optax on one.
 
 import re
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,11 +154,7 @@ def test_equals_optax(sizes, loss_vocabulary, modality, loss_chunk, soft_cap):
       function, where = _compile(mesh, config, heads, boxed, run, arrays)
       placed = jax.tree.map(jax.device_put, arrays, where)
       found = function(*placed)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5),
-    found,
-    wanted,
-  )
+  chex.assert_trees_all_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('sizes', _MESHES)

@@ -1,5 +1,6 @@
 """Chunked cross-entropy against Optax's, values and gradients."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -65,10 +66,7 @@ def test_equals_optax(number_of_tables, chunk_size, soft_cap):
   )(hidden, weights)
   np.testing.assert_allclose(value, expected, rtol=1e-5)
   np.testing.assert_allclose(result.loss_BT, losses, rtol=1e-5, atol=1e-5)
-  for grad, wanted in zip(
-    jax.tree.leaves(grads), jax.tree.leaves(expected_grads)
-  ):
-    np.testing.assert_allclose(grad, wanted, atol=1e-5)
+  chex.assert_trees_all_close(grads, expected_grads, atol=1e-5)
   right = np.asarray(used[np.argmax(logits, axis=-1)] == labels)
   np.testing.assert_array_equal(result.correct_BT, right)
 
@@ -118,3 +116,11 @@ def test_memory_does_not_grow_with_positions_times_vocabulary():
   assert long - short < 0.02 * 2 * (256 - 32) * logits_of_a_position
   whole = _temporaries(256, 0)
   assert whole > 2 * 256 * logits_of_a_position > 4 * long
+
+
+@pytest.mark.parametrize('shape', [(1, 4), (2, 1), (2, 3), (2, 4, 1)])
+def test_labels_are_not_broadcast(shape):
+  table = cross_entropy.Table(jnp.zeros((8, _WIDTH)), 0, 8)
+  hidden, labels = jnp.zeros((2, 4, _WIDTH)), jnp.zeros(shape, jnp.int32)
+  with pytest.raises(AssertionError, match='rank|shape'):
+    cross_entropy.cross_entropy(hidden, labels, [table])

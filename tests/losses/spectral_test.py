@@ -128,3 +128,10 @@ def test_loss_orders_sounds_and_has_finite_gradients():
   assert float(loss(target, -target)) < 1e-3
   gradient = jax.grad(loss, argnums=1)(target, jnp.zeros_like(target))
   assert np.isfinite(gradient).all()
+
+
+def test_one_prediction_is_not_broadcast():
+  with pytest.raises(AssertionError, match='shape'):
+    spectral.multi_scale_mel_loss(
+      jnp.zeros((2, 512)), jnp.zeros((1, 512)), sampling_rate=16_000
+    )

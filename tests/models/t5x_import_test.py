@@ -2,6 +2,7 @@
 
 import shutil
 
+import chex
 from flax import serialization
 import jax
 import ml_dtypes
@@ -36,7 +37,7 @@ def _check_same(loaded, weights):
   _, expected_config, expected = weights
   config, params = loaded
   assert config == expected_config
-  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  chex.assert_trees_all_equal(params, expected)
   assert {x.dtype for x in jax.tree.leaves(params)} == {np.dtype('float32')}
 
 

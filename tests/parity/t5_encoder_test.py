@@ -1,5 +1,6 @@
 """The T5 encoder against transformers' T5EncoderModel, same random weights."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -78,4 +79,4 @@ def test_weights_are_read_from_files(reference, tmp_path, name):
     torch.save(state, tmp_path / name)
   config, params = t5_import.load(tmp_path)
   expected = t5_import.convert(state, config)
-  jax.tree.map(np.testing.assert_array_equal, params, expected)
+  chex.assert_trees_all_equal(params, expected)

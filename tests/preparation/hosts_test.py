@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from tests.jobs import data_hosts_run
+from tests.preparation import hosts_run
 from tests.training import processes
 from videopoet_jax.preparation import hosts as hosts_lib
 
@@ -36,7 +36,7 @@ class _Run:
 
   def __init__(self, count, output, **options):
     command = [
-      sys.executable, '-m', 'tests.jobs.data_hosts_run', str(output),
+      sys.executable, '-m', 'tests.preparation.hosts_run', str(output),
       json.dumps(options),
     ]  # fmt: skip
     variables = processes.hosts(count)
@@ -89,9 +89,9 @@ def test_killed_job_goes_on_with_other_hosts(tmp_path):
   # At most the one that each was at is made again.
   again = _made(out)
   assert len(set(before) & set(again)) <= 2
-  assert set(before) | set(again) == set(data_hosts_run.PIECES)
+  assert set(before) | set(again) == set(hosts_run.PIECES)
   assert {p.name for p in output.iterdir()} == {
-    *data_hosts_run.PIECES,
+    *hosts_run.PIECES,
     'dataset_info.json',
   }
   # Again: refused by the first host, before any work, on all.
@@ -158,4 +158,4 @@ def test_one_that_is_stopped_or_killed_ends_the_others(tmp_path, number):
   assert not output.exists()
   ((status, out, _),) = _Run(1, output).end()
   assert status == 0
-  assert len(_made(out)) < len(data_hosts_run.PIECES)
+  assert len(_made(out)) < len(hosts_run.PIECES)

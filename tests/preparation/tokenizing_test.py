@@ -3,12 +3,13 @@
 import json
 import re
 
+import chex
 from flax import linen as nn
 import jax
 import numpy as np
 import pytest
 
-from tests.jobs import data_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.core import entry
 from videopoet_jax.core import errors
@@ -222,7 +223,7 @@ def test_an_interrupted_job_goes_on(folders, written, tmp_path, monkeypatch):
   for split in summary.clips:
     found = _examples(tmp_path / 'set', split)
     for one, other in zip(_examples(written, split), found, strict=True):
-      jax.tree.map(np.testing.assert_array_equal, one, other)
+      chex.assert_trees_all_equal(one, other)
   assert tokens.read_info(tmp_path / 'set') == tokens.read_info(written)
 
 

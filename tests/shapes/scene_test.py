@@ -27,6 +27,22 @@ def test_scene_is_a_function_of_seed_split_and_index():
   assert all(other != again[0] for other in others)
 
 
+def test_easy_clips_have_one_shape_on_plain_ground_without_bounces():
+  easy = shapes_config.ShapesConfig.of_level('easy')
+  for split in splits.SPLITS:
+    for index in range(200):
+      scene = shapes_scene.sample(easy, split, index)
+      assert len(scene.shapes) == 1 and not scene.waves
+      assert not scene.bounces(easy)
+
+
+def test_levels_are_changes_of_one_config():
+  assert shapes_config.ShapesConfig.of_level('standard') == _CONFIG
+  assert shapes_config.ShapesConfig.of_level('easy') != _CONFIG
+  with pytest.raises(errors.ConfigError, match="'esay'.*'easy'"):
+    shapes_config.ShapesConfig.of_level('esay')
+
+
 def test_held_out_triples_are_new_but_their_pairs_are_not():
   held_out = set(splits.triples(splits.TEST_HELD_OUT))
   seen = set(splits.triples(splits.TRAIN))

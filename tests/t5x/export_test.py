@@ -14,7 +14,7 @@ from t5x import export_lib
 from t5x import utils
 import tensorflow as tf
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export as export_checkpoint
 from videopoet_jax.checkpoints import t5x_convert

@@ -13,7 +13,7 @@ from t5x import eval as t5x_eval
 from t5x import infer
 from t5x import utils
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert

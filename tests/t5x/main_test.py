@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks

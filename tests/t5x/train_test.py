@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip('t5x.trainer', reason='needs T5X (docs/t5x.md)')
 
-from tests.jobs import token_set as token_set_lib
 from tests.models import t5x_files
+from tests.preparation import token_set as token_set_lib
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import t5x_convert

@@ -2,6 +2,7 @@
 
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_a_run_from_before_is_adapted_and_what_is_new_is_said(tmp_path):
   np.testing.assert_array_equal(new[: len(old)], old)
   assert len(new) == len(old) + 16 and (new[len(old) :] == 0).all()
   del params['place'], params['next_place'], found['place'], found['next_place']
-  jax.tree.map(np.testing.assert_array_equal, found, params)
+  chex.assert_trees_all_equal(found, params)
 
 
 def test_nothing_is_said_of_the_same_model(tmp_path):
@@ -70,7 +71,7 @@ def test_nothing_is_said_of_the_same_model(tmp_path):
   found = adaptation.load(
     tmp_path, trainable.describe(), _shapes(trainable), said.append
   )
-  jax.tree.map(np.testing.assert_array_equal, found, params)
+  chex.assert_trees_all_equal(found, params)
   assert not said
 
 

@@ -10,6 +10,7 @@ from tests.training import tiny
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 
 _WIDTH = 4096
 _RUN = """
@@ -27,7 +28,7 @@ class Batches(tiny.TinyBatches):
     return super().batch(step)
 
 def main(argv):
-  config = loop.LoopConfig(
+  config = loop_config.LoopConfig(
     total_steps=12, log_every=1, save_every=2, keep=1, tensorboard=False
   )
   loop.run(
@@ -65,7 +66,7 @@ def test_a_full_disk_is_one_line_and_the_run_resumes(tmp_path, limit, expected):
   assert 'Traceback' not in found.stderr
   saved = manager.complete_steps(tmp_path / 'run')
   assert saved and max(saved) >= 2
-  config = loop.LoopConfig(
+  config = loop_config.LoopConfig(
     total_steps=12, log_every=1, save_every=2, keep=1, tensorboard=False
   )
   said = []

@@ -6,7 +6,7 @@ import random
 import numpy as np
 import pytest
 
-from tests.jobs import token_set
+from tests.preparation import token_set
 from tests.training import processes
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager

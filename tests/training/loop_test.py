@@ -7,6 +7,7 @@ import pathlib
 import signal
 import threading
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -17,11 +18,12 @@ from videopoet_jax.core import errors
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
-CONFIG = loop.LoopConfig(
+CONFIG = loop_config.LoopConfig(
   total_steps=6,
   log_every=2,
   save_every=2,
@@ -50,7 +52,7 @@ def _run(directory, config=CONFIG, batches=None, **options):
 
 
 def _equal(a, b):
-  jax.tree.map(np.testing.assert_array_equal, a, b)
+  chex.assert_trees_all_equal(a, b)
 
 
 @pytest.fixture(scope='module', name='finished')
@@ -138,10 +140,7 @@ def test_a_mesh_changes_nothing_but_rounding(tmp_path, name, sizes):
     optimizer=optimizer,
     mesh=mesh_lib.MeshConfig(**sizes),
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=2e-5), one.params,
-    many.params,
-  )  # fmt: skip
+  chex.assert_trees_all_close(one.params, many.params, atol=2e-5)
   up = many.state.params['up']
   assert up.sharding.num_devices == 8
   assert not up.sharding.is_fully_replicated
@@ -174,10 +173,7 @@ def test_accumulation_is_the_same_update(tmp_path):
     trainable=quiet,
     optimizer=dataclasses.replace(ADAM, accumulate=4),
   )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), one.params,
-    parts.params,
-  )  # fmt: skip
+  chex.assert_trees_all_close(one.params, parts.params, atol=1e-5)
   with pytest.raises(errors.ConfigError, match='must divide'):
     _run(tmp_path / 'bad', optimizer=dataclasses.replace(ADAM, accumulate=3))
 

@@ -6,6 +6,7 @@ both to 1e-8 in float64, where nothing but a wrong term could show.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,11 +119,7 @@ def test_gradients_and_losses_are_those_of_one_device(one, name):
   found, found_losses = _train(dtype, _MESHES[name])
   assert jnp.asarray(losses).dtype == dtype
   close, of_losses = (1e-5, 1e-3) if dtype == 'float32' else (1e-8, 1e-8)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=close, rtol=close),
-    found,
-    grads,
-  )
+  chex.assert_trees_all_close(found, grads, atol=close, rtol=close)
   np.testing.assert_allclose(found_losses, losses, atol=of_losses, rtol=0)
   # It learned something: equality of a model at rest would say little.
   assert losses[-1] < 0.8 * losses[0]

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,12 +83,8 @@ def test_a_scan_over_layers_is_updated_layer_by_layer(name, axis):
       jax.tree.map(take, params),
       jax.tree.map(take, grads),
     )
-    jax.tree.map(
-      lambda a, b, take=take: np.testing.assert_allclose(
-        take(a), b, rtol=2e-4, atol=2e-5
-      ),
-      stacked,
-      single,
+    chex.assert_trees_all_close(
+      jax.tree.map(take, stacked), single, rtol=2e-4, atol=2e-5
     )
 
 

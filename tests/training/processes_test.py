@@ -4,11 +4,10 @@ import os
 import re
 import signal
 
-import jax
-import numpy as np
+import chex
 import pytest
 
-from tests.jobs import token_set
+from tests.preparation import token_set
 from tests.training import processes
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
@@ -146,6 +145,4 @@ def test_the_language_model_on_two_processes(tmp_path, mesh):
   # What several processes wrote is read by one.
   one = export.load_params(tmp_path / 'one')[1]
   two = export.load_params(run_dir)[1]
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), one, two
-  )
+  chex.assert_trees_all_close(one, two, atol=1e-3)

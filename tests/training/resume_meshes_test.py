@@ -12,10 +12,11 @@ from tests.training import tiny
 from tests.training import tiny_run
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 
 # Sums over devices are added in another order: relative, in float32.
 _TOLERANCE = 1e-5
-_CONFIG = loop.LoopConfig(
+_CONFIG = loop_config.LoopConfig(
   total_steps=9, log_every=1, save_every=100, ema_decay=0.9, tensorboard=False
 )
 

@@ -8,9 +8,10 @@ import pytest
 from tests.training import tiny
 from videopoet_jax.core import errors
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 
-_LOOP = loop.LoopConfig(
+_LOOP = loop_config.LoopConfig(
   total_steps=2, log_every=2, save_every=2, tensorboard=False
 )
 _ADAMW = optimizers.OptimizerConfig()

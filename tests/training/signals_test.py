@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.jobs import token_set
+from tests.preparation import token_set
 from tests.training import processes
 from videopoet_jax.checkpoints import manager
 

@@ -8,11 +8,12 @@ import pytest
 
 from tests.training import tiny
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
-_CONFIG = loop.LoopConfig(
+_CONFIG = loop_config.LoopConfig(
   total_steps=6,
   log_every=1,
   save_every=6,

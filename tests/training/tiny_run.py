@@ -23,6 +23,7 @@ from tests.training import tiny
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 
@@ -85,7 +86,7 @@ def main(run_dir, options):
     tiny.TinyTrainable(width=width),
     batches,
     run_dir,
-    config=loop.LoopConfig(**config),
+    config=loop_config.LoopConfig(**config),
     optimizer=OPTIMIZER,
     mesh=mesh,
     validation=validation,

@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 
+import chex
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from tests.training import audio_tokenizer_test
 from tests.training import super_resolution_test
 from videopoet_jax.training import audio_tokenizer
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import schedules
@@ -131,9 +133,7 @@ def test_nothing_of_training_is_seen(name):
   params = _moved(nn.unbox(jax.jit(calm.init)(jax.random.key(0), batch)))
   first = _scores(calm, params, batch, unit, 0)
   assert np.isfinite(first[0])
-  jax.tree.map(
-    np.testing.assert_array_equal, first, _scores(wild, params, batch, unit, 0)
-  )
+  chex.assert_trees_all_equal(first, _scores(wild, params, batch, unit, 0))
   # It can fail: training scores the same parameters by the step and by chance.
   trained = [
     float(
@@ -147,7 +147,7 @@ def test_nothing_of_training_is_seen(name):
   if name != 'super_resolution':
     # Nothing is drawn; super-resolution draws which ids are hidden.
     other = _scores(wild, params, batch, unit, 1)
-    jax.tree.map(np.testing.assert_array_equal, first, other)
+    chex.assert_trees_all_equal(first, other)
 
 
 def test_no_step_reaches_validation():
@@ -194,7 +194,7 @@ def test_a_run_that_learns_nothing_validates_to_one_number(name, tmp_path):
     trainable,
     data,
     tmp_path,
-    config=loop.LoopConfig(
+    config=loop_config.LoopConfig(
       total_steps=4, validate_every=1, save_every=4, tensorboard=False
     ),
     optimizer=optimizers.OptimizerConfig(

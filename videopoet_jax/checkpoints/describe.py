@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 import dataclasses
 import json
-import os
+import pathlib
 from typing import Any, TypeVar
 
 from videopoet_jax.core import errors
@@ -16,7 +16,7 @@ _Config = TypeVar('_Config')
 
 
 def write_description(
-  directory: str | os.PathLike[str], description: Mapping[str, Any]
+  directory: pathlib.Path, description: Mapping[str, Any]
 ) -> None:
   """Writes a folder's description, whole or not at all.
 
@@ -30,16 +30,12 @@ def write_description(
   """
   if 'kind' not in description:
     raise ValueError('a description must hold a kind')
-  path = storage.path(directory) / FILE_NAME
+  path = directory / FILE_NAME
   text = json.dumps(
     {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
   )
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renaming is atomic: a reader never meets half a description.
-    partial = path.with_suffix('.json.partial')
-    partial.write_text(text + '\n', encoding='utf-8')
-    partial.replace(path)
+    storage.write_whole(path, text + '\n')
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write the checkpoint folder {directory}: '
@@ -49,7 +45,7 @@ def write_description(
 
 
 def read_description(
-  directory: str | os.PathLike[str], kind: str | None = None
+  directory: pathlib.Path, kind: str | None = None
 ) -> dict[str, Any]:
   """Reads a folder's description.
 
@@ -64,7 +60,6 @@ def read_description(
     CheckpointError: if the folder is missing, empty, half written, of another
       kind or of a newer format.
   """
-  directory = storage.path(directory)
   path = directory / FILE_NAME
   if not directory.is_dir():
     raise errors.CheckpointError(

@@ -71,7 +71,7 @@ def load_params(
   raise errors.CheckpointError(f'no step in {directory} can be read: {problem}')
 
 
-def saved_steps(directory: str | os.PathLike[str]) -> list[int]:
+def saved_steps(directory: pathlib.Path) -> list[int]:
   """Numbers of the finished steps of a run, oldest first.
 
   Args:
@@ -81,9 +81,9 @@ def saved_steps(directory: str | os.PathLike[str]) -> list[int]:
   return own or t5x_steps.complete_steps(directory)
 
 
-def step_folder(directory: str | os.PathLike[str], step: int) -> pathlib.Path:
+def step_folder(directory: pathlib.Path, step: int) -> pathlib.Path:
   """The folder of a step that `saved_steps` lists."""
-  own = storage.path(directory) / manager.STEPS_FOLDER / str(step)
+  own = directory / manager.STEPS_FOLDER / str(step)
   return own if own.is_dir() else t5x_steps.step_folder(directory, step)
 
 
@@ -96,7 +96,7 @@ def _read_step(directory: pathlib.Path, step: int) -> Any:
 
 
 def read_t5x(
-  directory: str | os.PathLike[str], step: int, parts: Sequence[str]
+  directory: pathlib.Path, step: int, parts: Sequence[str]
 ) -> dict[str, Any]:
   """Reads parts of a step of a T5X run, see `t5x_steps.read`.
 
@@ -122,7 +122,7 @@ def _merged(
 
 
 def best_step(
-  directory: str | os.PathLike[str], metric: str, highest: bool = False
+  directory: pathlib.Path, metric: str, highest: bool = False
 ) -> int:
   """The step of a run whose validation was best.
 
@@ -134,7 +134,7 @@ def best_step(
   Raises:
     CheckpointError: no step was saved with that metric.
   """
-  folder = storage.path(directory) / manager.STEPS_FOLDER
+  folder = directory / manager.STEPS_FOLDER
   found = best_lib.Best(metric, highest)
   found.read({n: folder / str(n) for n in manager.complete_steps(directory)})
   if found.step is None:

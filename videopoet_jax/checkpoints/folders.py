@@ -7,7 +7,7 @@ generation opens them: a checkpoint needs nothing else.
 from collections.abc import Mapping
 import os
 import pathlib
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.core import errors
@@ -21,6 +21,14 @@ TEXT = 'text'
 TEXT_ENCODER = 'text_encoder'
 # The frozen model of a run that trains low-rank adapters.
 BASE = 'base'
+
+
+@runtime_checkable
+class Saveable(Protocol):
+  """What writes its folder itself."""
+
+  def save(self, directory: str | os.PathLike[str]) -> None:
+    """Writes a folder; CheckpointError if it cannot be written."""
 
 
 def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
@@ -40,7 +48,10 @@ def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
   return folder
 
 
-def copy(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
+def copy(
+  folders: Mapping[str, str | os.PathLike[str] | Saveable],
+  run_dir: pathlib.Path,
+) -> None:
   """Puts tokenizers beside the checkpoints.
 
   Args:
@@ -53,7 +64,7 @@ def copy(folders: Mapping[str, Any], run_dir: pathlib.Path) -> None:
   try:
     run_dir.mkdir(parents=True, exist_ok=True)
     for name, origin in folders.items():
-      if hasattr(origin, 'save'):
+      if isinstance(origin, Saveable):
         origin.save(run_dir / name)
       elif storage.path(origin).resolve() != (run_dir / name).resolve():
         storage.copy_folder(origin, run_dir / name)

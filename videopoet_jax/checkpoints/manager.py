@@ -86,7 +86,7 @@ def _short(value: Any) -> str:
 
 
 def check_description(
-  directory: str | os.PathLike[str],
+  directory: pathlib.Path,
   expected: Mapping[str, Any],
   keys: tuple[str, ...] = _MUST_AGREE,
 ) -> dict[str, Any]:
@@ -444,9 +444,9 @@ def _read(
   return items, counters
 
 
-def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
+def complete_steps(directory: pathlib.Path) -> list[int]:
   """Numbers of the finished steps in a run's folder, oldest first."""
-  folder = storage.path(directory) / STEPS_FOLDER
+  folder = directory / STEPS_FOLDER
   if not folder.is_dir():
     return []
   return sorted(
@@ -456,9 +456,9 @@ def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
   )
 
 
-def unfinished_steps(directory: str | os.PathLike[str]) -> list[str]:
+def unfinished_steps(directory: pathlib.Path) -> list[str]:
   """Names of folders that an interrupted save has left."""
-  folder = storage.path(directory) / STEPS_FOLDER
+  folder = directory / STEPS_FOLDER
   if not folder.is_dir():
     return []
   return sorted(

@@ -74,7 +74,7 @@ def convert(
   return step
 
 
-def check_other(directory: str | os.PathLike[str], *, is_t5x: bool) -> None:
+def check_other(directory: pathlib.Path, *, is_t5x: bool) -> None:
   """Refuses a run's folder that holds steps of the other trainer.
 
   It would begin at step 0, and one of the two would be read from then on.

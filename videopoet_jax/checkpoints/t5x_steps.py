@@ -8,14 +8,12 @@ T5X itself is not needed to read them.
 """
 
 from collections.abc import Iterable
-import os
 import pathlib
 import re
 from typing import Any
 
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import tree as tree_lib
-from videopoet_jax.core import storage
 
 PREFIX = 'checkpoint_'
 STATE = 'state'
@@ -25,14 +23,13 @@ _NAME = re.compile(rf'{PREFIX}(\d+)')
 _METADATA = '_METADATA'  # A folder without it was copied in part.
 
 
-def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
+def complete_steps(directory: pathlib.Path) -> list[int]:
   """Numbers of the finished steps of a T5X run, oldest first."""
-  folder = storage.path(directory)
-  if not folder.is_dir():
+  if not directory.is_dir():
     return []
   found = (
     (path, match)
-    for path in folder.iterdir()
+    for path in directory.iterdir()
     if (match := _NAME.fullmatch(path.name))
   )
   return sorted(
@@ -42,9 +39,9 @@ def complete_steps(directory: str | os.PathLike[str]) -> list[int]:
   )
 
 
-def step_folder(directory: str | os.PathLike[str], step: int) -> pathlib.Path:
+def step_folder(directory: pathlib.Path, step: int) -> pathlib.Path:
   """The folder of a step of a T5X run."""
-  return storage.path(directory) / f'{PREFIX}{step}'
+  return directory / f'{PREFIX}{step}'
 
 
 def read(folder: pathlib.Path, parts: Iterable[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ gin is bound at the edge: jobs call `parse` once and then factories with
 line that names the binding and the file; `core.bindings` checks the values.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import inspect
 import os
@@ -83,6 +83,13 @@ def split_arguments(argv: Sequence[str]) -> tuple[list[str], list[str]]:
       )
     bindings.append(f'{name} = {value}')
   return bindings, rest
+
+
+def as_lines(bindings: Iterable[str] | Mapping[str, Any]) -> list[str]:
+  """Bindings as `NAME = VALUE` each, of such lines or of values by name."""
+  if isinstance(bindings, Mapping):
+    return [f'{name} = {value!r}' for name, value in bindings.items()]
+  return list(bindings)
 
 
 def parse(

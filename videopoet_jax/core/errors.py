@@ -14,6 +14,10 @@ import math
 class UserError(Exception):
   """A mistake of the user's; the message says how to correct it."""
 
+  def _render_traceback_(self) -> list[str]:
+    """How a notebook shows it: as the command does, on one line."""
+    return [f'{type(self).__name__}: {self}']
+
 
 class ConfigError(UserError):
   """A gin file, a gin binding or a command-line flag is wrong."""

@@ -88,6 +88,16 @@ class Meter:
       print(line.rstrip(), file=self._stream, flush=True)
 
 
+def duration(seconds: float) -> str:
+  """A duration for people: `41 s`, `12 min 05 s`, `2 h 10 min`."""
+  whole = max(0, round(seconds))
+  if whole < 60:
+    return f'{whole} s'
+  if whole < 3600:
+    return f'{whole // 60} min {whole % 60:02d} s'
+  return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
+
+
 # Makes what shows the progress of a total, counted in a unit.
 Meters = Callable[[float, str], Meter]
 

@@ -169,6 +169,23 @@ def held(name: Path) -> Iterator[None]:
     os.close(handle)
 
 
+def write_whole(name: Path, content: bytes | str) -> None:
+  """Writes a file whole or not at all; OSError if it cannot be.
+
+  A reader, or a run that starts after a kill, never meets half of it. A
+  bucket's objects appear whole anyway.
+  """
+  data = content.encode() if isinstance(content, str) else content
+  target = path(name)
+  target.parent.mkdir(parents=True, exist_ok=True)
+  if is_remote(target):
+    target.write_bytes(data)
+    return
+  partial = target.with_name(f'{target.name}.{os.getpid()}.partial')
+  partial.write_bytes(data)
+  partial.replace(target)
+
+
 def move_folder(origin: Path, target: Path) -> None:
   """Gives a folder another name; OSError if it cannot be.
 

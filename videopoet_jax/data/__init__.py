@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from videopoet_jax.core import tensorflow_notices
+
+tensorflow_notices.install()
+
 
 def __getattr__(name: str) -> Any:
   """Imports `register` of `layout_tasks` when it is first requested.

@@ -51,6 +51,7 @@ import seqio
 import tensorflow as tf
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import gin_state
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
@@ -122,7 +123,7 @@ def shared_vocabulary(
   )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Registered:
   """The names that `register` added to SeqIO's registries.
 
@@ -143,6 +144,10 @@ class Registered:
   everything: str
   rates: Mapping[str, float]
   prefix: str = PREFIX
+
+  def __repr__(self) -> str:
+    names = ', '.join((*self.tasks, *self.mixtures))
+    return f'Registered({names})'
 
   @property
   def mixtures(self) -> tuple[str, ...]:
@@ -303,14 +308,17 @@ def _load(
       f'tasks is the string {tasks!r}; expected a list: [{tasks!r}].'
     )
   if tasks is None:
-    found = registry.load_tasks()
+    with gin_state.isolated():
+      found = registry.load_tasks()
   else:
     loaded: list[registry.Task] = []
     for task in tasks:
       if isinstance(task, registry.Task):
         loaded.append(task)
       else:
-        loaded += registry.load_tasks(tasks=[task])
+        # What gin holds counts; it stays as it is.
+        with gin_state.isolated():
+          loaded += registry.load_tasks(tasks=[task])
     found = tuple(loaded)
   if not found:
     raise errors.ConfigError(

@@ -13,12 +13,14 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 import threading
 import time
-from typing import Any, TextIO
+from typing import Any
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import progress
+from videopoet_jax.core import storage
+from videopoet_jax.demo import screen as screen_lib
 
 MARKERS_FOLDER = 'stages'
 _TICK_SECONDS = 20.0
@@ -74,18 +76,15 @@ class Chain:
     self,
     stages: Sequence[Stage],
     folder: str | os.PathLike[str],
-    log: Callable[[str], None] = print,
-    stream: TextIO | None = None,
+    screen: screen_lib.Screen | None = None,
     clock: Callable[[], float] = time.monotonic,
   ) -> None:
     """Prepares the folder.
 
     Args:
-      stages: in the order to run them.
-      folder: of all results; the markers go to `stages/` in it.
-      log: receives lines for the screen.
-      stream: where the line of the running stage goes, standard error unless
-        given.
+      stages: stages in the order to run them.
+      folder: folder of all results; the markers go to `stages/` in it.
+      screen: shows how far the chain is; nothing is shown without.
       clock: seconds; a test gives its own.
 
     Raises:
@@ -94,8 +93,7 @@ class Chain:
     self._stages = tuple(stages)
     self._folder = pathlib.Path(folder)
     self._markers = self._folder / MARKERS_FOLDER
-    self._log = log
-    self._stream = stream or sys.stderr
+    self._screen = screen or screen_lib.Screen()
     self._clock = clock
     self._fingerprints: dict[str, str] = {}
     try:
@@ -131,12 +129,12 @@ class Chain:
       state = self._state(stage, marker, fingerprint)
       if state == 'done' and stage.name != only:
         results.append(Done(stage.name, marker['seconds'], stage.planned, True))
-        self._log(
+        self._screen.line(
           f'[{index + 1}/{len(names)}] {stage.title}: done before, reused'
         )
         continue
       if state == 'changed':
-        self._log(
+        self._screen.line(
           f'[{index + 1}/{len(names)}] {stage.title}: the settings have '
           'changed since it was done; doing it again'
         )
@@ -159,8 +157,7 @@ class Chain:
     began: float,
   ) -> Done:
     label = f'[{index + 1}/{len(self._stages)}] {stage.title}'
-    plan = f', about {duration(stage.planned)}' if stage.planned else ''
-    self._log(f'{label}{plan}')
+    self._screen.begin()
     started = self._clock()
 
     def mark(finished: bool) -> float:
@@ -176,7 +173,7 @@ class Chain:
       mark(finished=False)
       raise
     seconds = mark(finished=True)
-    self._log(f'{label}: took {duration(seconds)}')
+    self._screen.line(f'{label}: took {progress.duration(seconds)}')
     return Done(stage.name, seconds, stage.planned, False)
 
   def left(self, index: int, elapsed: float) -> float:
@@ -190,38 +187,42 @@ class Chain:
       The plan of what is left, stretched by how the finished stages kept to
       theirs.
     """
-    took = planned = 0.0
-    for stage in self._stages[:index]:
-      took += self._read(stage).get('seconds', 0.0)
-      planned += stage.planned
+    took = self._passed(index)
+    planned = sum(stage.planned for stage in self._stages[:index])
     pace = min(max(took / planned, 0.5), 4.0) if planned and took else 1.0
     rest = sum(stage.planned for stage in self._stages[index + 1 :])
     return pace * (max(self._stages[index].planned - elapsed / pace, 0) + rest)
+
+  def _passed(self, index: int) -> float:
+    """Seconds that the stages before one took."""
+    return sum(self._read(s).get('seconds', 0.0) for s in self._stages[:index])
 
   @contextlib.contextmanager
   def _ticking(
     self, label: str, stage: Stage, index: int, before: float, began: float
   ) -> Iterator[None]:
-    """Writes now and then how far the whole chain is."""
+    """Shows now and then how far the whole chain is."""
     started = self._clock()
     over = threading.Event()
 
-    def tick() -> None:
-      while not over.wait(_TICK_SECONDS):
-        now = self._clock()
-        elapsed = before + now - started
-        plan = ''
-        if stage.planned:
-          left = duration(self.left(index, elapsed))
-          plan = (
-            f' of about {duration(stage.planned)}; about {left} left in all'
-          )
-        print(
-          f'{label}: {duration(elapsed)}{plan}; {duration(now - began)} so far',
-          file=self._stream,
-          flush=True,
-        )
+    def show() -> None:
+      now = self._clock()
+      elapsed = before + now - started
+      left = self.left(index, elapsed)
+      text = f'{label} {progress.duration(elapsed)}'
+      if stage.planned:
+        text += f' of about {progress.duration(stage.planned)}'
+      text += f'; {progress.duration(now - began)} so far'
+      if left:
+        text += f', about {progress.duration(left)} left in all'
+      passed = self._passed(index) + elapsed
+      self._screen.show(text, passed / max(passed + left, 1e-9))
 
+    def tick() -> None:
+      while not over.wait(self._screen.interval):
+        show()
+
+    show()
     thread = threading.Thread(target=tick, daemon=True)
     thread.start()
     try:
@@ -261,19 +262,13 @@ class Chain:
   def _write(
     self, stage: Stage, fingerprint: str, seconds: float, finished: bool
   ) -> None:
-    path = self._path(stage)
-    partial = path.with_suffix('.partial')
-    partial.write_text(
-      json.dumps(
-        {
-          'stage': stage.name,
-          'fingerprint': fingerprint,
-          'seconds': round(seconds, 2),
-          'finished': finished,
-        }
-      )
-    )
-    partial.replace(path)
+    value = {
+      'stage': stage.name,
+      'fingerprint': fingerprint,
+      'seconds': round(seconds, 2),
+      'finished': finished,
+    }
+    storage.write_whole(self._path(stage), json.dumps(value))
 
   def _remove(self, stage: Stage) -> None:
     for name in (*stage.outputs, *stage.leftovers):
@@ -287,11 +282,3 @@ def remove(path: pathlib.Path) -> None:
     shutil.rmtree(path)
   else:
     path.unlink(missing_ok=True)
-
-
-def duration(seconds: float) -> str:
-  """`41 s` or `12:05 min`."""
-  whole = max(0, round(seconds))
-  if whole < 90:
-    return f'{whole} s'
-  return f'{whole // 60}:{whole % 60:02d} min'

@@ -1,72 +1,73 @@
-"""The chain of the demo: its stages, scoreboard and report."""
+"""The demo: from nothing to generated video and sound, scored.
 
-import argparse
-from collections.abc import Sequence
+The whole chain on shapes in motion: data, both tokenizers, tokens, the
+language model on every task, samples from held-out conditions, the oracle's
+scoreboard (`metrics.json`) and a report (`report.html`). Run again, it resumes
+where it stopped and reuses what is there. The folder is a checkpoint for
+`videopoet generate`.
+"""
+
 import importlib.metadata
 import json
 import logging
 import os
 import pathlib
 import platform
-import sys
 import time
 from typing import Any
-
-# Read when TensorFlow is first imported: its notices are not the user's.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.demo import chain
 from videopoet_jax.demo import profile as profile_lib
 from videopoet_jax.demo import report as report_lib
+from videopoet_jax.demo import screen as screen_lib
 from videopoet_jax.demo import stages as stages_lib
 from videopoet_jax.shapes import scoreboard
 
 REPORT = 'report.html'
 OVERVIEW = 'samples.gif'
 _LIBRARIES = (
-  'jax',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'tensorflow',
-  'tensorflow-datasets',
-  'seqio',
-  'numpy',
-)
+  'jax', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow',
+  'tensorflow-datasets', 'seqio', 'numpy',
+)  # fmt: skip
 
 
 def demo(
+  out: str | os.PathLike[str] = 'demo',
   *,
   profile: str = 'demo',
-  out: str | os.PathLike[str] = 'demo',
   seed: int = 0,
   stage: str | None = None,
+  screen: screen_lib.Screen | None = None,
 ) -> dict[str, Any]:
   """Runs the chain.
 
   Args:
-    profile: `demo`, `demo_full`, `smoke`, or the path of a gin file.
     out: folder of all results.
-    seed: of data order, parameters and samples.
-    stage: a stage to run again though it is done; later ones wait.
+    profile: `demo`, `demo_full`, `smoke`, or the path of a gin file.
+    seed: seed of data order, parameters and samples.
+    stage: a stage to run again though it is done, and none after it.
+    screen: shows how far it is; nothing is shown without.
 
   Returns:
-    The scoreboard as in `metrics.json`; empty if `stage` came before it.
+    The scoreboard as in `metrics.json`; empty if `stage` is not the last.
 
   Raises:
     UserError: a file, a folder or a setting is wrong.
   """
+  if seed < 0:
+    raise errors.ConfigError(f'--seed is {seed}; it must not be negative.')
   # Notices of libraries would bury the progress; errors still show.
   logging.getLogger('absl').addFilter(lambda r: r.levelno >= logging.ERROR)
+  screen = screen or screen_lib.Screen()
   run = stages_lib.Demo(
-    profile=profile_lib.load(profile), folder=pathlib.Path(out), seed=seed
+    profile_lib.load(profile), pathlib.Path(out), seed, screen.note
   )
   stages = run.stages()
-  done = chain.Chain(stages, run.folder).run(stage)
+  done = chain.Chain(stages, run.folder, screen).run(stage)
   if len(done) < len(stages):
-    print(f'stage {stage} done; run without --stage for those after it')
+    screen.line(f'stage {stage} done; run without --stage for those after it')
     return {}
   started = time.monotonic()
   metrics = json.loads(run.path(stages_lib.METRICS).read_text())
@@ -90,11 +91,6 @@ def demo(
   scoreboard.write(metrics, run.path(stages_lib.METRICS))
   report.write(run.path(REPORT), metrics)
   report.write_overview(run.path(OVERVIEW))
-  print(scoreboard.table(metrics))
-  print(
-    f'{chain.duration(seconds)} in all; {run.path(REPORT)} shows it, '
-    f'{run.path(stages_lib.METRICS)} holds the figures'
-  )
   return metrics
 
 

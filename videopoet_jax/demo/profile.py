@@ -1,18 +1,14 @@
-"""How large a demo is; `gin/runs/demo.gin` and its like hold the figures."""
+"""How large a demo is; `gin/runs/demo.gin` and its like hold the numbers."""
 
 from collections.abc import Mapping
 import dataclasses
-from typing import Any
 
 import gin
 
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import errors
-from videopoet_jax.shapes import judges
-from videopoet_jax.evaluation import protocol
-from videopoet_jax.inference import sampling as sampling_lib
-
-MIN_SAMPLES = 16
+from videopoet_jax.core import gin_state
+from videopoet_jax.shapes import config as shapes_config
 
 
 @gin.configurable
@@ -21,26 +17,23 @@ class DemoProfile:
   """Sizes, run files and planned times of the chain.
 
   Attributes:
-    train: clips of the training split.
-    validation: clips of the validation split.
-    visual_tokenizer: gin files of that training, later ones win; likewise:
-    audio_tokenizer: of the audio tokenizer.
-    prefix_lm: of the language model.
+    level: level of shapes in motion, a key of `shapes.config.LEVELS`.
+    train: number of clips of the training split.
+    validation: number of clips of the validation split.
+    visual_tokenizer: gin files of that training; later ones win.
+    audio_tokenizer: gin files of that training.
+    prefix_lm: gin files of the language model's training.
     condition_share: share of the clips whose masked and structure versions
       are encoded too.
-    text_size: most ids of the text tokenizer.
-    samples: held-out conditions a task; the scoreboard asks for 256.
-    unconditional_samples: samples without a condition: more, since their
-      spread is measured.
-    batch_size: samples generated at once.
-    sampling: by task, fields of `inference.sampling.SamplingConfig`;
-      'default' is for the tasks without their own.
-    scored: by task, the options of the layout that is scored
-      ('condition=3'); the task's plain layout unless given.
-    examples: samples of a task shown in the report.
+    text_size: largest number of ids of the text tokenizer.
+    reconstructed: number of held-out clips that the tokenizers are scored on.
+    protocol: gin files of the protocol that scores the model.
+    batch_size: number of samples generated at once.
+    examples: number of samples of a task shown in the report.
     planned: seconds of each stage on two quiet cores, for the time left.
   """
 
+  level: str = 'standard'
   train: int = 12_000
   validation: int = 512
   visual_tokenizer: tuple[str, ...] = ()
@@ -48,19 +41,15 @@ class DemoProfile:
   prefix_lm: tuple[str, ...] = ()
   condition_share: float = 1.0
   text_size: int = 128
-  samples: int = 256
-  unconditional_samples: int = 512
+  reconstructed: int = 256
+  protocol: tuple[str, ...] = ()
   batch_size: int = 64
-  sampling: Mapping[str, Mapping[str, Any]] = dataclasses.field(
-    default_factory=dict
-  )
-  scored: Mapping[str, str] = dataclasses.field(default_factory=dict)
   examples: int = 6
   planned: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
   def __post_init__(self) -> None:
     """Raises errors.ConfigError where a value makes no sense."""
-    for name in ('visual_tokenizer', 'audio_tokenizer', 'prefix_lm'):
+    for name in ('visual_tokenizer', 'audio_tokenizer', 'prefix_lm', 'protocol'):
       files = getattr(self, name)
       if isinstance(files, str):
         raise errors.ConfigError(
@@ -68,43 +57,18 @@ class DemoProfile:
           f'gin files: [{files!r}].'
         )
       object.__setattr__(self, name, tuple(files))
-    for name in ('samples', 'unconditional_samples'):
-      if getattr(self, name) < MIN_SAMPLES:
-        raise errors.ConfigError(
-          f'DemoProfile.{name} is {getattr(self, name)}; it must be at least '
-          f'{MIN_SAMPLES}.'
-        )
+    errors.check_choice('DemoProfile.level', self.level, shapes_config.LEVELS)
     errors.check_range(
-      self, 'train', 'validation', 'text_size', 'batch_size', least=1
-    )
+      self, 'train', 'validation', 'text_size', 'batch_size', 'reconstructed',
+      least=1,
+    )  # fmt: skip
     errors.check_range(self, 'examples')
     errors.check_range(self, 'condition_share', most=1)
-    for field in ('sampling', 'scored'):
-      for task in getattr(self, field):
-        if task not in (*judges.TASKS, 'default'):
-          hint = errors.near_names(task, judges.TASKS)
-          raise errors.ConfigError(
-            f'DemoProfile.{field}: there is no task {task!r}{hint}.'
-          )
-    for task in judges.TASKS:
-      self.sampling_of(task)
 
-  def count(self, task: str) -> int:
-    """Samples of a task."""
-    if task == 'unconditional':
-      return self.unconditional_samples
-    return self.samples
-
-  def sampling_of(self, task: str) -> sampling_lib.SamplingConfig:
-    """How the ids of a task are drawn."""
-    return protocol.sampling_of(self.sampling, task, 'DemoProfile.sampling')
-
-  def layout_name(self, task: str, clip: tuple[int, int, int]) -> str:
-    """Name of the layout of a task that is scored."""
-    frames = 1 if task == 'text_to_image' else clip[0]
-    name = f'{task}/{frames}x{clip[1]}x{clip[2]}'
-    options = self.scored.get(task, '')
-    return f'{name}/{options}' if options else name
+  @property
+  def shapes(self) -> shapes_config.ShapesConfig:
+    """What clips of the level hold."""
+    return shapes_config.ShapesConfig.of_level(self.level)
 
 
 def load(name: str) -> DemoProfile:
@@ -116,10 +80,7 @@ def load(name: str) -> DemoProfile:
   Raises:
     ConfigError: there is no such file, or it does not fit.
   """
-  # gin takes no configurables once a file is parsed: all stages' come before.
-  from videopoet_jax.experiments import train
-
-  del train
   path = name if name.endswith('.gin') else f'gin/runs/{name}.gin'
-  config_lib.parse([path])
-  return config_lib.call(DemoProfile)
+  with gin_state.isolated():
+    config_lib.parse([path])
+    return config_lib.call(DemoProfile)

@@ -1,22 +1,20 @@
-"""What of a demo goes into its report."""
+"""The report of a demo: samples, reconstructions and training curves."""
 
 import os
 from typing import Any
 
 import numpy as np
 
-from videopoet_jax.evaluation.reporting import examples as examples_lib
-from videopoet_jax.evaluation import generation
 from videopoet_jax.shapes import judges
 from videopoet_jax.evaluation.reporting import overview
+from videopoet_jax.evaluation.reporting import pages
 from videopoet_jax.evaluation.reporting import report
-from videopoet_jax.inference import conditions as conditions_lib
-from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.demo import stages
 from videopoet_jax.training import metrics as metrics_lib
 
 # Sound takes most of the page: fewer examples of it.
 _SOUND_EXAMPLES = 4
+_WITH_SOUND = ('video_to_audio', 'audio_video_continuation')
 _MAX_POINTS = 300
 
 
@@ -27,14 +25,10 @@ class Report:
     """Gathers them.
 
     Args:
-      run: whose stages are all done.
+      run: the demo; its stages are all done.
     """
     self._run = run
-    self._clips = run.clips(max(16, run.profile.examples))
-    self._given = self._conditions()
-    with np.load(run.path(stages.PASSED)) as passed:
-      self._passed = {task: passed[task] for task in passed}
-    self._examples = {task: self._of_task(task) for task in judges.TASKS}
+    self._examples = self._kept()
     self._reconstructions = self._tokenizers()
     self._plots = self._training()
 
@@ -56,37 +50,23 @@ class Report:
     """Writes the moving picture of every task."""
     overview.write(path, self._examples, self._run.shapes.frame_rate)
 
-  def _conditions(self) -> dict[str, examples_lib.Given]:
-    """What each task's samples were given."""
-    generator = generator_lib.Generator.load(self._run.folder)
+  def _kept(self) -> dict[str, list[report.Example]]:
+    """Samples of each task that the evaluation kept."""
     found = {}
-    for task in judges.TASKS:
-      name = self._run.profile.layout_name(task, self._run.clip)
-      layout = generator.space.layout(name)
-      found[task] = examples_lib.Given(
-        conditions_lib.prefix_features(layout),
-        generation.condition_frames(layout, generator.space),
-        self._run.shapes.frame_rate,
-        self._run.shapes.sampling_rate,
-      )
+    checkpoint = pages.evaluated(self._run.path(stages.SCORES))[-1].folder
+    for task in self._run.protocol.tasks:
+      given = pages.given_of(checkpoint, task, {})
+      wanted = self._run.profile.examples
+      if task.name in _WITH_SOUND or 'audio_tokens' in given.features:
+        wanted = min(wanted, _SOUND_EXAMPLES)
+      found[task.name] = pages.kept_examples(checkpoint, task, {}, wanted)
     return found
-
-  def _of_task(self, task: str) -> list[report.Example]:
-    outputs, given = self._run.outputs(task), self._given[task]
-    wanted = min(self._run.profile.examples, len(outputs))
-    if outputs.audio_BT is not None or 'audio_tokens' in given.features:
-      wanted = min(wanted, _SOUND_EXAMPLES)
-    return examples_lib.examples(
-      given,
-      self._clips,
-      [{'generated': outputs.take(index)} for index in range(wanted)],
-      [bool(right) for right in self._passed[task]],
-    )
 
   def _tokenizers(self) -> list[report.Example]:
     with np.load(self._run.path(stages.RECONSTRUCTIONS)) as arrays:
       video_BTHWC, audio_BT = arrays['video'], arrays['audio']
-    clips, examples = self._clips, []
+    clips = self._run.clips(len(video_BTHWC))
+    examples = []
     for index in range(min(self._run.profile.examples, len(video_BTHWC))):
       with_sound = index < 3
       examples.append(

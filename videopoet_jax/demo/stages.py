@@ -1,4 +1,8 @@
-"""The stages of the demo: from drawn clips to samples of every task."""
+"""The stages of the demo, from drawn clips to a scoreboard, on the Python API.
+
+Each stage is a method of `Demo` that reads what the stages before it wrote
+below the demo's folder, and writes its own result there.
+"""
 
 from collections.abc import Callable, Sequence
 import dataclasses
@@ -8,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.core import config as config_lib
-from videopoet_jax.shapes import config as shapes_config
-from videopoet_jax.evaluation import generation
-from videopoet_jax.shapes import held_out
-from videopoet_jax.shapes import judges
-from videopoet_jax.shapes import scoreboard
-from videopoet_jax.inference import generator as generator_lib
+import videopoet_jax as vp
+from videopoet_jax.core import paths
 from videopoet_jax.demo import chain
+from videopoet_jax.demo import padding
 from videopoet_jax.demo import profile as profile_lib
-from videopoet_jax.tokenizers import interface
+from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.experiments import evaluate
+from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import held_out
+from videopoet_jax.shapes import scene
+from videopoet_jax.shapes import scoreboard
 from videopoet_jax.tokenizers import text as text_lib
 from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 from videopoet_jax.tokenizers.soundstream import bundle as audio_bundle
@@ -27,13 +32,14 @@ TOKENS = 'data/tokens'
 VISUAL = 'visual_tokenizer'
 AUDIO = 'audio_tokenizer'
 TEXT = 'text'
-SAMPLES = 'samples'
-RECONSTRUCTIONS = f'{SAMPLES}/tokenizers.npz'
+RECONSTRUCTIONS = 'reconstructions.npz'
 TOKENIZER_SCORES = 'tokenizers.json'
+SCORES = 'scores'
 METRICS = 'metrics.json'
-PASSED = f'{SAMPLES}/passed.npz'
 _RUN_FILES = ('checkpoint.json', 'steps', 'metrics.jsonl')
 _RUN_LEFTOVERS = ('tensorboard',)  # A run may do without it.
+_CAPTIONS = 4096  # Enough for the text tokenizer to see every word.
+_SHOWN_RECONSTRUCTIONS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,22 +48,27 @@ class Demo:
 
   Attributes:
     profile: sizes and run files.
-    folder: of all results; a checkpoint folder once the model is trained.
-    seed: of data order, parameters and samples.
-    shapes: what clips hold.
-    log: receives lines for the screen.
+    folder: folder of all results; a checkpoint once the model is trained.
+    seed: seed of data order, parameters and samples.
+    log: takes lines of progress.
   """
 
   profile: profile_lib.DemoProfile
   folder: pathlib.Path
   seed: int = 0
-  shapes: shapes_config.ShapesConfig = shapes_config.ShapesConfig()
-  log: Callable[[str], None] = print
+  log: Callable[[str], None] = lambda line: None
 
   @property
-  def clip(self) -> tuple[int, int, int]:
-    """Frames, height and width of the clips."""
-    return self.shapes.frames, self.shapes.height, self.shapes.width
+  def shapes(self) -> shapes_config.ShapesConfig:
+    """What clips hold."""
+    return self.profile.shapes
+
+  @property
+  def protocol(self) -> protocol_lib.Protocol:
+    """How the model is scored."""
+    return evaluate.load_protocol(
+      self.profile.protocol, [f'Protocol.seed = {self.seed}']
+    )
 
   def path(self, name: str) -> pathlib.Path:
     """A path below the folder."""
@@ -67,72 +78,56 @@ class Demo:
     """The first held-out clips."""
     return held_out.draw(self.shapes, count)
 
-  # Settings: what a stage's result depends on.
-
   def stages(self) -> tuple[chain.Stage, ...]:
-    """The chain."""
+    """The chain; a stage is done again when its settings change."""
     profile = self.profile
-
-    def stage(
-      name: str,
-      title: str,
-      run: Callable[[], None],
-      settings: Any,
-      needs: Sequence[str],
-      outputs: Sequence[str],
-      leftovers: Sequence[str] = (),
-    ) -> chain.Stage:
-      planned = float(profile.planned.get(name, 0.0))
-      return chain.Stage(
-        name, title, run, settings, tuple(needs), planned, tuple(outputs),
-        tuple(leftovers),
-      )  # fmt: skip
-
-    clips = [profile.train, profile.validation, profile.samples]
-    drawn = [dataclasses.asdict(profile.sampling_of(t)) for t in judges.TASKS]
-    return (
-      stage(
-        'shapes', 'shapes in motion', self.draw_shapes,
-        [dataclasses.asdict(self.shapes), clips], (), (SHAPES,),
+    shapes = dataclasses.asdict(self.shapes)
+    sizes = [profile.train, profile.validation]
+    chained = (
+      chain.Stage(
+        'shapes', 'shapes in motion', self.draw_shapes, [shapes, sizes],
+        outputs=(SHAPES,),
       ),
-      stage(
+      chain.Stage(
         'visual_tokenizer', 'visual tokenizer', self.train_visual,
-        self._run_settings(profile.visual_tokenizer), ('shapes',), (VISUAL,),
+        self._run_settings(profile.visual_tokenizer), ('shapes',),
+        outputs=(VISUAL,),
       ),
-      stage(
+      chain.Stage(
         'audio_tokenizer', 'audio tokenizer', self.train_audio,
-        self._run_settings(profile.audio_tokenizer), ('shapes',), (AUDIO,),
+        self._run_settings(profile.audio_tokenizer), ('shapes',),
+        outputs=(AUDIO,),
       ),
-      stage(
+      chain.Stage(
         'reconstructions', 'tokenizers on held-out clips', self.reconstruct,
-        profile.samples, ('visual_tokenizer', 'audio_tokenizer'),
-        (RECONSTRUCTIONS, TOKENIZER_SCORES),
+        profile.reconstructed, ('visual_tokenizer', 'audio_tokenizer'),
+        outputs=(RECONSTRUCTIONS, TOKENIZER_SCORES),
       ),
-      stage(
+      chain.Stage(
         'text_tokenizer', 'text tokenizer', self.train_text,
-        profile.text_size, ('shapes',), (TEXT,),
+        profile.text_size, ('shapes',), outputs=(TEXT,),
       ),
-      stage(
-        'tokens', 'clips to tokens', self.tokenize,
-        profile.condition_share, ('visual_tokenizer', 'audio_tokenizer'),
-        (TOKENS,),
+      chain.Stage(
+        'tokens', 'clips to tokens', self.tokenize, profile.condition_share,
+        ('visual_tokenizer', 'audio_tokenizer'), outputs=(TOKENS,),
       ),
-      stage(
+      chain.Stage(
         'prefix_lm', 'language model', self.train_prefix_lm,
         self._run_settings(profile.prefix_lm), ('tokens', 'text_tokenizer'),
-        _RUN_FILES, _RUN_LEFTOVERS,
+        outputs=_RUN_FILES, leftovers=_RUN_LEFTOVERS,
       ),
-      stage(
-        'samples', 'samples of every task', self.generate,
-        [self.seed, profile.samples, profile.unconditional_samples, drawn,
-         profile.scored],
-        ('prefix_lm',), [f'{SAMPLES}/{t}.npz' for t in judges.TASKS],
-      ),
-      stage(
-        'scores', 'oracle', self.score, None,
-        ('samples', 'reconstructions'), (METRICS, PASSED),
+      chain.Stage(
+        'scores', 'samples and oracle', self.score, self.protocol.id,
+        ('prefix_lm', 'reconstructions'), outputs=(METRICS,),
+        leftovers=(SCORES,),
       ),
     )  # fmt: skip
+    return tuple(
+      dataclasses.replace(stage, planned=float(profile.planned[stage.name]))
+      if stage.name in profile.planned
+      else stage
+      for stage in chained
+    )
 
   def _run_settings(self, files: Sequence[str]) -> Any:
     # Without imports of what is configured, gin's own text of a file cannot
@@ -142,99 +137,68 @@ class Demo:
   # Stages.
 
   def draw_shapes(self) -> None:
-    """Writes the media data set."""
-    from videopoet_jax.shapes import builder
-
-    config = builder.ShapesBuilderConfig(
-      name='demo',
-      shapes=self.shapes,
-      train=self.profile.train,
-      validation=self.profile.validation,
-      test_held_out=self.profile.samples,
-    )
-    builder.build(str(self.path(SHAPES)), config)
-
-  def media(self) -> str:
-    """The folder of the media data set."""
-    found = sorted(self.path(SHAPES).glob('**/dataset_info.json'))
-    return str(found[-1].parent) if found else str(self.path(SHAPES))
+    """Draws the media data set."""
+    sizes = {
+      'train': self.profile.train,
+      'validation': self.profile.validation,
+    }
+    vp.draw_shapes(self.path(SHAPES), self.shapes, sizes)
 
   def train_visual(self) -> None:
     """Trains the visual tokenizer."""
-    self._train(
-      self.profile.visual_tokenizer,
-      self.path(VISUAL),
-      [f'MEDIA = {self.media()!r}', f'visual_tokenizer.seed = {self.seed}'],
-    )
+    media = str(self.path(SHAPES))
+    self._train(self.profile.visual_tokenizer, VISUAL, MEDIA=media)
 
   def train_audio(self) -> None:
     """Trains the audio tokenizer."""
-    self._train(
-      self.profile.audio_tokenizer,
-      self.path(AUDIO),
-      [f'MEDIA = {self.media()!r}', f'audio_tokenizer.seed = {self.seed}'],
-    )
+    media = str(self.path(SHAPES))
+    self._train(self.profile.audio_tokenizer, AUDIO, MEDIA=media)
 
   def train_prefix_lm(self) -> None:
     """Trains the language model into the demo's own folder."""
-    bindings = {
-      'TOKENS': self.path(TOKENS),
-      'VISUAL': self.path(VISUAL),
-      'AUDIO': self.path(AUDIO),
-      'TEXT': self.path(TEXT) / text_lib.MODEL_FILE,
-    }
     self._train(
       self.profile.prefix_lm,
-      self.folder,
-      [
-        *(f'{name} = {str(path)!r}' for name, path in bindings.items()),
-        f'prefix_lm.seed = {self.seed}',
-      ],
+      '.',
+      TOKENS=str(self.path(TOKENS)),
+      VISUAL=str(self.path(VISUAL)),
+      AUDIO=str(self.path(AUDIO)),
+      TEXT=str(self.path(TEXT) / text_lib.MODEL_FILE),
     )
 
-  def _train(
-    self,
-    files: Sequence[str],
-    run_dir: pathlib.Path,
-    bindings: Sequence[str],
-  ) -> None:
-    from videopoet_jax.experiments import train
-
-    experiment = train.from_gin(
-      files, [*bindings, f'LoopConfig.seed = {self.seed}']
-    )
-    result = train.train(experiment, run_dir, log=self.log)
+  def _train(self, files: Sequence[str], folder: str, **macros: str) -> None:
+    factory = 'prefix_lm' if folder == '.' else folder
+    seeds = [f'{name}.seed = {self.seed}' for name in (factory, 'LoopConfig')]
+    experiment = vp.experiment(files, seeds, **macros)
+    result = vp.train(experiment, self.path(folder), log=self.log)
     if result.signal:
       # Saved and stopped on the user's wish: the chain stops too.
       raise KeyboardInterrupt
 
   def train_text(self) -> None:
-    """Fits the text tokenizer to the captions of the training split."""
+    """Fits the text tokenizer to captions of the training split."""
     captions = [
-      held_out.caption_of(scene) for scene in _scenes(self.shapes, 4096)
+      held_out.caption_of(scene.sample(self.shapes, 'train', index))
+      for index in range(_CAPTIONS)
     ]
     tokenizer = text_lib.train_sentencepiece(captions, self.profile.text_size)
     tokenizer.save(self.path(TEXT))
 
   def tokenize(self) -> None:
     """Encodes the training and validation clips."""
-    from videopoet_jax.preparation import tokenizing
-
-    tokenizing.tokenize(
-      self.media(),
-      str(self.path(VISUAL)),
-      str(self.path(TOKENS)),
-      audio_tokenizer=str(self.path(AUDIO)),
-      splits=('train', 'validation'),
+    vp.tokenize(
+      self.path(SHAPES),
+      self.path(VISUAL),
+      self.path(TOKENS),
+      audio_tokenizer=self.path(AUDIO),
       condition_share=self.profile.condition_share,
       overwrite=True,
     )
 
   def reconstruct(self) -> None:
-    """Encodes and decodes held-out clips, and scores what is left."""
-    clips = self.clips(self.profile.samples)
-    visual = interface.load(self.path(VISUAL), 'visual_tokenizer')
-    audio = interface.load(self.path(AUDIO), 'audio_tokenizer')
+    """Encodes and decodes held-out clips, and scores what is kept."""
+    clips = self.clips(self.profile.reconstructed)
+    visual = vp.load_tokenizer(self.path(VISUAL))
+    audio = vp.load_tokenizer(self.path(AUDIO))
     ids = visual.encode(clips.video_BTHWC)
     video_BTHWC = visual_bundle.to_pixels(visual.decode(ids))
     audio_BT = audio_bundle.to_samples(
@@ -249,133 +213,33 @@ class Demo:
       f'{scores["sound_kept"]:.1%} of the sounds; '
       f'{scores["codebook_usage"]:.0%} of the codes in use'
     )
-    _save(
-      self.path(RECONSTRUCTIONS), video=video_BTHWC[:16], audio=audio_BT[:16]
+    np.savez_compressed(
+      self.path(RECONSTRUCTIONS),
+      video=video_BTHWC[:_SHOWN_RECONSTRUCTIONS],
+      audio=audio_BT[:_SHOWN_RECONSTRUCTIONS],
     )
     self.path(TOKENIZER_SCORES).write_text(json.dumps(scores, indent=2))
 
-  def generate(self) -> None:
-    """Samples every task, one file each; finished ones are kept."""
-    profile = self.profile
-    generator = generator_lib.Generator.load(self.folder)
-    most = max(profile.samples, profile.unconditional_samples)
-    conditions = generation.Conditions(generator, self.clips(most))
-    for number, task in enumerate(judges.TASKS):
-      path = self.path(f'{SAMPLES}/{task}.npz')
-      if path.exists():
-        continue
-      layout = generator.space.layout(profile.layout_name(task, self.clip))
-      count = profile.count(task)
-      self.log(f'  {layout.name}: {count} samples')
-      outputs = generation.sample(
-        generator,
-        layout,
-        conditions,
-        np.arange(count),
-        config=profile.sampling_of(task),
-        batch_size=min(profile.batch_size, count),
-        seed=self.seed * len(judges.TASKS) + number,
-      )
-      _save(path, video=outputs.video_BTHWC, audio=outputs.audio_BT)
-
-  def outputs(self, task: str) -> judges.Outputs:
-    """What was generated for a task."""
-    with np.load(self.path(f'{SAMPLES}/{task}.npz')) as arrays:
-      return judges.Outputs(
-        arrays['video'] if 'video' in arrays else None,
-        arrays['audio'] if 'audio' in arrays else None,
-      )
-
   def score(self) -> None:
-    """Has the oracle judge all samples; times are added when all is done."""
-    profile = self.profile
-    generator = generator_lib.Generator.load(self.folder)
-    most = max(profile.samples, profile.unconditional_samples)
-    clips = self.clips(most)
-    rows: dict[str, Any] = {}
-    passed: dict[str, np.ndarray] = {}
-    for task in judges.TASKS:
-      layout = generator.space.layout(profile.layout_name(task, self.clip))
-      rows[task], passed[task] = scoreboard.score(
-        task,
-        self.outputs(task),
-        clips.take(np.arange(profile.count(task))),
-        generation.condition_frames(layout, generator.space),
-      )
-      rows[task]['layout'] = layout.name
-    _save(self.path(PASSED), **passed)
+    """Evaluates the model by the protocol, and writes the scoreboard."""
+    outcome = vp.evaluate(
+      self.folder,
+      self.protocol,
+      self.path(SCORES),
+      batch_size=self.profile.batch_size,
+      keep_samples=self.profile.examples,
+      log=self.log,
+    )
     metrics = {
-      'tasks': rows,
+      'tasks': {result.task: result.detail for result in outcome.results},
       'tokenizer': json.loads(self.path(TOKENIZER_SCORES).read_text()),
-      'agd': self._agd(generator, clips.captions),
+      'agd': padding.report(self.folder, self.clips(self.profile.reconstructed)),
     }
     self.path(METRICS).write_text(json.dumps(metrics, indent=2))
-
-  def _agd(
-    self, generator: generator_lib.Generator, captions: Sequence[str]
-  ) -> dict[str, Any]:
-    """What the batches of the run padded, by how often each layout came."""
-    import gin
-
-    from videopoet_jax.data import agd
-    from videopoet_jax.experiments import train  # Registers what the files bind.
-
-    del train
-    config_lib.parse(
-      self.profile.prefix_lm,
-      [f"{name} = ''" for name in ('TOKENS', 'VISUAL', 'AUDIO', 'TEXT')],
-    )
-    tokens_per_batch = gin.query_parameter('prefix_lm.tokens_per_batch')
-    counts = _batch_counts(self.folder)
-    layouts = generator.space.layouts(generator.layout_names)
-    slots = generator.space.text_slots
-    text_BS = generator.tokenizers.text.encode(captions, slots)
-    report = agd.agd_report(
-      layouts,
-      [max(counts.get(layout.name, 0), 0) for layout in layouts],
-      tokens_per_batch=tokens_per_batch,
-      text_lengths=(text_BS != text_lib.PAD_ID).sum(1).tolist(),
-    )
-    return {
-      **report,
-      'groups': _groups(layouts, tokens_per_batch),
-      'batches': counts,
-    }
-
-
-def _groups(layouts: Sequence[Any], tokens_per_batch: int) -> list[Any]:
-  from videopoet_jax.core import layout as layout_lib
-
-  return [
-    {
-      'length': length,
-      'examples': layout_lib.examples_per_batch(group[0], tokens_per_batch),
-      'layouts': [layout.name for layout in group],
-    }
-    for length, group in layout_lib.groups(layouts).items()
-  ]
-
-
-def _batch_counts(folder: pathlib.Path) -> dict[str, int]:
-  """Batches of each layout that the run trained on, from its checkpoint."""
-  from videopoet_jax.checkpoints import manager
-
-  last = manager.complete_steps(folder)[-1]
-  step = folder / manager.STEPS_FOLDER / str(last) / manager.COUNTERS
-  (found,) = [p for p in step.rglob('*') if p.name == 'metadata']
-  return json.loads(found.read_text())['batches']
-
-
-def _scenes(config: shapes_config.ShapesConfig, count: int) -> Any:
-  from videopoet_jax.shapes import scene
-
-  return (scene.sample(config, 'train', index) for index in range(count))
 
 
 def _content(name: str) -> str:
   """A gin file's text, its includes in place."""
-  from videopoet_jax.core import paths
-
   lines = []
   for line in paths.resolve(name).read_text().splitlines():
     if line.startswith('include '):
@@ -383,13 +247,3 @@ def _content(name: str) -> str:
     elif line.strip() and not line.startswith('#'):
       lines.append(line)
   return '\n'.join(lines)
-
-
-def _save(path: pathlib.Path, **arrays: np.ndarray | None) -> None:
-  """Writes arrays whole or not at all; None is left out."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  partial = path.with_name(path.name + '.partial')
-  with partial.open('wb') as file:
-    kept: Any = {k: v for k, v in arrays.items() if v is not None}
-    np.savez_compressed(file, **kept)
-  partial.replace(path)

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 import dataclasses
 import hashlib
-import os
 import pathlib
 
 from videopoet_jax.checkpoints import describe
@@ -36,32 +35,19 @@ class Checkpoint:
   def key(self) -> str:
     """Name of the folder of its evaluation."""
     step = 'params' if self.step is None else f'{self.step:08d}'
-    name = self.folder.absolute().name
-    if name == description.KIND:  # A demo's folder in a folder.
-      name = self.folder.absolute().parent.name
-    return f'{name}_{step}_{self.fingerprint[:8]}'
+    return f'{self.folder.absolute().name}_{step}_{self.fingerprint[:8]}'
 
 
-def home(directory: str | os.PathLike[str]) -> pathlib.Path:
-  """The folder that holds the language model of a run or of a demo."""
-  folder = storage.path(directory)
-  inner = folder / description.KIND
-  return inner if (inner / describe.FILE_NAME).is_file() else folder
-
-
-def find(
-  directory: str | os.PathLike[str], step: int | None = None
-) -> Checkpoint:
+def find(folder: pathlib.Path, step: int | None = None) -> Checkpoint:
   """Finds a checkpoint in a folder.
 
   Args:
-    directory: folder of a run or an export.
+    folder: folder of a run or an export.
     step: step to take; the newest unless given.
 
   Raises:
     CheckpointError: there is none, or it has another kind.
   """
-  folder = home(directory)
   describe.read_description(folder, description.KIND)
   steps = export.saved_steps(folder)
   if step is not None and step not in steps:
@@ -82,16 +68,16 @@ def find(
 
 
 def find_all(
-  directories: Sequence[str | os.PathLike[str]], all_steps: bool = False
+  folders: Sequence[pathlib.Path], all_steps: bool = False
 ) -> list[Checkpoint]:
   """Finds the newest checkpoint of each folder, or all that are on disk."""
   found = []
-  for directory in directories:
-    steps = export.saved_steps(home(directory)) if all_steps else []
+  for folder in folders:
+    steps = export.saved_steps(folder) if all_steps else []
     if steps:
-      found += [find(directory, step) for step in steps]
+      found += [find(folder, step) for step in steps]
     else:
-      found.append(find(directory))
+      found.append(find(folder))
   return found
 
 

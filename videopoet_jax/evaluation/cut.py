@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import tasks as tasks_lib
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.media import cuts
 
@@ -12,7 +12,7 @@ from videopoet_jax.media import cuts
 def check(
   protocol: protocol_lib.Protocol,
   task: protocol_lib.EvaluationTask,
-  source: eval_datasets_lib.Set,
+  source: eval_datasets.Set,
 ) -> None:
   """Refuses a real set that was cut differently.
 
@@ -28,7 +28,7 @@ def check(
   wanted = task.cut
   if wanted is None:
     return
-  if not isinstance(source, eval_datasets_lib.MediaSet):
+  if not isinstance(source, eval_datasets.MediaSet):
     raise errors.ConfigError(
       f'{task.name}/EvaluationTask.real_cut is {task.real_cut!r} and the real '
       f'set {source.name!r} is not cut out of videos; leave real_cut out, or '
@@ -48,7 +48,7 @@ def check(
 def check_rate(
   task: protocol_lib.EvaluationTask,
   features: Sequence[str],
-  source: eval_datasets_lib.Set,
+  source: eval_datasets.Set,
   space: tasks_lib.LayoutSpace,
 ) -> None:
   """Refuses conditions whose rate differs from that of training.
@@ -62,7 +62,7 @@ def check_rate(
   Raises:
     DataError: the set has another frame rate or sampling rate.
   """
-  if not isinstance(source, eval_datasets_lib.MediaSet):
+  if not isinstance(source, eval_datasets.MediaSet):
     return
   pairs = []
   if any(name not in ('text', 'audio_tokens') for name in features):

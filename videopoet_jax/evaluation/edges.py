@@ -41,14 +41,3 @@ def edge_error(found_BTHWC: np.ndarray, truth_BTHWC: np.ndarray) -> np.ndarray:
     )
     errors.append(np.abs(error).mean(axis=(1, 2, 3), dtype=np.float64))
   return np.concatenate(errors)
-
-
-def psnr(found_BTHWC: np.ndarray, truth_BTHWC: np.ndarray) -> np.ndarray:
-  """Peak signal-to-noise ratio in dB, clip by clip: float64 (B,)."""
-  square_B = np.array(
-    [
-      np.mean(np.square(found.astype(np.float32) - truth), dtype=np.float64)
-      for found, truth in zip(found_BTHWC, truth_BTHWC, strict=True)
-    ]
-  )
-  return 10 * np.log10(255.0**2 / np.maximum(square_B, 1e-2))

@@ -23,6 +23,8 @@ from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
 
 SHAPES = 'shapes'
+# Names of shapes in motion in protocols, and their levels.
+_LEVELS = {SHAPES: 'standard', 'shapes_easy': 'easy'}
 _CAPTION_FILE = '.txt'
 
 
@@ -93,10 +95,17 @@ class Set(Protocol):
     fingerprint: hash of the contents.
   """
 
-  name: str
-  size: int | None
-  frame_rate: float
-  sampling_rate: int
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def size(self) -> int | None: ...
+
+  @property
+  def frame_rate(self) -> float: ...
+
+  @property
+  def sampling_rate(self) -> int: ...
 
   @property
   def fingerprint(self) -> str: ...
@@ -162,7 +171,8 @@ class MediaSet:
     """How its clips were cut from videos; None if not recorded."""
     if 'video' not in self._records.features:
       return None
-    return cuts.of_set(self._records.metadata, self._records.shape('video'))
+    shape = tuple(size or 0 for size in self._records.shape('video'))
+    return cuts.of_set(self._records.metadata, shape)
 
   @property
   def fingerprint(self) -> str:
@@ -228,7 +238,7 @@ def open_set(
   """Opens a set by its name in a protocol.
 
   Args:
-    name: 'shapes', or a key of `folders`.
+    name: 'shapes', 'shapes_easy', or a key of `folders`.
     split: name of the split.
     folders: folders of media data sets, or text files of captions, by name; ''
       stands for one that the user has not given.
@@ -237,8 +247,9 @@ def open_set(
     DataError: it is not bound, does not exist, or has no such split; the
       message names the data to prepare and its binding.
   """
-  if name == SHAPES and not folders.get(name):
-    return ShapesSet(split)
+  if name in _LEVELS and not folders.get(name):
+    config = shapes_config.ShapesConfig.of_level(_LEVELS[name])
+    return ShapesSet(split, config, name)
   folder = str(folders.get(name, ''))
   if not folder:
     raise errors.DataError(

@@ -23,9 +23,9 @@ from videopoet_jax.core import storage
 from videopoet_jax.evaluation import checkpoint_choice
 from videopoet_jax.evaluation import cut
 from videopoet_jax.evaluation import devices as devices_lib
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as reference_stats_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import results as results_lib
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sample_store
@@ -166,40 +166,41 @@ class Job:
     self,
     task: protocol_lib.EvaluationTask,
     generator: generator_lib.Generator,
-    sets: Mapping[tuple[str, str], eval_datasets_lib.Set],
+    sets: Mapping[tuple[str, str], eval_datasets.Set],
     folder: pathlib.Path,
   ) -> runner.TaskRun:
     conditions = sets[task.data, task.split]
     generator.layout(task.layout)  # LayoutError if it is not known.
     journal = sample_store.Journal(self.out, jax.process_index())
-    real_folder = storage.path(self.cache) if self.cache else self.out / REAL
+    log = self.log if self.is_first else lambda line: None
+    real = reference_stats.RealSide(
+      self.protocol,
+      task,
+      (),
+      sets.get((task.real_name, task.real_part), conditions),
+      storage.path(self.cache) if self.cache else self.out / REAL,
+      journal,
+      self.batch_size,
+      log,
+    )
     run = runner.TaskRun(
       protocol=self.protocol,
       task=task,
       generator=generator,
       metrics=(),
       conditions=conditions,
-      real=None,
+      real=real,
       folder=folder / task.name,
       journal=journal,
       hosts=self.hosts,
       batch_size=self.devices.batch_size(self.batch_size),
       keep=self.keep,
       videos=self.videos,
-      log=self.log if self.is_first else lambda line: None,
+      log=log,
     )
     cut.check_rate(task, run.layout_features, conditions, generator.space)
     metrics = catalogue.build(self.protocol, run, self.networks)
-    real = reference_stats_lib.RealSide(
-      self.protocol,
-      task,
-      metrics,
-      sets.get((task.real_name, task.real_part), conditions),
-      real_folder,
-      journal,
-      self.batch_size,
-      run.log,
-    )
+    real = dataclasses.replace(real, metrics=metrics)
     return dataclasses.replace(run, metrics=metrics, real=real)
 
   def _rows(
@@ -266,7 +267,7 @@ class Job:
 
 def open_sets(
   protocol: protocol_lib.Protocol, folders: Mapping[str, str]
-) -> dict[tuple[str, str], eval_datasets_lib.Set]:
+) -> dict[tuple[str, str], eval_datasets.Set]:
   """Every set of a protocol, by name and split.
 
   Args:
@@ -281,7 +282,7 @@ def open_sets(
     (task.real_name, task.real_part) for task in protocol.tasks if task.real
   }
   found = {
-    (name, split): eval_datasets_lib.open_set(name, split, folders)
+    (name, split): eval_datasets.open_set(name, split, folders)
     for name, split in sorted(wanted)
   }
   for task in protocol.tasks:

@@ -35,7 +35,7 @@ class EvaluationTask:
     name: name of the row in results; unique in its protocol.
     layout: name of the checkpoint's layout that generates.
     data: set of the conditions ('ucf101'), bound to a folder by
-      `evaluate.data`; 'shapes' is drawn and needs none.
+      `evaluate.data`; 'shapes' and 'shapes_easy' are drawn and need none.
     split: split of that set; 'all' joins its splits.
     samples: number of generated samples, numbered 0 .. samples - 1.
     subsets: (size, repeats) by metric: the value is then the mean over this
@@ -278,6 +278,30 @@ class Protocol:
         return task
     hint = errors.near_names(name, [t.name for t in self.tasks])
     raise errors.ConfigError(f'{self.id} has no task {name!r}{hint}.')
+
+  def part(self, *names: str, samples: int = 0) -> 'Protocol':
+    """Some of the tasks alone, for a quick look: another protocol.
+
+    Args:
+      *names: of the tasks.
+      samples: of each; 0 keeps theirs.
+
+    Raises:
+      ConfigError: there is no such task.
+    """
+    tasks = tuple(self.task(name) for name in names)
+    if samples:
+      tasks = tuple(
+        dataclasses.replace(task, samples=samples) for task in tasks
+      )
+    sampling = {
+      name: fields
+      for name, fields in self.sampling.items()
+      if name in (*names, 'default')
+    }
+    return dataclasses.replace(
+      self, name=f'{self.name}_part', tasks=tasks, sampling=sampling
+    )
 
   def task_seed(self, name: str) -> int:
     """Seed of a task's draws, which differs between tasks."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
@@ -59,7 +59,7 @@ class RealSide:
   protocol: protocol_lib.Protocol
   task: protocol_lib.EvaluationTask
   metrics: Sequence[interface.Metric]
-  source: eval_datasets_lib.Set
+  source: eval_datasets.Set
   folder: pathlib.Path
   journal: sample_store.Journal
   batch_size: int = 64
@@ -76,13 +76,13 @@ class RealSide:
     task, size = self.task, self.source.size
     if not task.real_samples:
       # The conditions themselves, those of each repeat.
-      return eval_datasets_lib.places(positions, size, task.order_seed)
+      return eval_datasets.places(positions, size, task.order_seed)
     repeats, inner = np.divmod(positions, task.real_samples)
     found = np.empty_like(inner)
     for repeat in np.unique(repeats):
       chosen = repeats == repeat
       # A separate draw for every repeat, if clips are drawn at all.
-      found[chosen] = eval_datasets_lib.places(
+      found[chosen] = eval_datasets.places(
         inner[chosen], size, task.real_order_seed, int(repeat)
       )
     return found

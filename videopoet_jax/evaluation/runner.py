@@ -17,12 +17,12 @@ import numpy as np
 
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as reference_stats_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation import samples as samples_lib
 from videopoet_jax.evaluation.metrics import interface
@@ -98,8 +98,8 @@ class TaskRun:
   task: protocol_lib.EvaluationTask
   generator: generator_lib.Generator
   metrics: Sequence[interface.Metric]
-  conditions: eval_datasets_lib.Set
-  real: reference_stats_lib.RealSide
+  conditions: eval_datasets.Set
+  real: reference_stats.RealSide
   folder: pathlib.Path
   journal: sample_store.Journal
   hosts: Hosts = Hosts()
@@ -127,7 +127,7 @@ class TaskRun:
     return self.conditions.read(self._places(numbers))
 
   def _places(self, numbers: np.ndarray) -> np.ndarray:
-    return eval_datasets_lib.places(
+    return eval_datasets.places(
       np.asarray(numbers) // self.task.per_condition,
       self.conditions.size,
       self.task.order_seed,
@@ -193,7 +193,7 @@ class TaskRun:
     if self._needs('nll_'):
       inputs |= generation.likelihoods(self.generator, self.layout, given)
     for metric in self.metrics:
-      names = reference_stats_lib.own_needs(metric)
+      names = reference_stats.own_needs(metric)
       part = {name: inputs[name] for name in names if name in inputs}
       for name, values in metric.measure(part).items():
         found[f'{metric.name}/{name}'] = np.asarray(values)
@@ -242,7 +242,7 @@ class TaskRun:
     needed = {
       name
       for metric in self.metrics
-      for name in reference_stats_lib.own_needs(metric)
+      for name in reference_stats.own_needs(metric)
     }
     found: dict[str, np.ndarray] = {'index': np.asarray(numbers)}
     if outputs.video_BTHWC is not None:
@@ -274,7 +274,7 @@ class TaskRun:
       )
       sums.append(intervals.add_up(metric, blocks, math.ceil(size / block)))
     detail: Mapping[str, Any] = {}
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       clock.lap('')
       estimate, detail = metric.summarize(sums[0].state)
       clock.lap('chance')
@@ -300,7 +300,7 @@ class TaskRun:
   ) -> None:
     """Keeps each sample's value, for whoever wants to look at single ones."""
     kept = [one.samples for one in sums]
-    if hasattr(metric, 'summarize'):
+    if isinstance(metric, interface.Summarizing):
       kept = [one.state for one in sums]
     if not kept[0]:
       return

@@ -33,13 +33,7 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
     DataError: it cannot be written.
   """
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if storage.is_remote(path):
-      path.write_bytes(content)
-      return
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
-    partial.write_bytes(content)
-    partial.replace(path)
+    storage.write_whole(path, content)
   except OSError as error:
     raise errors.DataError(
       f'cannot write {path}: {error.strerror or error}; give an --out that can '
@@ -50,7 +44,8 @@ def write_whole(path: pathlib.Path, content: bytes) -> None:
 def write_arrays(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes arrays as one `.npz`, completely or not at all."""
   buffer = io.BytesIO()
-  np.savez(buffer, **arrays)
+  by_name: dict[str, Any] = dict(arrays)
+  np.savez(buffer, **by_name)
   write_whole(path, buffer.getvalue())
 
 
@@ -224,7 +219,9 @@ class Stream:
     )
     arrays = {_INDICES: np.asarray(indices, np.int64), **measured}
     told = {**seconds, 'write': seconds.get('write', 0.0) + self._writing}
-    arrays |= {f'{_SECONDS}/{k}': np.float64(v) for k, v in told.items()}
+    arrays |= {
+      f'{_SECONDS}/{k}': np.array(v, np.float64) for k, v in told.items()
+    }
     write_arrays(path, arrays)
     self._journal.note('done', self.name, indices)
     self._pieces[path] = arrays[_INDICES]

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from videopoet_jax.evaluation import edges
+from videopoet_jax.media import quality
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import oracle
 
@@ -48,7 +49,7 @@ def metrics(video_BTHWC: np.ndarray, truth: Truth) -> dict[str, float]:
     'edge_error': float(
       edges.edge_error(video_BTHWC, truth.video_BTHWC).mean()
     ),
-    'psnr': float(edges.psnr(video_BTHWC, truth.video_BTHWC).mean()),
+    'psnr': float(quality.psnr(video_BTHWC, truth.video_BTHWC).mean()),
   }
   if truth.config is None:
     return found

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
-import os
 import pathlib
 import time
 
@@ -44,7 +43,7 @@ class WatchConfig:
 
 
 def watch(
-  folder: str | os.PathLike[str],
+  folder: pathlib.Path,
   evaluate: Callable[[checkpoint_choice.Checkpoint], None],
   is_done: Callable[[checkpoint_choice.Checkpoint], bool],
   config: WatchConfig,
@@ -86,14 +85,14 @@ def watch(
       if not is_done(checkpoint):
         evaluate(checkpoint)
     except (errors.CheckpointError, OSError):
-      if step in export.saved_steps(checkpoint_choice.home(folder)):
+      if step in export.saved_steps(folder):
         raise
       log(f'step {step} was removed before it was read: left out')
     last_new = time.monotonic()
 
 
-def _newest(folder: str | os.PathLike[str], seen: set[int]) -> int:
-  steps = export.saved_steps(checkpoint_choice.home(folder))
+def _newest(folder: pathlib.Path, seen: set[int]) -> int:
+  steps = export.saved_steps(folder)
   return max((step for step in steps if step not in seen), default=_NONE)
 
 
@@ -107,9 +106,7 @@ def _agreed(number: int) -> int:
   return int(multihost_utils.broadcast_one_to_all(np.int32(number)))
 
 
-def _reason(
-  folder: str | os.PathLike[str], config: WatchConfig, reached: bool
-) -> str:
+def _reason(folder: pathlib.Path, config: WatchConfig, reached: bool) -> str:
   if reached:
     return f'{folder}: step {config.until_step} is evaluated'
   return f'{folder}: nothing new for {config.idle_minutes:g} minutes'

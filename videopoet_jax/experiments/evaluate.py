@@ -3,10 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import os
+import pathlib
 from typing import Any
-
-# Read when TensorFlow is first imported: users need not see its notices.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
 import gin
 
@@ -57,6 +55,10 @@ class Outcome:
   def __str__(self) -> str:
     """The results as a table."""
     return results_lib.table(self.results)
+
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """How a notebook shows it."""
+    printer.text('\n'.join([str(self), *self.problems]))
 
 
 Path = str | os.PathLike[str]
@@ -179,7 +181,7 @@ def evaluate(
 
   if watch:
     config = watching or watch_lib.WatchConfig()
-    watch_lib.watch(watch, one, job.is_done, config, log=job.log)
+    watch_lib.watch(storage.path(watch), one, job.is_done, config, log=job.log)
     last = _newest(job.collect())
   else:
     for checkpoint_ in found:
@@ -190,13 +192,14 @@ def evaluate(
 
 def _folders(
   given: Path | pipeline.Model | Sequence[Path | pipeline.Model],
-) -> list[Path]:
+) -> list[pathlib.Path]:
   """Folders of the checkpoints that are given as one or several."""
   several = given if isinstance(given, Sequence) else [given]
   if isinstance(given, str):
     several = [given] if given else []
   return [
-    one.directory if isinstance(one, pipeline.Model) else one for one in several
+    storage.path(one.directory if isinstance(one, pipeline.Model) else one)
+    for one in several
   ]
 
 
@@ -247,19 +250,23 @@ def protocol_file(name: str) -> str:
 
 
 def load_protocol(
-  name: str, bindings: Sequence[str] = ()
+  name: str | Sequence[str],
+  bindings: Sequence[str] | Mapping[str, Any] = (),
 ) -> protocol_lib.Protocol:
-  """Loads a protocol by name or gin file; keeps the caller's gin state.
+  """Loads a protocol by name or gin files; keeps the caller's gin state.
 
   Args:
-    name: name of a shipped protocol, or a gin file.
-    bindings: `NAME = VALUE` each, which change the protocol's id.
+    name: name of a shipped protocol, a gin file, or several; later ones win.
+    bindings: `NAME = VALUE` each, or values by name; they change the
+      protocol's id.
 
   Raises:
     ConfigError: there is none, or a value is invalid.
   """
+  names = [name] if isinstance(name, str) else name
+  files = [protocol_file(one) for one in names]
   with gin_state.isolated():
-    config_lib.parse([protocol_file(name)], bindings)
+    config_lib.parse(files, config_lib.as_lines(bindings))
     found = gin.get_bindings(_configured).get('protocol')
   if found is None:
     raise errors.ConfigError(

@@ -8,30 +8,30 @@ from typing import Any
 import gin
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import low_rank
+from videopoet_jax.core import low_rank as low_rank_lib
 from videopoet_jax.layers import embeddings
 from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.prefix_lm import presets
-from videopoet_jax.parallel import mesh
+from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
 from videopoet_jax.training import audio_tokenizer
 from videopoet_jax.training import batches as batches_lib
-from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 from videopoet_jax.training import trainable
 from videopoet_jax.training import visual_tokenizer
-from videopoet_jax.training import watchdog
+from videopoet_jax.training import watchdog as watchdog_lib
 
 # The classes themselves stay free of gin, which binds their fields.
-MeshConfig = gin.external_configurable(mesh.MeshConfig)
+MeshConfig = gin.external_configurable(mesh_lib.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
-LowRankConfig = gin.external_configurable(low_rank.LowRankConfig)
-LoopConfig = gin.external_configurable(loop.LoopConfig)
-WatchdogConfig = gin.external_configurable(watchdog.WatchdogConfig)
+LowRankConfig = gin.external_configurable(low_rank_lib.LowRankConfig)
+LoopConfig = gin.external_configurable(loop_config.LoopConfig)
+WatchdogConfig = gin.external_configurable(watchdog_lib.WatchdogConfig)
 VisualTokenizerConfig = gin.external_configurable(
   magvit2_config.VisualTokenizerConfig
 )
@@ -75,7 +75,7 @@ class Parts:
   finish: Callable[[Any, pathlib.Path], None] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Experiment:
   """A run to be trained, as plain objects.
 
@@ -92,13 +92,20 @@ class Experiment:
   """
 
   parts: Parts
-  loop: loop.LoopConfig = loop.LoopConfig()
+  loop: loop_config.LoopConfig = loop_config.LoopConfig()
   optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
-  mesh: mesh.MeshConfig = mesh.MeshConfig()
+  mesh: mesh_lib.MeshConfig = mesh_lib.MeshConfig()
   rules: rules_lib.Rules = rules_lib.STANDARD
-  watchdog: watchdog.WatchdogConfig = watchdog.WatchdogConfig()
-  low_rank: low_rank.LowRankConfig | None = None
+  watchdog: watchdog_lib.WatchdogConfig = watchdog_lib.WatchdogConfig()
+  low_rank: low_rank_lib.LowRankConfig | None = None
   config_text: str = ''
+
+  def __repr__(self) -> str:
+    """In short: what is trained, for how long."""
+    return (
+      f'Experiment({self.parts.trainable.name}, {self.loop.total_steps} steps, '
+      f'{self.optimizer.name})'
+    )
 
 
 def check_numbers(

@@ -7,6 +7,7 @@ from typing import Any
 
 import gin
 import jax
+import numpy as np
 
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
@@ -46,8 +47,29 @@ class LanguageBatches:
     self._batches = batches
     self._trainable = trainable
 
-  def __getattr__(self, name: str) -> Any:
-    return getattr(self._batches, name)
+  def units(self) -> tuple[str, ...]:
+    return self._batches.units()
+
+  def unit_at(self, step: int) -> str:
+    return self._batches.unit_at(step)
+
+  def batch(self, step: int) -> Mapping[str, np.ndarray]:
+    return self._batches.batch(step)
+
+  def read_part(self, index: int, count: int) -> None:
+    self._batches.read_part(index, count)
+
+  def divide(self, parts: int) -> None:
+    self._batches.divide(parts)
+
+  def batch_sizes(self) -> dict[str, int]:
+    return self._batches.batch_sizes()
+
+  def state(self) -> dict[str, Any]:
+    return self._batches.state()
+
+  def restore(self, state: Mapping[str, Any]) -> None:
+    self._batches.restore(state)
 
   def shapes(self, unit: str) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes of this host's part of a batch of a layout."""

@@ -1,6 +1,6 @@
 """Trains an experiment that gin files or plain objects describe."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import os
@@ -29,6 +29,7 @@ from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
 from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import low_rank as low_rank_training
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import watchdog as watchdog_lib
@@ -68,9 +69,16 @@ def train(
     UserError: something does not match, or the folder cannot be written.
   """
   log = log or (lambda line: None)
-  folders_lib.copy({}, storage.path(run_dir))
-  with _alone_in(run_dir, log):
-    return _train(experiment, storage.path(run_dir), init_from, log)
+  folder = check_folder(run_dir)
+  with _alone_in(folder, log):
+    return _train(experiment, folder, init_from, log)
+
+
+def check_folder(run_dir: str | os.PathLike[str]) -> pathlib.Path:
+  """Makes the run's folder; CheckpointError where that cannot be."""
+  folder = storage.path(run_dir)
+  folders_lib.copy({}, folder)
+  return folder
 
 
 def _train(
@@ -151,7 +159,7 @@ def _alone_in(
 def _bound(
   *,
   parts: experiment_lib.Parts = gin.REQUIRED,
-  loop: loop_lib.LoopConfig = gin.REQUIRED,
+  loop: loop_config.LoopConfig = gin.REQUIRED,
   optimizer: optimizers.OptimizerConfig = gin.REQUIRED,
   mesh: mesh_lib.MeshConfig | None = None,
   rules: rules_lib.Rules = rules_lib.STANDARD,
@@ -192,8 +200,8 @@ def bound() -> dict[str, Any]:
 
 def from_gin(
   gin_files: str | Sequence[str],
-  bindings: Sequence[str] = (),
-  task_files: Sequence[str] = (),
+  bindings: Sequence[str] | Mapping[str, Any] = (),
+  task_files: Sequence[str | os.PathLike[str]] = (),
   **macros: Any,
 ) -> experiment_lib.Experiment:
   """Returns the experiment that gin files describe, and opens its data.
@@ -203,7 +211,8 @@ def from_gin(
   Args:
     gin_files: paths or shipped files such as `gin/runs/media_prefix_lm.gin`;
       later ones win.
-    bindings: `NAME = VALUE` each, in gin's syntax, after the files.
+    bindings: `NAME = VALUE` each, in gin's syntax, after the files; or values
+      by name: `{'load_tasks.tasks': ['text_to_video']}`.
     task_files: tasks in addition to those of the run.
     **macros: values of macros, such as `TOKENS='data/tokens'` or `STEPS=100`.
 
@@ -211,13 +220,20 @@ def from_gin(
     UserError: a name, a value or a folder is wrong.
   """
   files = [gin_files] if isinstance(gin_files, str) else gin_files
-  given = [f'{name} = {value!r}' for name, value in macros.items()]
+  # Paths are written as strings.
+  given = config_lib.as_lines(
+    {
+      name: os.fspath(value) if isinstance(value, os.PathLike) else value
+      for name, value in macros.items()
+    }
+  )
+  listed = [os.fspath(name) for name in task_files]
   with gin_state.isolated():
-    config_lib.parse(files, [*bindings, *given], task_files)
-    if task_files:
-      _check_takes_tasks(task_files)
+    config_lib.parse(files, [*config_lib.as_lines(bindings), *given], listed)
+    if listed:
+      _check_takes_tasks(listed)
       with gin.unlock_config():
-        gin.bind_parameter('prefix_lm.task_files', tuple(task_files))
+        gin.bind_parameter('prefix_lm.task_files', tuple(listed))
     return config_lib.call(_bound)
 
 

@@ -23,7 +23,7 @@ _SOUNDS = ('.wav',)
 _VIDEOS = ('.mp4', '.gif')
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Clip:
   """One sample: a video, a picture or a sound.
 
@@ -31,18 +31,54 @@ class Clip:
   image=clip)`.
 
   Attributes:
-    video_THWC: uint8 frames, one for a picture; None for a sound.
+    video_THWC: uint8 frames, one for a picture; None for a sound. Floats in
+      [-1, 1], as tokenizers decode them, become pixels.
     audio_T: int16 samples of its sound, or None.
     frame_rate: frames a second.
     sampling_rate: samples a second.
     text: its prompt, '' for none.
   """
 
-  video_THWC: np.ndarray | None
-  audio_T: np.ndarray | None
-  frame_rate: float
-  sampling_rate: int
+  video_THWC: np.ndarray | None = None
+  audio_T: np.ndarray | None = None
+  frame_rate: float = 8.0
+  sampling_rate: int = 16_000
   text: str = ''
+
+  def __post_init__(self) -> None:
+    """Raises DataError where frames or samples are none."""
+    video, audio = self.video_THWC, self.audio_T
+    if video is not None:
+      if np.issubdtype(video.dtype, np.floating):
+        # It imports JAX, which whoever has decoded clips has done.
+        from videopoet_jax.tokenizers.magvit2 import bundle
+
+        video = bundle.to_pixels(video)
+        object.__setattr__(self, 'video_THWC', video)
+      if video.ndim != 4 or video.shape[-1] != 3 or video.dtype != np.uint8:
+        raise errors.DataError(
+          f'a clip has frames {video.dtype} {video.shape}; expected (T, H, W, '
+          '3), uint8 or float in [-1, 1].'
+        )
+    if audio is not None and (audio.ndim != 1 or audio.dtype != np.int16):
+      raise errors.DataError(
+        f'a clip has sound {audio.dtype} {audio.shape}; expected int16 '
+        '(samples,).'
+      )
+
+  def __repr__(self) -> str:
+    """In short: what there is, not the pixels."""
+    parts = []
+    if self.video_THWC is not None:
+      frames, height, width, _ = self.video_THWC.shape
+      parts.append(f'{frames} x {height} x {width}')
+    if self.audio_T is not None:
+      parts.append('sound')
+    if not self.is_picture and parts:
+      parts.append(f'{self.seconds:.1f} s')
+    if self.text:
+      parts.append(repr(self.text))
+    return f'Clip({", ".join(parts)})'
 
   @property
   def is_picture(self) -> bool:
@@ -56,6 +92,12 @@ class Clip:
     if self.video_THWC is not None:
       return len(self.video_THWC) / self.frame_rate
     return len(self._sound()) / self.sampling_rate
+
+  def with_sound(self, sound: 'Clip') -> 'Clip':
+    """The same frames, heard with the sound of another clip."""
+    return dataclasses.replace(
+      self, audio_T=sound._sound(), sampling_rate=sound.sampling_rate
+    )
 
   def save(self, path: Path) -> pathlib.Path:
     """Writes a file in the format of its suffix.
@@ -116,9 +158,9 @@ class Clip:
     return f'<figure>{"".join(parts)}{caption if self.text else ""}</figure>'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Clips(Sequence[Clip]):
-  """The samples of one call.
+  """The samples of one call, or any clips: a notebook shows them side by side.
 
   Attributes:
     samples: clip of each sample.
@@ -129,10 +171,16 @@ class Clips(Sequence[Clip]):
   """
 
   samples: tuple[Clip, ...]
-  layout: str
+  layout: str = ''
   record: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   upscaled_BTHWC: np.ndarray | None = None
   has_own_sound: bool = False
+
+  def __post_init__(self) -> None:
+    object.__setattr__(self, 'samples', tuple(self.samples))
+
+  def __repr__(self) -> str:
+    return f'Clips({list(self.samples)})'
 
   def __len__(self) -> int:
     return len(self.samples)
@@ -146,6 +194,21 @@ class Clips(Sequence[Clip]):
 
   def __iter__(self) -> Iterator[Clip]:
     return iter(self.samples)
+
+  @property
+  def upscaled(self) -> 'Clips':
+    """The larger clips; DataError where nothing was upscaled."""
+    if self.upscaled_BTHWC is None:
+      raise errors.DataError(
+        'the clips were not upscaled; give generate an upscaling.'
+      )
+    larger = [
+      dataclasses.replace(clip, video_THWC=video_THWC)
+      for clip, video_THWC in zip(
+        self.samples, self.upscaled_BTHWC, strict=True
+      )
+    ]
+    return Clips(tuple(larger), self.layout, self.record)
 
   def save(self, folder: Path) -> list[str]:
     """Writes every sample, a contact sheet and `generation.json`.
@@ -168,13 +231,7 @@ class Clips(Sequence[Clip]):
     if self.samples[0].video_THWC is not None:
       written += _write(out, self.samples)
     if self.upscaled_BTHWC is not None:
-      larger = [
-        dataclasses.replace(clip, video_THWC=video_THWC)
-        for clip, video_THWC in zip(
-          self.samples, self.upscaled_BTHWC, strict=True
-        )
-      ]
-      names = _write(out / UPSCALED_FOLDER, larger)
+      names = _write(out / UPSCALED_FOLDER, self.upscaled)
       written += [f'{UPSCALED_FOLDER}/{name}' for name in names]
     record = {**self.record, 'layout': self.layout, 'files': written}
     with files.writing(out / 'generation.json') as path:

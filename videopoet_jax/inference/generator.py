@@ -111,9 +111,6 @@ class Generator:
       CheckpointError: it is missing, empty, half written or of another kind.
     """
     directory = storage.path(directory)
-    # A demo's folder holds the model in a subfolder.
-    if (directory / description.KIND / 'checkpoint.json').is_file():
-      directory = directory / description.KIND
     described, params = export.load_params(
       directory, description.KIND, step=step
     )

@@ -29,6 +29,7 @@ from videopoet_jax.inference import sampling
 from videopoet_jax.inference import settings
 from videopoet_jax.inference import signals
 from videopoet_jax.inference.super_resolution import cascade as cascade_lib
+from videopoet_jax.inference.super_resolution import request as request_lib
 
 Path = str | os.PathLike[str]
 
@@ -51,7 +52,7 @@ class Upscaling:
   check: Callable[[list[str], tuple[int, int, int]], None] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Model:
   """A language model with its tokenizers, opened from a folder.
 
@@ -62,6 +63,9 @@ class Model:
 
   generator: generator_lib.Generator
   directory: str = ''
+
+  def __repr__(self) -> str:
+    return f'Model({self.directory!r}, tasks: {", ".join(self.tasks)})'
 
   @property
   def tasks(self) -> tuple[str, ...]:
@@ -350,7 +354,7 @@ class Prepared:
     generator: generator_lib.Generator,
     made: generator_lib.Generated,
     text: list[str] | None,
-  ) -> np.ndarray:
+  ) -> np.ndarray | None:
     assert self.upscaling is not None
     cascade, configs = self.upscaling.cascade, self.upscaling.configs
     if self.seconds and made.video_BTHWC is not None:
@@ -406,6 +410,52 @@ def load(directory: Path, *, text_encoder: Path = '') -> Model:
     generator_lib.Generator.load(directory, text_encoder=text_encoder),
     str(directory),
   )
+
+
+def load_upscaling(
+  *folders: Path,
+  scale: int = 0,
+  decoder: Path = '',
+  text_encoder: Path = '',
+  **settings: Any,
+) -> Upscaling:
+  """Opens super-resolution models, for `upscaling` of `Model.generate`.
+
+  Args:
+    *folders: checkpoints, one a stage, in the order they run.
+    scale: that all of them together must have; 0 for any.
+    decoder: tokenizer of the last stage's encoder with a better decoder.
+    text_encoder: folder of the frozen text encoder, see `load`.
+    **settings: fields of `UpscaleConfig`: a value for all stages, or a tuple
+      of one a stage.
+
+  Raises:
+    UserError: one cannot be used, or they do not go together.
+  """
+  known = [field for field, *_ in request_lib.SETTINGS.values()]
+  for name in settings:
+    if name not in known:
+      hint = errors.near_names(name, known)
+      raise errors.ConfigError(f'upscaling has no setting {name!r}{hint}.')
+  several = {
+    name: value if isinstance(value, tuple) else (value,)
+    for name, value in settings.items()
+  }
+  return open_upscaling(
+    request_lib.Request(folders, scale, several, decoder), text_encoder
+  )
+
+
+def open_upscaling(
+  request: request_lib.Request, text_encoder: Path = ''
+) -> Upscaling:
+  """Opens the models that a request names; see `load_upscaling`."""
+  cascade = request.open(text_encoder)
+
+  def check(texts: list[str], size: tuple[int, int, int]) -> None:
+    request_lib.check_acting(request, cascade, texts, size)
+
+  return Upscaling(cascade, request.configs(), request.record, check)
 
 
 def _named(signal: Any) -> Any:

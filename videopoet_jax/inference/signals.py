@@ -10,6 +10,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import tasks as tasks_lib
+from videopoet_jax.inference import clips
 from videopoet_jax.inference import conditions
 from videopoet_jax.media import fitting
 from videopoet_jax.media import masking
@@ -110,9 +111,8 @@ def _fitted(frames_THWC: np.ndarray, height: int, width: int) -> np.ndarray:
 def _image(signal: Any, height: int, width: int) -> np.ndarray:
   if _is_path(signal):
     return pictures.read(signal, height, width)
-  frames = getattr(signal, 'video_THWC', None)
-  if frames is not None:
-    signal = frames[0]
+  if isinstance(signal, clips.Clip) and signal.video_THWC is not None:
+    signal = signal.video_THWC[0]
   return _fitted(_pixels(signal, 3, 'image')[None], height, width)[0]
 
 
@@ -121,9 +121,10 @@ def _video(
 ) -> np.ndarray:
   if _is_path(signal):
     return video.first_frames(signal, count, rate, height, width)
-  frames = getattr(signal, 'video_THWC', signal)
-  own_rate = getattr(signal, 'frame_rate', rate)
-  frames = _pixels(frames, 4, 'video')
+  own_rate = rate
+  if isinstance(signal, clips.Clip):
+    own_rate, signal = signal.frame_rate, signal.video_THWC
+  frames = _pixels(signal, 4, 'video')
   # The frame on the screen when the model's frame begins.
   shown = (np.arange(count) * own_rate / rate).astype(np.int64)
   if shown[-1] >= len(frames):
@@ -139,9 +140,9 @@ def _audio(
 ) -> np.ndarray:
   if _is_path(signal):
     return sound.read_start(signal, sampling_rate, samples, frame_rate)
-  own_rate = getattr(signal, 'sampling_rate', sampling_rate)
-  if hasattr(signal, 'video_THWC'):
-    signal = signal.audio_T
+  own_rate = sampling_rate
+  if isinstance(signal, clips.Clip):
+    own_rate, signal = signal.sampling_rate, signal.audio_T
     if signal is None:
       raise errors.DataError(f'audio: {_SILENT}')
   signal = np.asarray(signal)

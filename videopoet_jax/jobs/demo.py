@@ -1,30 +1,35 @@
 """`videopoet demo`: from nothing to generated video and sound, scored.
 
-The whole chain on shapes in motion: data, both tokenizers, tokens, the
-language model on every task, samples from held-out conditions, the oracle's
-scoreboard (`metrics.json`) and a report (`report.html`). Run again, it goes on
-where it stopped and reuses what is there. The folder is a checkpoint for
-`videopoet generate`.
+  videopoet demo --out demo
+
+Run again, it resumes where it stopped and reuses what is there. The folder is
+a checkpoint for `videopoet generate`; `report.html` in it shows all results.
 """
 
 import argparse
 from collections.abc import Sequence
+import pathlib
 import sys
 
 from videopoet_jax.core import entry
-from videopoet_jax.core import errors
+from videopoet_jax.core import progress
 from videopoet_jax.demo import demo
+from videopoet_jax.demo import screen
+from videopoet_jax.demo import stages
+from videopoet_jax.shapes import scoreboard
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Entry point of `videopoet demo`."""
+  """Runs the demo and prints its scoreboard."""
   parser = argparse.ArgumentParser(
-    prog='videopoet demo', description=(__doc__ or '').partition('\n\n')[2]
+    prog='videopoet demo',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument(
     '--profile',
     default='demo',
-    help='demo (25 minutes on two cores), demo_full (see its file), smoke (a '
+    help='demo (15 minutes on two cores), demo_full (see its file), smoke (a '
     'minute, learns nothing), or a gin file of your own',
   )
   parser.add_argument('--out', default='demo', help='folder of all results')
@@ -33,13 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     '--stage', help='run this stage again though it is done, and none after it'
   )
   flags = parser.parse_args(argv)
-  if flags.seed < 0:
-    raise errors.ConfigError(
-      f'--seed is {flags.seed}; it must not be negative.'
-    )
-  demo.demo(
-    profile=flags.profile, out=flags.out, seed=flags.seed, stage=flags.stage
+  metrics = demo.demo(
+    flags.out,
+    profile=flags.profile,
+    seed=flags.seed,
+    stage=flags.stage,
+    screen=screen.standard(),
   )
+  if metrics:
+    out = pathlib.Path(flags.out)
+    print(scoreboard.table(metrics))
+    print(
+      f'{progress.duration(metrics["wall_seconds"])} in all; '
+      f'{out / demo.REPORT} shows it, {out / stages.METRICS} holds the metrics'
+    )
   return 0
 
 

@@ -1,6 +1,7 @@
 """`videopoet evaluate`: figures of checkpoints by a frozen protocol.
 
-  videopoet evaluate --protocol shapes_scoreboard --checkpoint demo --out scores
+  videopoet evaluate --protocol shapes_easy_scoreboard --checkpoint demo \
+    --out scores
   videopoet evaluate --protocol k600.gin --watch runs/lm --out scores \
     --best fvd/future_prediction --until_step 300000
   videopoet evaluate --votes votes.json --out scores

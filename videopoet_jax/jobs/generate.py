@@ -68,7 +68,9 @@ def generate(
       setting cannot act.
   """
   # Opened first: what does not fit is said before anything is sampled.
-  upscaling = _upscaling(upscale, text_encoder) if upscale else None
+  upscaling = None
+  if upscale:
+    upscaling = pipeline.open_upscaling(upscale, text_encoder)
   model = pipeline.load(checkpoint, text_encoder=text_encoder)
   _check_text_encoder(text_encoder, model, upscaling)
   prepared = model.prepare(task, upscaling=upscaling, **options)
@@ -76,19 +78,6 @@ def generate(
     log(note)
   media.check_folder(out)
   return prepared.run().save(out)
-
-
-def _upscaling(
-  upscale: request_lib.Request, text_encoder: Path
-) -> pipeline.Upscaling:
-  cascade = upscale.open(text_encoder)
-
-  def check(texts: list[str], size: tuple[int, int, int]) -> None:
-    request_lib.check_acting(upscale, cascade, texts, size)
-
-  return pipeline.Upscaling(
-    cascade, tuple(upscale.configs()), upscale.record, check
-  )
 
 
 def _check_text_encoder(

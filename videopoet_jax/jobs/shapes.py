@@ -53,7 +53,9 @@ def main(argv: Sequence[str]) -> int:
   sizes = {split: flags.pop(split) for split in splits.CLIPS}
   started = time.monotonic()
   config = shapes_config.ShapesConfig(**flags)
-  if shapes.draw(output, config, sizes, processes, progress.shown):
+  if shapes.draw(
+    output, config, sizes, processes=processes, meter=progress.shown
+  ):
     print(
       f'{output}: {sum(sizes.values())} clips in'
       f' {time.monotonic() - started:.0f} s'

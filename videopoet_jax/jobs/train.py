@@ -8,17 +8,11 @@ Started again with the same --run_dir it goes on after the newest checkpoint.
 
 import argparse
 from collections.abc import Sequence
-import os
 import sys
 
-# Read when TensorFlow is first imported: its notices are not the user's.
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-
-from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import config as config_lib
 from videopoet_jax.core import entry
 from videopoet_jax.core import errors
-from videopoet_jax.core import storage
 from videopoet_jax.experiments import train
 from videopoet_jax.parallel import start
 
@@ -56,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
   start.initialize(start.from_environment())
   try:
     # A folder that cannot be written is said before data is opened.
-    folders_lib.copy({}, storage.path(flags.run_dir))
+    train.check_folder(flags.run_dir)
     experiment = train.from_gin(flags.gin_file, bindings, flags.task_file)
     result = train.train(
       experiment, flags.run_dir, init_from=flags.init_from, log=print

@@ -154,16 +154,16 @@ def attend(
   chosen = choose(
     implementation, query_BNLD, key_BKSD.shape[2], mask, bias_NLS is not None
   )
-  if visible_BS is None and chosen != 'xla':
-    visible_BS = jnp.ones((key_BKSD.shape[0], key_BKSD.shape[2]), bool)
-  if chosen == 'splash':
-    # It has its own names for what a backward pass keeps, the denominators too.
-    return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
   if chosen == 'xla':
     out_BNLD = _xla(
       query_BNLD, key_BKSD, value_BKSD, mask, visible_BS, bias_NLS
     )
   else:
+    if visible_BS is None:
+      visible_BS = jnp.ones((key_BKSD.shape[0], key_BKSD.shape[2]), bool)
+    if chosen == 'splash':
+      # It names what a backward pass may keep itself, the denominators too.
+      return splash.attend(query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
     out_BNLD = FUSED[chosen](query_BNLD, key_BKSD, value_BKSD, mask, visible_BS)
   return ad_checkpoint.checkpoint_name(out_BNLD, partitioning.Kept.ATTENTION)
 

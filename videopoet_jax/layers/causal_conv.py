@@ -63,18 +63,21 @@ def _taps(
   frames_out = (frames - 1) // stride + 1
   spatial = _same_padding((height, width), kernel.shape[1:3], strides[1:])
   padded = jnp.pad(video_BTHWC, ((0, 0), (taps - 1, 0), (0, 0), (0, 0), (0, 0)))
-  total = None
-  for tap in range(taps):
+
+  def part(tap: int) -> jax.Array:
     # The frame that this tap sees, for each output frame.
     seen = padded[:, tap : tap + (frames_out - 1) * stride + 1 : stride]
-    part = jax.lax.conv_general_dilated(
+    return jax.lax.conv_general_dilated(
       seen.reshape(batch * frames_out, height, width, channels),
       kernel[tap],
       strides[1:],
       padding=spatial,
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
-    total = part if total is None else total + part
+
+  total = part(0)
+  for tap in range(1, taps):
+    total = total + part(tap)
   return total.reshape(batch, frames_out, *total.shape[1:])
 
 

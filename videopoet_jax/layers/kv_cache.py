@@ -31,7 +31,7 @@ def extend(cache: LayerCache, length: int) -> LayerCache:
 
 
 def write(
-  cache: LayerCache, new: LayerCache, position: jax.Array
+  cache: LayerCache, new: LayerCache, position: jax.Array | int
 ) -> LayerCache:
   """Puts new keys and values at `position` and after.
 

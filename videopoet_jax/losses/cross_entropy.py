@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -156,6 +157,9 @@ def cross_entropy(
   Returns:
     See `Result`.
   """
+  # Labels of one position or example would be broadcast to all.
+  chex.assert_rank([hidden_BTD, labels_BT], [3, 2])
+  chex.assert_equal_shape_prefix([hidden_BTD, labels_BT], 2)
   batch, length, width = hidden_BTD.shape
   if not chunk_size or chunk_size >= length:
     return _chunk(hidden_BTD, labels_BT, tables, soft_cap, split_vocabulary)

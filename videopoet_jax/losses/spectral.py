@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,7 @@ _BREAK_MEL = _BREAK_HZ / _LINEAR_HZ_PER_MEL
 _LOG_STEP = np.log(6.4) / 27.0
 
 
-def hertz_to_mel(hertz: np.ndarray) -> np.ndarray:
+def hertz_to_mel(hertz: np.ndarray | float) -> np.ndarray:
   """Slaney's mel scale of a frequency in Hz."""
   hertz = np.asarray(hertz, np.float64)
   above = _BREAK_MEL + np.log(np.maximum(hertz, 1e-9) / _BREAK_HZ) / _LOG_STEP
@@ -161,6 +162,8 @@ def multi_scale_mel_loss(
   Raises:
     ConfigError: every window is longer than the signal.
   """
+  chex.assert_rank(target_BT, 2)
+  chex.assert_equal_shape([target_BT, prediction_BT])
   length = target_BT.shape[1]
   used = [window for window in windows if window <= length]
   if not used:

@@ -91,9 +91,7 @@ def write(
   directory: pathlib.Path, name: str, program: compile_lib.Program
 ) -> None:
   """Writes a program atomically."""
-  directory.mkdir(parents=True, exist_ok=True)
-  path = directory / f'{name}.json.gz'
-  partial = path.with_suffix(f'.{os.getpid()}.partial')
-  with gzip.open(partial, 'wt', compresslevel=3) as file:
-    json.dump(dataclasses.asdict(program), file)
-  partial.rename(path)
+  text = json.dumps(dataclasses.asdict(program))
+  storage.write_whole(
+    directory / f'{name}.json.gz', gzip.compress(text.encode(), 3)
+  )

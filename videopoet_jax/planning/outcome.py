@@ -25,6 +25,10 @@ class Outcome:
   def __str__(self) -> str:
     return self.text
 
+  def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    """How a notebook shows it."""
+    printer.text(self.text)
+
 
 def of_steps(
   estimates: Sequence[estimate_lib.Estimate], *, is_search: bool = False

@@ -1,19 +1,23 @@
 """Draws shapes in motion as a media data set."""
 
+from collections.abc import Mapping
 import dataclasses
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import splits
 
 _UNFINISHED = '.unfinished'
+_STANDARD = shapes_config.ShapesConfig()
 
 
 def draw(
-  output: str,
-  config: shapes_config.ShapesConfig,
-  sizes: dict[str, int],
+  output: storage.Path,
+  config: shapes_config.ShapesConfig = _STANDARD,
+  sizes: Mapping[str, int] = splits.CLIPS,
+  *,
   processes: int = 2,
   meter: progress.Meters = progress.Meter,
 ) -> bool:
@@ -22,7 +26,8 @@ def draw(
   Args:
     output: folder to write, for every `--media`.
     config: content of clips.
-    sizes: number of clips by split.
+    sizes: number of clips by split: `{'train': 600, 'validation': 60}`; none
+      of a split that is not named.
     processes: number of processes that draw.
     meter: makes the meter that shows the progress; none by default.
 
@@ -33,6 +38,9 @@ def draw(
     DataError: `output` holds something else, or cannot be written.
     ConfigError: a split has a negative number of clips, or all have none.
   """
+  for split in sizes:
+    splits.number(split)
+  sizes = {split: sizes.get(split, 0) for split in splits.SPLITS}
   if min(sizes.values()) < 0 or not any(sizes.values()):
     raise errors.ConfigError(
       f'clips by split: {sizes}; none may be below 0, and one must have clips.'
@@ -43,9 +51,10 @@ def draw(
   if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
     _check_same(output, config, sizes)
     return False
-  import tensorflow as tf
-
   from videopoet_jax.shapes import builder
+
+  # Behind the builder, which keeps its notices off the screen.
+  import tensorflow as tf  # isort: skip
 
   unfinished = folder.with_name(folder.name + _UNFINISHED)
   storage.remove_folder(unfinished)
@@ -85,7 +94,9 @@ def _uncompressed_bytes(config: shapes_config.ShapesConfig) -> int:
 
 
 def _check_same(
-  output: str, config: shapes_config.ShapesConfig, sizes: dict[str, int]
+  output: storage.Path,
+  config: shapes_config.ShapesConfig,
+  sizes: Mapping[str, int],
 ) -> None:
   """Raises DataError unless the folder holds the same data set."""
   from videopoet_jax.data import records as records_lib

@@ -11,11 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
+from videopoet_jax.core import tensorflow_notices
 from videopoet_jax.shapes import caption
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import render
 from videopoet_jax.shapes import scene as shapes_scene
 from videopoet_jax.shapes import splits
+
+# TFDS imports TensorFlow when it first needs it; drawing processes start here.
+tensorflow_notices.install()
 
 # Stands for "no such bounce" in the fixed-length list of bounce times.
 NO_BOUNCE = -1.0

@@ -1,11 +1,17 @@
 """The size and the content of shapes in motion."""
 
 import dataclasses
+from typing import Any
 
 from videopoet_jax.core import errors
 
 _EDGES = ('bounce', 'leave', 'mixed')
 _GROUNDS = ('plain', 'textured', 'mixed')
+# Fields of `ShapesConfig` that are not at their default, by level.
+LEVELS: dict[str, dict[str, Any]] = {
+  'easy': {'ground': 'plain', 'bounce_share': 0.0},
+  'standard': {},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +92,20 @@ class ShapesConfig:
         'ShapesConfig needs 0 < min_radius <= max_radius <= 8 (pixels of a '
         f'32-pixel frame); got {self.min_radius} and {self.max_radius}.'
       )
+
+  @classmethod
+  def of_level(cls, level: str) -> 'ShapesConfig':
+    """The clips of a level.
+
+    Args:
+      level: 'standard' (the defaults), or 'easy': one shape on plain ground
+        that meets no edge.
+
+    Raises:
+      ConfigError: there is no such level.
+    """
+    errors.check_choice('level of shapes in motion', level, LEVELS)
+    return cls(**LEVELS[level])
 
   @property
   def scale(self) -> float:

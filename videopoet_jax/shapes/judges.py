@@ -10,6 +10,7 @@ import dataclasses
 
 import numpy as np
 
+from videopoet_jax.media import quality
 from videopoet_jax.shapes import agreement
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
@@ -180,7 +181,7 @@ def hole_psnr(
   """PSNR in dB over the hidden pixels only."""
   error = video_THWC.astype(np.float32) - truth_THWC
   square = np.mean(error**2, axis=-1)[hole_THW1[..., 0]].mean()
-  return float(10 * np.log10(255.0**2 / max(square, 1e-2)))
+  return float(quality.decibels(square))
 
 
 def mean_fill(video_THWC: np.ndarray, hole_THW1: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 import scipy.stats
 
 from videopoet_jax.core import errors
+from videopoet_jax.media import quality
 from videopoet_jax.shapes import attributes
 from videopoet_jax.shapes import baselines
 from videopoet_jax.shapes import held_out
@@ -245,13 +246,11 @@ def tokenizer_scores(
     a sound reconstruction), and `sound_kept`, the same share by the measure of
     video_to_audio.
   """
-  error = video_BTHWC.astype(np.float32) - clips.video_BTHWC
-  square_B = np.maximum((error**2).mean((1, 2, 3, 4)), 1e-2)
   counts = np.bincount(visual_ids.ravel(), minlength=codebook_size)
   shares = counts[counts > 0] / counts.sum()
   readings = judges.read(judges.Outputs(video_BTHWC, audio_BT), clips.config)
   scores = {
-    'psnr_db': float((10 * np.log10(255.0**2 / square_B)).mean()),
+    'psnr_db': float(quality.psnr(video_BTHWC, clips.video_BTHWC).mean()),
     'codebook_usage': float((counts > 0).mean()),
     'codebook_bits': float(-(shares * np.log2(shares)).sum()),
     'oracle_kept': float(

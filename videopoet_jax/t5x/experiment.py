@@ -21,7 +21,7 @@ from videopoet_jax.experiments import train as train_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.training import batches as batches_lib
-from videopoet_jax.training import loop as loop_lib
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import watchdog as watchdog_lib
@@ -67,7 +67,7 @@ class Experiment:
 
   parts: experiment_lib.Parts
   trainable: prefix_lm.PrefixLMTrainable
-  loop: loop_lib.LoopConfig
+  loop: loop_config.LoopConfig
   optimizer: optimizers.OptimizerConfig
   mesh: jax.sharding.Mesh
   rules: rules_lib.Rules
@@ -131,7 +131,7 @@ def current() -> Experiment:
   return made
 
 
-def check_loop(loop: loop_lib.LoopConfig) -> None:
+def check_loop(loop: loop_config.LoopConfig) -> None:
   """Refuses settings without a counterpart in T5X's loop.
 
   Raises:

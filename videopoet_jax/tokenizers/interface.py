@@ -98,6 +98,9 @@ class TokenizerBundle:
     self._encode = jax.jit(self.encode_batch)
     self._decode = jax.jit(self.decode_batch)
 
+  def __repr__(self) -> str:
+    return f'{type(self).__name__}({self.spec}, {self.fingerprint})'
+
   @property
   def spec(self) -> Any:
     """Shape of the grid of ids."""

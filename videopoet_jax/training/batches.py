@@ -11,7 +11,7 @@ over parts of a batch.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -43,6 +43,49 @@ class ValidationBatches(Protocol):
     """This host's rows of a unit's batches."""
 
 
+@runtime_checkable
+class ReadInParts(Protocol):
+  """Batches of which any part can be read."""
+
+  def read_part(self, index: int, count: int) -> None:
+    """Reads this one of so many parts of every batch from here on."""
+
+
+@runtime_checkable
+class Divisible(Protocol):
+  """Batches whose size is theirs to choose."""
+
+  def divide(self, parts: int) -> None:
+    """Makes global batches that divide into so many parts."""
+
+
+@runtime_checkable
+class Sized(Protocol):
+  """Batches that can tell how large they are."""
+
+  def batch_sizes(self) -> Mapping[str, int]:
+    """Examples of a global batch of each unit."""
+
+
+@runtime_checkable
+class Shaped(Protocol):
+  """Batches that would have to open a reader to give an example."""
+
+  def shapes(self, unit: str) -> Mapping[str, Any]:
+    """This host's part of a batch: `jax.ShapeDtypeStruct`s, or arrays."""
+
+
+@runtime_checkable
+class Resumable(Protocol):
+  """Batches that a checkpoint keeps something of."""
+
+  def state(self) -> Mapping[str, Any]:
+    """JSON values, such as what lets them refuse to go on with other data."""
+
+  def restore(self, state: Mapping[str, Any]) -> None:
+    """Takes over what `state` gave; UserError if that is impossible."""
+
+
 def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
   """Returns a mapping with the shapes of a step's batch, to compile with.
 
@@ -52,7 +95,7 @@ def example(batches: Batches, unit: str, step: int) -> Mapping[str, Any]:
     unit: the step's unit.
     step: a step of that unit.
   """
-  if hasattr(batches, 'shapes'):
+  if isinstance(batches, Shaped):
     return batches.shapes(unit)
   return batches.batch(step)
 
@@ -66,7 +109,7 @@ def read_part(
     MeshError: they have no method for it, and would read another part.
   """
   hosts = jax.process_count()
-  if hasattr(batches, 'read_part'):
+  if isinstance(batches, ReadInParts):
     batches.read_part(index, count)
   elif count != hosts:
     raise errors.MeshError(
@@ -82,8 +125,18 @@ def divide(batches: Batches, parts: int) -> None:
 
   Batches whose size the user set have no method for it.
   """
-  if parts > 1 and hasattr(batches, 'divide'):
+  if parts > 1 and isinstance(batches, Divisible):
     batches.divide(parts)
+
+
+def sizes(batches: Batches) -> Mapping[str, int]:
+  """Examples of a global batch by unit; none where the batches do not say."""
+  return batches.batch_sizes() if isinstance(batches, Sized) else {}
+
+
+def state(batches: Batches) -> Mapping[str, Any] | None:
+  """What a checkpoint keeps of batches; None where that is nothing."""
+  return batches.state() if isinstance(batches, Resumable) else None
 
 
 def share(

@@ -9,7 +9,8 @@ it takes about a sixth of the operations, which on a CPU is a quarter of a
 training step of the visual tokenizer.
 """
 
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,9 @@ def orthogonalize(matrix: jax.Array, steps: int = 5) -> jax.Array:
   return out.T if is_wide else out
 
 
-class GramMuonState(NamedTuple):
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class GramMuonState:
   """State of `scale_by_gram_muon`.
 
   Attributes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 import dataclasses
 import math
 import os
+import pathlib
 import re
 from typing import Any
 
@@ -222,7 +223,7 @@ def _all_matrices(base: Any) -> Iterator[Matrix]:
 
 def check_start(
   trainable: trainable_lib.Trainable,
-  run_dir: str | os.PathLike[str],
+  run_dir: pathlib.Path,
   init_from: str | os.PathLike[str] | None,
 ) -> None:
   """Refuses adapters that cannot act, before the run's folder is written.
@@ -250,7 +251,7 @@ def check_start(
 
 def begin_base(
   trainable: LowRankTrainable,
-  run_dir: str | os.PathLike[str],
+  run_dir: pathlib.Path,
   init_from: str | os.PathLike[str],
   shapes: Any,
   log: Callable[[str], None] = print,
@@ -274,7 +275,7 @@ def begin_base(
   params = adaptation.load(init_from, description, shapes, log)
   whole = start.to_host(params)
   if jax.process_index() == 0:
-    folder = storage.path(run_dir) / folders.BASE
+    folder = run_dir / folders.BASE
     try:
       folder.mkdir(parents=True, exist_ok=True)
       # The description comes last: without it the folder is unfinished.
@@ -291,9 +292,9 @@ def begin_base(
 
 
 def resume_base(
-  trainable: LowRankTrainable, run_dir: str | os.PathLike[str], shapes: Any
+  trainable: LowRankTrainable, run_dir: pathlib.Path, shapes: Any
 ) -> Any:
   """Reads the copy of `begin_base`, independent of the pretrained run."""
   return adaptation.load(
-    storage.path(run_dir) / folders.BASE, trainable.inner.describe(), shapes
+    run_dir / folders.BASE, trainable.inner.describe(), shapes
   )

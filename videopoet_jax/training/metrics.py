@@ -60,14 +60,10 @@ class Writer:
       last = max((r['step'] for r in found), default=0)
       self.redone_steps = max(0, last - first_step)
       text = ''.join(json.dumps(r) + '\n' for r in kept)
+      storage.write_whole(path, text)
       if storage.is_remote(path):
-        path.write_text(text)
         self._file = _RemoteFile(path, text)
       else:
-        # Renamed when complete: a kill here must not lose the metrics.
-        partial = path.with_name(f'{FILE_NAME}.partial')
-        partial.write_text(text)
-        partial.replace(path)
         self._file = path.open('a', encoding='utf-8')
     except OSError as error:
       raise errors.CheckpointError(
@@ -195,14 +191,3 @@ def averages(steps: list[tuple[str, Mapping[str, Any]]]) -> dict[str, float]:
     if several:
       values.setdefault(f'loss/{unit}', []).append(float(metrics['loss']))
   return {name: float(np.mean(v)) for name, v in values.items()}
-
-
-def duration(seconds: float) -> str:
-  """`45 s`, `3 min 20 s` or `2 h 5 min`."""
-  seconds = max(round(seconds), 0)
-  minutes, rest = divmod(seconds, 60)
-  if minutes < 1:
-    return f'{rest} s'
-  if minutes < 60:
-    return f'{minutes} min {rest} s'
-  return f'{minutes // 60} h {minutes % 60} min'

@@ -196,6 +196,7 @@ def per_layer(
   def update(
     updates: Any, state: PerLayerState, params: Any = None
   ) -> tuple[Any, PerLayerState]:
+    treedef: Any
     flat, treedef = jax.tree.flatten(updates)
     new_updates, new_leaves = [], []
     for update_, old, leaf, axis in zip(

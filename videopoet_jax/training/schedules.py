@@ -50,24 +50,30 @@ def create(
     total_steps: steps of the run; the decay ends there.
   """
   warmup = min(config.warmup_steps, max(total_steps - 1, 0))
+  falling = _after_warmup(config, peak, total_steps, warmup)
+  if not warmup:
+    return falling
+  # Step 0 learns too, and the last step of the warm-up has the peak.
+  rising = optax.linear_schedule(peak / warmup, peak, max(warmup - 1, 1))
+  return optax.join_schedules([rising, falling], [warmup])
 
-  def schedule(count: optax.ScalarOrSchedule) -> jnp.ndarray:
-    step = jnp.asarray(count, jnp.float32)
-    rising = (step + 1.0) / max(warmup, 1)
-    left = max(total_steps - warmup, 1)
-    progress = jnp.clip((step - warmup) / left, 0.0, 1.0)
-    if config.name == 'cosine':
-      wave = 0.5 * (1.0 + jnp.cos(jnp.pi * progress))
-      falling = config.final + (1.0 - config.final) * wave
-    elif config.name == 'wsd':
-      decay = max(config.decay_share * total_steps, 1.0)
-      part = jnp.clip((step - (total_steps - decay)) / decay, 0.0, 1.0)
-      falling = 1.0 + (config.final - 1.0) * part
-    elif config.name == 'inverse_sqrt':
-      base = max(warmup, 1)
-      falling = jnp.sqrt(base / jnp.maximum(step + 1.0, base))
-    else:
-      falling = jnp.ones_like(step)
-    return peak * jnp.where(step < warmup, jnp.minimum(rising, 1.0), falling)
 
-  return schedule
+def _after_warmup(
+  config: ScheduleConfig, peak: float, total_steps: int, warmup: int
+) -> optax.Schedule:
+  """What follows the warm-up, by the steps after it."""
+  left = max(total_steps - warmup, 1)
+  if config.name == 'cosine':
+    return optax.cosine_decay_schedule(peak, left, config.final)
+  if config.name == 'wsd':
+    decay = max(round(config.decay_share * total_steps), 1)
+    return optax.linear_schedule(
+      peak, peak * config.final, decay, max(total_steps - decay - warmup, 0)
+    )
+  if config.name == 'inverse_sqrt':
+    # Optax has none. `warmup` steps lie before the first of these.
+    base = max(warmup, 1)
+    return lambda step: (
+      peak * jnp.sqrt(base / jnp.maximum(step + warmup + 1.0, base))
+    )
+  return optax.constant_schedule(peak)

@@ -3,6 +3,7 @@
 import collections
 from collections.abc import Mapping
 import pathlib
+from typing import Any
 
 import jax
 import numpy as np
@@ -64,10 +65,11 @@ class Skipped:
     self, step: int, unit: str, in_a_row: int, batch: Mapping[str, np.ndarray]
   ) -> None:
     path = self._run_dir / f'not_finite_{step + 1}.npz'
+    arrays: dict[str, Any] = {'unit': np.array(unit), 'step': step, **batch}
     if jax.process_index() == 0:
       try:
         with path.open('wb') as file:
-          np.savez(file, unit=np.array(unit), step=step, **batch)
+          np.savez(file, **arrays)
       except OSError as error:
         raise errors.CheckpointError(
           f'{in_a_row} steps in a row were not finite, at step {step}, and its '

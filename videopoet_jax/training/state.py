@@ -120,15 +120,16 @@ def shardings(
     The state with a sharding in place of every array: the averaged parameters
     and every moment of the optimizer are sharded like their parameter.
   """
+  everything_small: Any = replicated  # In place of arrays.
   return TrainState(
-    step=replicated,
+    step=everything_small,
     params=params,
     ema=None if shapes.ema is None else params,
     optimizer=beside_parameters(
       shapes.optimizer, shapes.params, params, replicated
     ),
-    skipped=replicated,
-    skipped_in_a_row=replicated,
+    skipped=everything_small,
+    skipped_in_a_row=everything_small,
   )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from videopoet_jax.core import progress
 from videopoet_jax.training import metrics as metrics_lib
 
 
@@ -50,7 +51,7 @@ class Throughput:
     values.pop('skipped_in_a_row')
     seconds = max(time.monotonic() - self._start, 1e-9)
     rate = len(self._steps) / seconds
-    left = metrics_lib.duration((self._total - done) / rate)
+    left = progress.duration((self._total - done) / rate)
     values['steps_per_second'] = rate
     values[f'{self._kind}_per_second'] = self._amount / seconds
     skipped = self.last('skipped_steps')

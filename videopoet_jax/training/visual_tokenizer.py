@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -209,6 +210,7 @@ class VisualTokenizerTrainable:
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Loss and metrics of a reconstruction; see `loss`."""
     recipe = self.recipe
+    chex.assert_equal_shape([video, out])
     # Half of a difference on [-1, 1] is a difference on [0, 1].
     error = 0.5 * (out - video)
     square_B = jnp.mean(jnp.square(error), axis=(1, 2, 3, 4))
@@ -234,7 +236,7 @@ class VisualTokenizerTrainable:
       'codebook_usage': _usage(latents),
       'bits_used': terms.codebook / jnp.log(2.0),
     }
-    return sum(parts.values()), metrics
+    return sum(parts.values(), jnp.float32(0.0)), metrics
 
   def _bottleneck(
     self, latents: jax.Array, rng: jax.Array, progress: jax.Array

@@ -101,19 +101,6 @@ def test_spectrogram_is_bright_at_the_pitch():
   assert np.argmax(rows) == pytest.approx(0.75 * len(rows), abs=2)
 
 
-@pytest.mark.parametrize(
-  ('seconds', 'text'),
-  [
-    (41.2, '41 s'),
-    (59.7, '1 min 00 s'),
-    (725, '12 min 05 s'),
-    (7800, '2 h 10 min'),
-  ],
-)
-def test_duration(seconds, text):
-  assert report.duration(seconds) == text
-
-
 def test_unwritable_path_is_the_users_error(tmp_path):
   with pytest.raises(errors.DataError, match=re.escape(str(tmp_path))):
     report.write(tmp_path / 'no' / 'report.html', samples.metrics(), {})

@@ -171,3 +171,21 @@ def test_layouts_beyond_the_position_tables_are_refused():
   layout = small.SPACE.layout('unconditional/9x16x512')
   with pytest.raises(errors.ConfigError, match='place_limits'):
     small.config().check(small.SPACE.vocabulary, (layout,))
+
+
+@pytest.mark.parametrize(
+  ('tokens', 'visible'),
+  [((2, 1), (1, 0)), ((2, 0), (1, 0)), ((2, -1), (2, -1))],
+)
+def test_tokens_are_those_of_the_layout(built, tokens, visible):
+  # Numbers of examples, and positions beyond those of the layout.
+  model, params = built
+  layout = small.SPACE.layout(f'future_prediction/{small.SIZE}')
+
+  def zeros(shape, dtype):
+    return jnp.zeros((shape[0], layout.length + shape[1]), dtype)
+
+  with pytest.raises(AssertionError, match='shape'):
+    model.apply(
+      {'params': params}, zeros(tokens, jnp.int32), zeros(visible, bool), layout
+    )

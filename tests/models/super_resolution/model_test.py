@@ -3,6 +3,7 @@
 import json
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -200,13 +201,7 @@ def test_blocks_under_scan_and_on_a_mesh_are_the_same(certain):
       lambda *leaves: jnp.stack(leaves), *apart['stack'].values()
     )
   }
-  jax.tree.map(
-    lambda found, expected: np.testing.assert_allclose(
-      found, expected, rtol=1e-4, atol=1e-5
-    ),
-    spread,
-    apart,
-  )
+  chex.assert_trees_all_close(spread, apart, rtol=1e-4, atol=1e-5)
 
 
 def test_description_comes_back_whole():
@@ -259,3 +254,23 @@ def test_units_that_do_not_fit_are_refused():
   given = small.inputs((1, 8, 8))
   with pytest.raises(errors.LayoutError, match=r'condition of \(1, 4, 4\)'):
     model.apply({'params': params}, *given._replace(low_BTHW=given.tokens_BTHW))
+
+
+@pytest.mark.parametrize(
+  'name', ['masked_BTHW', 'low_BTHW', 'low_visible_B', 'text_BS']
+)
+def test_one_example_is_not_broadcast(name):
+  model, params = small.build(small.config())
+  given = small.inputs()
+  one = given._replace(**{name: getattr(given, name)[:1]})
+  with pytest.raises(AssertionError, match='shape'):
+    model.apply({'params': params}, *one)
+
+
+def test_labels_lie_in_the_grid_of_the_hidden_states():
+  model, params = small.build(small.config())
+  hidden = jnp.zeros((2, 2, 4, 4, model.config.width))
+  with pytest.raises(AssertionError, match='shape'):
+    model.apply(
+      {'params': params}, hidden, jnp.zeros((2, 4, 4, 2), int), method='loss'
+    )

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from videopoet_jax.tokenizers.quantizers import residual
 
@@ -132,3 +133,14 @@ def test_idle_codes_come_back():
     params, state = step(params, state)
   after = float(module.apply(params, latents).usage_K[0])
   assert before <= 2 / 8 and after >= 7 / 8
+
+
+def test_there_are_no_levels_past_the_last():
+  codebooks = jnp.zeros((3, 8, 4))
+  assert residual.decode(jnp.zeros((2, 3, 5), int), codebooks).shape == (
+    2,
+    5,
+    4,
+  )
+  with pytest.raises(AssertionError, match='dimension'):
+    residual.decode(jnp.zeros((2, 4, 5), int), codebooks)

@@ -6,9 +6,9 @@ import importlib
 from typing import Any
 
 from videopoet_jax.core import errors
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
-from videopoet_jax.evaluation import reference_stats as reference_stats_lib
+from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.evaluation.metrics import oracle_accuracy
@@ -141,9 +141,7 @@ def _check_real(
     for metric in metrics
     if any(name.startswith('real') for name in metric.needs)
   ]
-  of_sets = [
-    metric for metric in real if reference_stats_lib.is_of_sets(metric)
-  ]
+  of_sets = [metric for metric in real if reference_stats.is_of_sets(metric)]
   for field, users in (
     ('real', of_sets),
     ('real_split', of_sets),
@@ -204,8 +202,7 @@ def _make(
 
 def _right(run: runner.TaskRun) -> interface.Metric:
   if (
-    not isinstance(run.conditions, eval_datasets_lib.ShapesSet)
-    or run.task.subsets
+    not isinstance(run.conditions, eval_datasets.ShapesSet) or run.task.subsets
   ):
     raise errors.ConfigError(
       f'{run.task.name}: {oracle_accuracy.NAME!r} is judged on shapes in '

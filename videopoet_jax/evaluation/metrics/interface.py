@@ -24,11 +24,14 @@ The inputs that a metric may need, all with the leading axis B:
 
 from collections.abc import Mapping, Sequence
 import hashlib
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from videopoet_jax.core import errors
+
+if TYPE_CHECKING:
+  from videopoet_jax.evaluation import intervals
 
 Arrays = Mapping[str, np.ndarray]
 State = dict[str, np.ndarray]
@@ -49,9 +52,14 @@ class Metric(Protocol):
       are not comparable.
   """
 
-  name: str
-  higher_is_better: bool
-  needs: tuple[str, ...]
+  @property
+  def name(self) -> str: ...
+
+  @property
+  def higher_is_better(self) -> bool: ...
+
+  @property
+  def needs(self) -> tuple[str, ...]: ...
 
   @property
   def fingerprint(self) -> str: ...
@@ -101,6 +109,25 @@ class Metric(Protocol):
   def compute(self, state: State) -> float:
     """Computes the value; `nan` if there are too few samples."""
     ...
+
+
+@runtime_checkable
+class Summarizing(Protocol):
+  """A metric that makes its interval itself."""
+
+  def summarize(
+    self, state: State
+  ) -> 'tuple[intervals.Estimate, Mapping[str, Any]]':
+    """The value with its interval, and what else results should say."""
+    ...
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+  """A setting of a metric, such as a network, that has a fingerprint."""
+
+  @property
+  def fingerprint(self) -> str: ...
 
 
 def need(batch: Arrays, name: str, metric: str) -> np.ndarray:

@@ -9,6 +9,7 @@ from videopoet_jax.core import errors
 from videopoet_jax.evaluation.metrics import features
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.evaluation.metrics import sums
+from videopoet_jax.media import quality
 
 _LEVELS = 255.0
 # SSIM's constants and window (Wang et al., 2004).
@@ -54,8 +55,7 @@ class PSNR(sums.SampleMean):
       square_T = np.mean(error**2, axis=(1, 2, 3))
       if self.over == 'video':
         square_T = square_T.mean(keepdims=True)
-      square_T = np.maximum(square_T, self.smallest_error)
-      values.append(np.mean(10 * np.log10(_LEVELS**2 / square_T)))
+      values.append(np.mean(quality.decibels(square_T, self.smallest_error)))
     return {interface.PER_SAMPLE: np.array(values, np.float64)}
 
 

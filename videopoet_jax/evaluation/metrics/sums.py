@@ -83,7 +83,9 @@ class SampleMean:
     settings = []
     for field in dataclasses.fields(self):
       value = getattr(self, field.name)
-      settings.append((field.name, getattr(value, 'fingerprint', value)))
+      if isinstance(value, interface.Fingerprinted):
+        value = value.fingerprint
+      settings.append((field.name, value))
     return interface.fingerprint_of(type(self).__name__, *settings)
 
   def empty(self) -> interface.State:

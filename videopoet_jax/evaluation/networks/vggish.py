@@ -73,7 +73,7 @@ class VGGish:
     nn = pytorch.imported('torch.nn')
     layers, channels = [], 1
     for step in _CHANNELS:
-      if step == 'pool':
+      if isinstance(step, str):
         layers.append(nn.MaxPool2d(2, 2))
       else:
         layers += [nn.Conv2d(channels, step, 3, padding=1), nn.ReLU()]

@@ -63,8 +63,8 @@ def _clips(example: report.Example) -> list[tuple[str, np.ndarray]]:
   """(colour of the frame, clip) of the condition, if any, and the sample."""
   return [
     (_MADE if s.label == 'generated' else _GIVEN, s.video_THWC)
-    for s in _seen(example)
-    if s.label != 'truth'
+    for s in example.signals
+    if s.label != 'truth' and s.video_THWC is not None
   ]
 
 

@@ -1,6 +1,6 @@
 """The pages of an evaluation: the report, and the blind rating."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 import pathlib
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import compare
-from videopoet_jax.evaluation import eval_datasets as eval_datasets_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import job as job_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import results as results_lib
@@ -103,7 +103,7 @@ class Pages:
       results=results,
       changes=changes,
       examples={
-        task.name: self._examples(task, found[-1])
+        task.name: kept_examples(found[-1].folder, task, self._job.data, _SHOWN)
         for task in self._job.protocol.tasks
       },
       seconds=self._job.seconds(),
@@ -112,49 +112,8 @@ class Pages:
     )
 
   def _rates(self) -> tuple[float, int]:
-    source = self._set(self._job.protocol.tasks[0])
+    source = _set(self._job.protocol.tasks[0], self._job.data)
     return source.frame_rate, source.sampling_rate
-
-  def _set(self, task: protocol_lib.EvaluationTask) -> eval_datasets_lib.Set:
-    return eval_datasets_lib.open_set(task.data, task.split, self._job.data)
-
-  def _given(
-    self, task: protocol_lib.EvaluationTask, folder: pathlib.Path
-  ) -> examples_lib.Given:
-    done = sample_store.read_json(folder / runner.DONE) or {}
-    source = self._set(task)
-    return examples_lib.Given(
-      tuple(done.get('given', ())),
-      int(done.get('condition_frames', 0)),
-      source.frame_rate,
-      source.sampling_rate,
-    )
-
-  def _clips(
-    self, task: protocol_lib.EvaluationTask, numbers: Sequence[int]
-  ) -> Any:
-    source = self._set(task)
-    positions = np.asarray(numbers) // task.per_condition
-    return source.read(
-      eval_datasets_lib.places(positions, source.size, task.order_seed)
-    )
-
-  def _examples(
-    self, task: protocol_lib.EvaluationTask, one: Evaluated
-  ) -> list[report.Example]:
-    folder = one.folder / task.name
-    kept = samples_lib.read(folder, _SHOWN)
-    if not kept:
-      return []
-    values = sample_store.read_arrays(folder / runner.VALUES) or {}
-    right = values.get(f'right/{scoreboard.RIGHT}')
-    passed = [] if right is None else [bool(right[n]) for n in kept]
-    return examples_lib.examples(
-      self._given(task, folder),
-      self._clips(task, list(kept)),
-      [{'generated': outputs} for outputs in kept.values()],
-      passed,
-    )
 
   def _write_rating(self, found: Sequence[Evaluated]) -> bool:
     """Writes the rating page if there are two models to compare."""
@@ -183,8 +142,8 @@ class Pages:
     numbers = [n for n in mine if n in theirs and _is_video(mine[n])]
     if not numbers:
       return []
-    given = self._given(task, one.folder / task.name)
-    clips = self._clips(task, numbers)
+    given = given_of(one.folder, task, self._job.data)
+    clips = _clips(task, self._job.data, numbers)
     return [
       rating.Pair(
         task.name,
@@ -196,6 +155,73 @@ class Pages:
       )
       for row, number in enumerate(numbers)
     ]
+
+
+def given_of(
+  folder: pathlib.Path,
+  task: protocol_lib.EvaluationTask,
+  data: Mapping[str, str],
+) -> examples_lib.Given:
+  """What the samples of a task are conditioned on.
+
+  Args:
+    folder: folder of an evaluated checkpoint.
+    task: task of the protocol.
+    data: folders of the protocol's sets, by name.
+  """
+  done = sample_store.read_json(folder / task.name / runner.DONE) or {}
+  source = _set(task, data)
+  return examples_lib.Given(
+    tuple(done.get('given', ())),
+    int(done.get('condition_frames', 0)),
+    source.frame_rate,
+    source.sampling_rate,
+  )
+
+
+def kept_examples(
+  folder: pathlib.Path,
+  task: protocol_lib.EvaluationTask,
+  data: Mapping[str, str],
+  most: int,
+) -> list[report.Example]:
+  """Samples that an evaluation kept, beside their conditions and the truth.
+
+  Args:
+    folder: folder of an evaluated checkpoint.
+    task: task of the protocol.
+    data: folders of the protocol's sets, by name.
+    most: number of samples at most.
+  """
+  kept = samples_lib.read(folder / task.name, most)
+  if not kept:
+    return []
+  values = sample_store.read_arrays(folder / task.name / runner.VALUES) or {}
+  right = values.get(f'right/{scoreboard.RIGHT}')
+  return examples_lib.examples(
+    given_of(folder, task, data),
+    _clips(task, data, list(kept)),
+    [{'generated': outputs} for outputs in kept.values()],
+    [] if right is None else [bool(right[n]) for n in kept],
+  )
+
+
+def _set(
+  task: protocol_lib.EvaluationTask, data: Mapping[str, str]
+) -> eval_datasets.Set:
+  return eval_datasets.open_set(task.data, task.split, data)
+
+
+def _clips(
+  task: protocol_lib.EvaluationTask,
+  data: Mapping[str, str],
+  numbers: Sequence[int],
+) -> Any:
+  source = _set(task, data)
+  positions = np.asarray(numbers) // task.per_condition
+  return source.read(
+    eval_datasets.places(positions, source.size, task.order_seed)
+  )
 
 
 def _is_video(outputs: judges.Outputs) -> bool:

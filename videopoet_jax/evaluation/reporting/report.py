@@ -11,6 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.media import data_uris as media
 
@@ -151,7 +152,7 @@ def render(path: str | os.PathLike[str], template: str, **values: Any) -> None:
     lstrip_blocks=True,
     undefined=jinja2.StrictUndefined,
   )
-  environment.filters['duration'] = duration
+  environment.filters['duration'] = progress.duration
   environment.filters['percent'] = lambda share: f'{100 * share:.1f} %'
   page = environment.get_template(template).render(**values)
   try:
@@ -161,16 +162,6 @@ def render(path: str | os.PathLike[str], template: str, **values: Any) -> None:
       f'cannot write the report {path}: {error.strerror}; give a folder that '
       'can be written.'
     ) from error
-
-
-def duration(seconds: float) -> str:
-  """A duration for people: `41 s`, `12 min 05 s`, `2 h 10 min`."""
-  whole = round(seconds)
-  if whole < 60:
-    return f'{whole} s'
-  if whole < 3600:
-    return f'{whole // 60} min {whole % 60:02d} s'
-  return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
 
 
 def example_values(

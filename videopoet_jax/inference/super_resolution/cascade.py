@@ -309,8 +309,8 @@ def condition(
   check_source(stage, known, clips.video_BTHWC is not None)
   if clips.ids_BTHW is not None:
     if _same(stage, known):
-      has_codes = clips.codes_BTHWC is not None
-      return clips.codes_BTHWC if has_codes else clips.ids_BTHW
+      codes = clips.codes_BTHWC
+      return clips.ids_BTHW if codes is None else codes
     log(f'{_difference(stage, known)}: their pixels are encoded again')
   assert clips.video_BTHWC is not None
   return stage.encode_low(clips.video_BTHWC)

@@ -89,11 +89,11 @@ class Plan(NamedTuple):
     weights_P: float32, one weight a pass.
   """
 
-  step_S: jax.Array
-  still_masked_SB: jax.Array
-  noise_S: jax.Array
-  temperature: jax.Array
-  weights_P: jax.Array
+  step_S: jax.Array | np.ndarray
+  still_masked_SB: jax.Array | np.ndarray
+  noise_S: jax.Array | np.ndarray
+  temperature: jax.Array | np.ndarray
+  weights_P: jax.Array | np.ndarray
 
 
 def plan(
@@ -113,8 +113,8 @@ def plan(
   return passes, Plan(
     steps_S,
     mask_schedule.still_masked(config.schedule, config.num_steps, numbers_B),
-    np.float32(config.confidence_temperature * left_S),
-    np.float32(config.temperature or 1.0),
+    (config.confidence_temperature * left_S).astype(np.float32),
+    np.array(config.temperature or 1.0, np.float32),
     weights_P,
   )
 
@@ -137,7 +137,10 @@ def sample_keys(
 
 
 def _draw(
-  logits_BNV: jax.Array, keys_B: jax.Array, temperature: jax.Array, greedy: bool
+  logits_BNV: jax.Array,
+  keys_B: jax.Array,
+  temperature: jax.Array | np.ndarray,
+  greedy: bool,
 ) -> tuple[jax.Array, jax.Array]:
   """Draws ids, int32 (B, N), and their log probabilities, float32 (B, N)."""
   if greedy:
@@ -167,8 +170,8 @@ def candidates(
   params: Any,
   state: State,
   conditions: Conditions,
-  weights_P: jax.Array,
-  temperature: jax.Array,
+  weights_P: jax.Array | np.ndarray,
+  temperature: jax.Array | np.ndarray,
   keys_B: jax.Array,
   *,
   passes: tuple[config_lib.Pass, ...],

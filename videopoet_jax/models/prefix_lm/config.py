@@ -111,7 +111,7 @@ class PrefixLMConfig:
     # JSON and gin give lists and dicts.
     object.__setattr__(self, 'cell_inputs', tuple(self.cell_inputs))
     if isinstance(self.place_limits, Mapping):
-      limits = {
+      limits: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in self.place_limits.items()
       }

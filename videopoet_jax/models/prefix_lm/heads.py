@@ -117,7 +117,7 @@ class Heads(nn.Module):
       labels_BT: int32 global ids.
       run: run of the labels, with the ids that it admits.
     """
-    options = {
+    options: dict[str, Any] = {
       'soft_cap': self.config.soft_cap,
       'chunk_size': self._chunk_size(hidden_BTD.shape[0]),
     }

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import chex
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -172,6 +173,8 @@ class PrefixLM(nn.Module):
       tokens = tokens_BL[:, part.start : min(part.stop, length)]
       is_text = segment.modality is Modality.TEXT
       if is_text and self.config.text == 'embeddings':
+        assert text_embeddings_BSE is not None
+        chex.assert_shape(text_embeddings_BSE, (*tokens.shape, None))
         vectors = self.embedding.project_text(text_embeddings_BSE)
       else:
         vectors = self.embedding(tokens, segment.modality)
@@ -203,6 +206,8 @@ class PrefixLM(nn.Module):
     keep: bool = False,
   ) -> tuple[jax.Array, list[kv_cache.LayerCache]]:
     """Runs the blocks: (B, length, D), and the caches if `keep`."""
+    chex.assert_shape([tokens_BL, visible_BL], (None, layout.length))
+    chex.assert_equal_shape([tokens_BL, visible_BL])
     places = self.places(layout)
     stream_BLD = self._embed(
       tokens_BL, visible_BL, layout, places, length, text_embeddings_BSE
@@ -278,8 +283,11 @@ class PrefixLM(nn.Module):
     Returns:
       Arrays of (B, run's positions), by run.
     """
+    if read_BL is None:
+      read_BL = tokens_BL
+    chex.assert_equal_shape([tokens_BL, read_BL])
     hidden_BTD = self.hidden(
-      tokens_BL if read_BL is None else read_BL,
+      read_BL,
       visible_BL,
       layout,
       text_embeddings_BSE,
@@ -330,15 +338,13 @@ class PrefixLM(nn.Module):
     """Embeds one target position, which may be traced: (B, 1, D)."""
     tokens_B1 = jax.lax.dynamic_slice_in_dim(tokens_BL, position, 1, axis=1)
     kinds_L = jnp.asarray(layout.modality_L)
-    vectors_B1D = None
-    for kind in sorted(set(layout.modality_L[layout.prefix_length :].tolist())):
+    first, *others = sorted(
+      set(layout.modality_L[layout.prefix_length :].tolist())
+    )
+    vectors_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[first])
+    for kind in others:
       found_B1D = self.embedding(tokens_B1, embeddings.MODALITIES[kind])
-      if vectors_B1D is None:
-        vectors_B1D = found_B1D
-      else:
-        vectors_B1D = jnp.where(
-          kinds_L[position] == kind, found_B1D, vectors_B1D
-        )
+      vectors_B1D = jnp.where(kinds_L[position] == kind, found_B1D, vectors_B1D)
     vectors_B1D += jax.lax.dynamic_slice_in_dim(
       places.embedding_LD, position, 1
     )[None]

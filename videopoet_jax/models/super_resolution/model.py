@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import chex
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -170,7 +171,13 @@ class SuperResolution(nn.Module):
       LayoutError: windows do not divide the grid, or the condition has another
         size.
     """
-    grid = tokens_BTHW.shape[1:]
+    chex.assert_equal_shape([tokens_BTHW, masked_BTHW])
+    # A condition or a text of one example would be broadcast to all.
+    chex.assert_equal_shape_prefix([tokens_BTHW, low_BTHW], 1)
+    chex.assert_shape(low_visible_B, tokens_BTHW.shape[:1])
+    chex.assert_equal_shape_prefix([text, text_visible_BS], 2)
+    _, frames, height, width = tokens_BTHW.shape
+    grid = (frames, height, width)
     scale = self.config.scale
     self.config.check_grid(grid)
     expected = (grid[0], grid[1] // scale, grid[2] // scale)
@@ -219,6 +226,8 @@ class SuperResolution(nn.Module):
     Returns:
       Arrays of (B, T, H, W), in spite of the fields' suffixes.
     """
+    # Reshaped alike, grids of as many cells would pass.
+    chex.assert_equal_shape_prefix([hidden_BTHWD, labels_BTHW], 4)
     batch, *grid, width = hidden_BTHWD.shape
     result = self.head.loss(
       hidden_BTHWD.reshape(batch, -1, width), labels_BTHW.reshape(batch, -1)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 
+import chex
 from flax import linen as nn
 from flax import struct
 import jax
@@ -103,6 +104,9 @@ def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
   Returns:
     (batch, frames, width).
   """
+  chex.assert_rank([ids_BKF, codebooks_KVD], 3)
+  # Further levels would read the last codebook again: indices are clamped.
+  chex.assert_axis_dimension_lteq(ids_BKF, 1, codebooks_KVD.shape[0])
   num_levels = ids_BKF.shape[1]
   levels = [codebooks_KVD[k][ids_BKF[:, k]] for k in range(num_levels)]
   return sum(levels[1:], start=levels[0])
@@ -222,7 +226,9 @@ class ResidualVectorQuantizer(nn.Module):
     # latents to the codes.
     residual_ND = jax.lax.stop_gradient(latents_ND)
     total_BFD = jnp.zeros_like(latents_BFD)
-    losses = {'codebook': 0.0, 'commitment': 0.0, 'revival': 0.0}
+    losses = dict.fromkeys(
+      ('codebook', 'commitment', 'revival'), jnp.float32(0.0)
+    )
     ids, usage = [], []
     for level in range(config.num_levels):
       codebook_VD = self.codebooks[level]

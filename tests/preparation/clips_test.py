@@ -5,8 +5,8 @@ from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
-from tests.jobs import data_files
 from tests.media import media_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.core import entry
 from videopoet_jax.data.ingest import clips

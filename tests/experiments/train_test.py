@@ -4,12 +4,12 @@ import contextlib
 import re
 import shutil
 
+import chex
 import gin
 import jax
-import numpy as np
 import pytest
 
-from tests.jobs import token_set as token_set_lib
+from tests.preparation import token_set as token_set_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config
@@ -25,6 +25,7 @@ from videopoet_jax.jobs import train
 from videopoet_jax.models.prefix_lm import description
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.training import loop
+from videopoet_jax.training import loop_config
 from videopoet_jax.training import metrics
 from videopoet_jax.training import optimizers
 
@@ -138,8 +139,7 @@ def test_a_resumed_language_model_is_equal_bit_for_bit(token_set, tmp_path):
   assert resumed.steps == 4
   for other in (second, resumed):
     for part in ('params', 'ema', 'optimizer'):
-      jax.tree.map(
-        np.testing.assert_array_equal,
+      chex.assert_trees_all_equal(
         getattr(whole.state, part),
         getattr(other.state, part),
       )
@@ -182,7 +182,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
         parts.trainable,
         parts.batches,
         tmp_path / name,
-        config=loop.LoopConfig(total_steps=2, tensorboard=False),
+        config=loop_config.LoopConfig(total_steps=2, tensorboard=False),
         # A large epsilon: Adam must not blow rounding up to a whole step.
         optimizer=optimizers.OptimizerConfig(epsilon=1e-3),
         mesh=mesh_lib.MeshConfig(**sizes),
@@ -195,10 +195,7 @@ def test_the_language_model_is_the_same_on_eight_devices(token_set, tmp_path):
   split = [p for p, x in query if not x.sharding.is_fully_replicated]
   assert len(split) > len(query) / 2
   assert one.metrics['loss'] == pytest.approx(eight.metrics['loss'], rel=1e-4)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), one.params,
-    eight.params,
-  )  # fmt: skip
+  chex.assert_trees_all_close(one.params, eight.params, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +231,7 @@ def test_a_run_that_stays_not_finite_is_not_started_again(
   def diverge(*args, **options):
     raise FloatingPointError('20 steps in a row were not finite')
 
-  monkeypatch.setattr(train, 'from_gin', diverge)
+  monkeypatch.setattr(train_lib, 'from_gin', diverge)
   flags = ['--gin_file', FILES[0], '--run_dir', str(tmp_path / 'run')]
   # Launchers repeat every status but this one.
   assert entry.run(train.main, flags) == 2

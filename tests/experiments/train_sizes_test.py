@@ -2,8 +2,8 @@
 
 import shutil
 
+import chex
 import jax
-import numpy as np
 import pytest
 
 from tests.data import clip_sets
@@ -104,8 +104,7 @@ def test_one_program_a_layout_and_a_run_that_resumes_bit_for_bit(
   resumed = _train(sets, tmp_path / 'resumed')
   assert resumed.steps == whole.steps == STEPS
   for part in ('params', 'ema', 'optimizer'):
-    jax.tree.map(
-      lambda a, b: np.testing.assert_array_equal(np.asarray(a), np.asarray(b)),
+    chex.assert_trees_all_equal(
       getattr(whole.state, part),
       getattr(resumed.state, part),
     )

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from videopoet_jax.benchmarks import bench as bench_lib
+from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import cost
 from videopoet_jax.core import errors
-from videopoet_jax.jobs import bench
+from videopoet_jax.jobs import bench as bench_job
 from videopoet_jax.models.prefix_lm import presets
 
 
@@ -27,7 +27,7 @@ def test_floor_does_the_work_it_states():
 
 
 def test_random_tokens_fit_the_layout():
-  layout = bench_lib.size('tiny').layout('audio_video_continuation')
+  layout = bench.size('tiny').layout('audio_video_continuation')
   parsed = layout.parse(cost.random_tokens(layout, 3))
   assert all(len(ids) == 3 for ids in parsed.values())
 
@@ -50,9 +50,9 @@ def small_model(monkeypatch):
   ],
 )
 def test_json_of_the_command_line(what, size, small_model, tmp_path, capsys):
-  path = tmp_path / 'bench.json'
+  path = tmp_path / 'bench_job.json'
   flags = ['--what', what, '--rounds', '1', *size, '--json', str(path)]
-  assert bench.main(flags) == 0
+  assert bench_job.main(flags) == 0
   written = json.loads(path.read_text())
   assert written == json.loads(capsys.readouterr().out)
   assert written[what]['tokens_per_second'] > 0
@@ -79,4 +79,4 @@ def test_unknown_size_names_the_known():
 
 def test_no_rounds_is_the_users_error():
   with pytest.raises(errors.ConfigError, match='--rounds'):
-    bench.main(['--rounds', '0'])
+    bench_job.main(['--rounds', '0'])

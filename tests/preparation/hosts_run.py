@@ -1,6 +1,6 @@
 """A data job of nothing but pieces, in a process of its own.
 
-python -m tests.jobs.data_hosts_run OUTPUT OPTIONS
+python -m tests.preparation.hosts_run OUTPUT OPTIONS
 """
 
 import json

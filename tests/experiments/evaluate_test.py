@@ -14,14 +14,15 @@ from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.evaluation import devices
 from videopoet_jax.evaluation import eval_datasets
-from videopoet_jax.evaluation import job as evaluate_lib
+from videopoet_jax.evaluation import job as job_lib
 from videopoet_jax.evaluation import measured
 from videopoet_jax.evaluation import results
 from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation.metrics import distances
 from videopoet_jax.evaluation.networks import catalogue
+from videopoet_jax.experiments import evaluate
 from videopoet_jax.inference import generator as generator_lib
-from videopoet_jax.jobs import evaluate
+from videopoet_jax.jobs import evaluate as evaluate_job
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
@@ -244,7 +245,7 @@ def test_settings_of_a_real_side_that_is_not_there(changes, tmp_path):
   with pytest.MonkeyPatch.context() as patch:
     _measure_by(Brightness(), patch)
     # Shapes are drawn: that they are not cut is not the point here.
-    patch.setattr(evaluate_lib.cut, 'check', lambda *_: None)
+    patch.setattr(job_lib.cut, 'check', lambda *_: None)
     with pytest.raises(errors.ConfigError, match=f'EvaluationTask.{field} is'):
       _evaluate('nowhere', tmp_path, task, protocol={'networks': networks})
 
@@ -330,7 +331,7 @@ def test_right_is_the_scoreboards_row(name, model, tmp_path, monkeypatch):
 
 
 def _main(*flags):
-  return entry.run(evaluate.main, [str(flag) for flag in flags])
+  return entry.run(evaluate_job.main, [str(flag) for flag in flags])
 
 
 @pytest.mark.usefixtures('clean_registries')

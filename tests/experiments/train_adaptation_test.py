@@ -6,8 +6,8 @@ import gin
 import numpy as np
 import pytest
 
-from tests.jobs import token_set as token_set_lib
 from tests.models import t5x_files
+from tests.preparation import token_set as token_set_lib
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.core import config

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.inference import t5_folder
-from tests.jobs import data_files
+from tests.preparation import data_files
 from tests.training import processes
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import entry
