@@ -11,6 +11,7 @@ from videopoet_jax.core import config
 from videopoet_jax.core import errors
 from videopoet_jax.core import paths
 from videopoet_jax.demo import profile as profile_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol
 from videopoet_jax.jobs import evaluate
 from videopoet_jax.shapes import judges
