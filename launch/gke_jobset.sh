@@ -8,7 +8,7 @@
 #   launch/gke_jobset.sh --action logs --name lm --log_dir logs/lm
 #
 # A pod that is preempted, evicted or asked to stop has its job saved and is
-# started again with the same command, which goes on from the newest complete
+# started again with the same command, which resumes from the newest complete
 # checkpoint, as often as it takes; other failures count towards --max_restarts.
 # A mistake in the command (status 2) ends the JobSet at once.
 #

@@ -6,7 +6,7 @@
 #     --run_dir /scratch/me/lm
 #
 # Before the time limit, and when it is preempted, the job saves, ends with
-# status 143 and is queued again; the same command goes on from the newest
+# status 143 and is queued again; the same command resumes from the newest
 # complete checkpoint. Other failures are queued again at most --max_restarts
 # times, a mistake in the command (status 2) never.
 #
@@ -20,7 +20,7 @@
 #   --time T              limit, as sbatch takes it (24:00:00)
 #   --partition P, --account A, --qos Q, --reservation R, --constraint C
 #   --max_restarts N      after failures (20)
-#   --grace_seconds S     before the limit at which the job is told to save (600)
+#   --grace_seconds S     before the limit at which the job is to save (600)
 #   --setup LINE          run on each node before the job, for example
 #                         'source /path/.venv/bin/activate'
 #   --container IMAGE     run in this image (needs the Pyxis plugin)
@@ -149,7 +149,7 @@ export JAX_PLATFORMS=$platforms
 export PYTHONUNBUFFERED=1
 START
   if [[ $process_per == node ]] && ((gpus_per_node > 0)); then
-    # Under Slurm JAX takes one GPU a process unless it is told which.
+    # Under Slurm JAX takes one GPU a process unless configured otherwise.
     devices=$(seq -s , 0 $((gpus_per_node - 1)))
     echo "export JAX_LOCAL_DEVICE_IDS=$devices"
   fi

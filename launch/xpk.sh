@@ -7,7 +7,7 @@
 #     --run_dir gs://BUCKET/lm
 #
 # xpk starts a workload again when it is preempted or fails, at most
-# --max_restarts times; the same command goes on from the newest complete
+# --max_restarts times; the same command resumes from the newest complete
 # checkpoint. A mistake in the command (status 2) ends the workload.
 #
 #   --cluster C           the cluster; required

@@ -1,4 +1,4 @@
-"""Reading a checkpoint says nothing that nobody can do anything about."""
+"""Reading a checkpoint prints nothing that users cannot act on."""
 
 import logging
 import types

@@ -1,4 +1,4 @@
-"""Properties of vocabularies and layouts, and the paper's figures."""
+"""Properties of vocabularies and layouts, and the paper's numbers."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Killed at random moments, an evaluation ends with the very same figures."""
+"""An evaluation killed at random moments ends with the same metrics."""
 
 import random
 import re

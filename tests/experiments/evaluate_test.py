@@ -1,4 +1,4 @@
-"""`videopoet evaluate` on an untrained model: equal figures, come what may."""
+"""`videopoet evaluate` on an untrained model: equal metrics in every case."""
 
 import dataclasses
 import json
@@ -357,7 +357,7 @@ def test_command_line_and_exit_status(whole, model, tmp_path, capsys):
   assert 'worse' in (out / 'report.html').read_text()
   assert _main('--compare', tmp_path / 'better.jsonl', out) == 3
   assert _main('--compare', out, tmp_path / 'better.jsonl') == 0
-  # Another protocol: neither its folder nor its figures will do.
+  # Another protocol: neither its folder nor its metrics are accepted.
   bind = '--gin.Protocol.seed=1'
   assert _main(*common, bind, '--out', out) == 2
   assert 'holds results of protocol tiny-v1' in capsys.readouterr().err

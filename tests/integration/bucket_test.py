@@ -1,4 +1,4 @@
-"""Data, gin files, checkpoints and figures in a bucket, as on a pod.
+"""Data, gin files, checkpoints and metrics in a bucket, as on a pod.
 
 Another process works on `gs://` paths by the libraries that a pod uses (gcsfs,
 TensorStore, ArrayRecord's own client), against the bucket of `tests.fake_gcs`.

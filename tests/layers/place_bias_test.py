@@ -1,4 +1,4 @@
-"""Relative positions along every axis: what is told apart, and by what."""
+"""Relative positions along every axis: which places are distinguished."""
 
 import jax
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests of what the TPU compiler is told."""
+"""Tests of the options of the TPU compiler."""
 
 import types
 

@@ -1,4 +1,4 @@
-"""One process waits for nobody, and ends when it is told to."""
+"""One process waits for no other, and ends on SIGTERM."""
 
 import signal
 

@@ -1,7 +1,7 @@
 """Statistics cost little beside the networks: at most a twentieth.
 
 Processor time on one thread, so that other work on the machine counts little.
-`-s` prints the figures of docs/metrics.md.
+`-s` prints the numbers of docs/metrics.md.
 """
 
 import time

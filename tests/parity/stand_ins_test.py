@@ -1,6 +1,6 @@
 """What the stand-ins tell apart, on shapes in motion.
 
-`-s` prints the figures of docs/metrics.md.
+`-s` prints the numbers of docs/metrics.md.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Tests of topologies' names and of chips' figures."""
+"""Tests of topologies' names and of chips' numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A process that is told to end saves first, whatever it is doing."""
+"""A process that receives a signal saves first, whatever it is doing."""
 
 import re
 import signal
@@ -53,7 +53,7 @@ def test_a_signal_at_other_moments_of_the_command(tmp_path, what):
   )
   command = ['videopoet_jax.jobs.train', *flags, '--run_dir', str(run_dir)]
   process = processes.start(command)
-  # Validation follows a line of figures; the first one compiles for seconds.
+  # Validation follows a line of metrics; the first one compiles for seconds.
   pattern = {'validation': r'step 1/', 'begin': 'to compile'}[what]
   processes.read_until(process, pattern)
   _end(process, run_dir)

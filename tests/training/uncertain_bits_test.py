@@ -1,4 +1,4 @@
-"""Bits told with a certainty: as many as asked for, and honest."""
+"""Uncertain bits: their share, and that they are unbiased."""
 
 import jax
 import jax.numpy as jnp

@@ -13,10 +13,10 @@ SCORES = 'scores'
 
 
 class Best:
-  """Knows the best step, and keeps it from being removed by Orbax."""
+  """Tracks the best step, and keeps Orbax from removing it."""
 
   def __init__(self, metric: str = '', highest: bool = False) -> None:
-    """Knows no step yet.
+    """Starts without any step.
 
     Args:
       metric: name of the metric, such as 'validation/loss'; '' keeps no step.

@@ -68,7 +68,7 @@ _GIN_NAMES = {
 
 
 def differences(found: Any, expected: Any, name: str = '') -> list[str]:
-  """Where two descriptions differ: `config.depth: 4 and 6`."""
+  """Lists the differences of two descriptions: `config.depth: 4 and 6`."""
   if isinstance(found, Mapping) and isinstance(expected, Mapping):
     result = []
     for key in sorted({*found, *expected}, key=str):

@@ -12,9 +12,9 @@ all others stand. The second is Orbax's:
 
     checkpoint_1000/state/           OCDBT, or one zarr folder an array
 
-Arrays are opened one by one and by name, so that what is not asked for, such as
-a decoder or the optimizer's state, is not read. A msgpack file with the arrays
-in it can only be read whole.
+Arrays are opened one by one and by name, so that arrays that are not needed,
+such as a decoder's or the optimizer's, are not read. A msgpack file with the
+arrays in it can only be read whole.
 """
 
 from collections.abc import Iterable, Mapping

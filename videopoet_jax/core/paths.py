@@ -1,4 +1,4 @@
-"""Where the data-only folders `gin/` and `tasks/` are.
+"""Finds the data-only folders `gin/` and `tasks/`.
 
 They live at the root of the repository and travel in the wheel as
 `videopoet_jax/_assets/`. Wherever the code runs from, `assets_root()` is a
@@ -88,7 +88,7 @@ def resolve(name: str, root: pathlib.Path | None = None) -> pathlib.Path:
 
 @contextlib.contextmanager
 def importable(folder: str | pathlib.Path) -> Iterator[None]:
-  """Lets modules beside a task file be imported, after all others."""
+  """Makes modules beside a task file importable, after all others."""
   folder = str(folder)
   added = folder and folder not in sys.path
   if added:

@@ -143,7 +143,7 @@ def remove_folder(name: Path) -> None:
 
 @contextlib.contextmanager
 def held(name: Path) -> Iterator[None]:
-  """Holds a folder for this process; the system lets go when it ends.
+  """Locks a folder for this process; the system unlocks it at the end.
 
   Nothing is written. A bucket, and a file system without locks, is not held.
 

@@ -333,7 +333,7 @@ class _Builder:
   def _ends(
     self, modality: Modality, shape: tuple[int, ...], first: int
   ) -> tuple[float, ...]:
-    """Where latent frames end, in seconds; () for text."""
+    """Ends of the latent frames, in seconds; () for text."""
     space = self._space
     if modality is Modality.VISUAL:
       rate = space.visual.frame_rate

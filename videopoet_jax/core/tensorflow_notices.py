@@ -1,9 +1,10 @@
-"""Keeps the notices that TensorFlow prints as it starts off the screen.
+"""Keeps TensorFlow's start-up notices off the screen.
 
 Since 2.20 TensorFlow writes lines about oneDNN and CUDA to standard error from
-C++, whatever `TF_CPP_MIN_LOG_LEVEL` says. Only these lines are dropped. It is
-used for data alone: accelerators are hidden from it, and oneDNN, which prints
-more notices later, is off. What TFDS logs about itself is dropped as well.
+C++, whatever the value of `TF_CPP_MIN_LOG_LEVEL`. Only these lines are dropped.
+TensorFlow serves data only, so accelerators are hidden from it, and oneDNN,
+which prints notices of its own later, is off. TFDS's log lines about itself are
+dropped as well.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ _NOTICE = re.compile(
 
 
 class _AboutItself(logging.Filter):
-  """Drops what TFDS logs of every builder and of its own deprecations."""
+  """Drops TFDS's log lines about builders and its own deprecations."""
 
   def filter(self, record: logging.LogRecord) -> bool:
     message = record.getMessage()
@@ -46,7 +47,7 @@ def install() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-  """Finds TensorFlow once, and hands it to `_Loader`."""
+  """Finds TensorFlow once, and passes it to `_Loader`."""
 
   def find_spec(
     self,

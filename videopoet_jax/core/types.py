@@ -14,7 +14,7 @@ import enum
 
 
 class Modality(str, enum.Enum):
-  """What a segment of a sequence holds; also names its vocabulary range."""
+  """Kind of content of a segment; also names its vocabulary range."""
 
   SPECIAL = 'special'
   VISUAL = 'visual'

@@ -233,12 +233,12 @@ def agd_report(
 
   Returns:
     Shares from 0 to 1 of all positions: `layout_padding` (positions outside of
-    segments: none, as a layout is the sum of its segments), `unused_text` (text
-    slots without text), `kernel_padding` (added to fill the last block of a
-    TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad` (left
-    empty by first-fit packing of the mixture into rows of the longest layout),
-    `longest_would_pad` (if every example were padded to the longest layout),
-    and `kernel_multiple`, which blocks are multiples of.
+    segments, which is 0 as a layout is the sum of its segments), `unused_text`
+    (text slots without text), `kernel_padding` (added to fill the last block of
+    a TPU's attention kernel, see `core.kernel_blocks`), `packing_would_pad`
+    (left empty by first-fit packing of the mixture into rows of the longest
+    layout), `longest_would_pad` (if every example were padded to the longest
+    layout), and `kernel_multiple`, which blocks are multiples of.
   """
   shares_L = np.asarray(shares, np.float64) / np.sum(shares)
   lengths = np.array([layout.length for layout in layouts])

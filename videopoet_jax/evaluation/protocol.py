@@ -280,7 +280,7 @@ class Protocol:
     raise errors.ConfigError(f'{self.id} has no task {name!r}{hint}.')
 
   def part(self, *names: str, samples: int = 0) -> 'Protocol':
-    """Some of the tasks alone, for a quick look: another protocol.
+    """Returns a protocol with some of the tasks, for a quick check.
 
     Args:
       *names: names of the tasks.

@@ -423,14 +423,14 @@ def load_upscaling(
 
   Args:
     *folders: checkpoints, one a stage, in the order they run.
-    scale: that all of them together must have; 0 for any.
+    scale: scale that all of them together must have; 0 for any.
     decoder: tokenizer of the last stage's encoder with a better decoder.
     text_encoder: folder of the frozen text encoder, see `load`.
     **settings: fields of `UpscaleConfig`: a value for all stages, or a tuple
       of one a stage.
 
   Raises:
-    UserError: one cannot be used, or they do not go together.
+    UserError: one cannot be used, or they do not match.
   """
   known = [field for field, *_ in request_lib.SETTINGS.values()]
   for name in settings:

@@ -27,8 +27,8 @@ def choose_implementation(name: str) -> str:
   Args:
     name: one of `IMPLEMENTATIONS`.
 
-  The name itself, or for 'auto' 'taps' on a CPU and 'native' elsewhere.
-    'taps' on a CPU, 'native' elsewhere, unless `name` already says which.
+  Returns:
+    `name`, or for 'auto' 'taps' on a CPU and 'native' elsewhere.
 
   Raises:
     ValueError: if the name is not known.

@@ -76,7 +76,7 @@ def likelihoods(codes: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class EmbeddingConfig:
-  """What the embedding holds, and how it is computed.
+  """Configuration of the embedding.
 
   Attributes:
     vocabulary: the unified vocabulary.

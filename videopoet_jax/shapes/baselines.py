@@ -22,7 +22,7 @@ def guess(task: str, truth: judges.Readings, clips: held_out.Clips) -> float:
   """Share right when each clip is given the truth of another clip.
 
   Args:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     truth: readings of the clips' own videos (or images) and sounds.
     clips: conditions and truth.
 
@@ -50,7 +50,7 @@ def copy_of_condition(
   """Puts the condition in place of the output.
 
   Args:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     clips: conditions and truth.
     condition_frames: frames that the condition of a continuation holds.
 

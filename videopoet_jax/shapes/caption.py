@@ -17,7 +17,7 @@ _AND = ' and '
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-  """What a caption states about one shape: indices into attribute tables.
+  """A caption's statement about one shape: indices into attribute tables.
 
   Attributes:
     kind: index into attributes.KINDS.

@@ -51,7 +51,7 @@ def score(
   """Scores the outputs for one task.
 
   Args:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     outputs: a sample for each clip, in their order.
     clips: conditions and truth.
     condition_frames: frames that the condition of a continuation holds.
@@ -73,7 +73,7 @@ def judge(
   """Judges the parts of a row, sample by sample.
 
   Args:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     outputs: a sample for each clip, in their order.
     clips: conditions and truth.
 
@@ -108,7 +108,7 @@ def summarize(
   """Returns the row of a task.
 
   Args:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     judged: result of `judge` over all samples.
     ways: result of `chances`.
   """

@@ -48,7 +48,7 @@ class ReadInParts(Protocol):
   """Batches of which any part can be read."""
 
   def read_part(self, index: int, count: int) -> None:
-    """Reads part `index` of `count` parts of every batch from here on."""
+    """From here on reads part `index` of `count` of every batch."""
 
 
 @runtime_checkable
@@ -56,15 +56,15 @@ class Divisible(Protocol):
   """Batches that choose their own size."""
 
   def divide(self, parts: int) -> None:
-    """Makes global batches that divide into `parts`."""
+    """Makes global batches divisible into `parts`."""
 
 
 @runtime_checkable
 class Sized(Protocol):
-  """Batches that can tell how large they are."""
+  """Batches that report their size."""
 
   def batch_sizes(self) -> Mapping[str, int]:
-    """Examples of a global batch of each unit."""
+    """Number of examples in a global batch of each unit."""
 
 
 @runtime_checkable

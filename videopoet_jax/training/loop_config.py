@@ -1,4 +1,4 @@
-"""How long a run is, and what it does on the way."""
+"""Length, saving, logging and validation of a run."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -9,7 +9,7 @@ from videopoet_jax.core import errors
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-  """How long a run is and what it does on the way.
+  """Length of a run, and its saving, logging and validation.
 
   A run is its steps: schedules end with the last one. To fill a given time,
   choose the steps from the rate that a short run prints.
@@ -18,23 +18,23 @@ class LoopConfig:
     total_steps: steps of the whole run, those before a resume included.
     seed: seed of the initial parameters and everything random in a step.
     ema_decay: decay of the averaged parameters; 0 keeps none.
-    log_every: steps between lines of metrics.
+    log_every: steps between log lines with metrics.
     save_every: steps between checkpoints; the last step is always saved.
-    keep: newest checkpoints that are kept.
+    keep: number of newest checkpoints to keep.
     keep_every: checkpoints of multiples of this are kept for good; 0 none.
     keep_best: a validation metric, such as 'validation/loss': a step that is
       better than all before is saved, and kept until a better one; '' none.
-    best_is_highest: whether more of that metric is better.
+    best_is_highest: whether a higher value of that metric is better.
     validate_every: steps between validations, the last step is always
       validated; 0 never validates.
-    max_skipped_in_a_row: steps that are not finite, one after the other, at
+    max_skipped_in_a_row: number of consecutive steps that are not finite at
       which the run stops, a few steps later.
     tensorboard: whether to write TensorBoard files beside `metrics.jsonl`.
     compile_ahead: whether to compile units in a thread while training begins
       with those that are done.
-    compiler_options: options of XLA. Where there are many layouts and little
-      training, {'xla_backend_optimization_level': 1} saves a third of the
-      compiling on a CPU, and costs a small model no speed.
+    compiler_options: options of XLA. With many layouts and little training,
+      {'xla_backend_optimization_level': 1} saves a third of the compilation on
+      a CPU, without slowing a small model.
   """
 
   total_steps: int = 1000

@@ -72,7 +72,7 @@ def test_page_is_complete_and_self_contained(tmp_path):
   text = (tmp_path / 'report.html').read_text()
   assert 'src="http' not in text and 'href="http' not in text
   assert protocol.id in text and 'a paper &lt;b&gt;' in text
-  assert text.count('class="flag"') == 1  # One figure is worse.
+  assert text.count('class="flag"') == 1  # One metric is worse.
   assert 'step 300' in text and '0.6' in text and '0.55 – 0.65' in text
   assert 'data:image/svg+xml' in text  # Curves over the checkpoints.
   # Three of each task: generated and truth, and what was painted over.

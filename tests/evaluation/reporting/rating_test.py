@@ -81,7 +81,7 @@ def test_votes_are_counted_for_whom_they_are():
   # A rater who changes his mind has one vote.
   changed = rating.preferences(key, [*votes, _vote(0, 'right')])
   assert changed['video_quality']['a'] == 2
-  assert 'nobody' in rating.table(
+  assert 'no decided' in rating.table(
     key, rating.preferences(key, [_vote(0, 'none')])
   )
 

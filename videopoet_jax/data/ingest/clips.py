@@ -116,8 +116,9 @@ def find_files(
     inputs: folders, searched with their subfolders, and single files.
     with_pictures: whether folders are searched for pictures beside videos.
 
-  Path by source name, sorted: the path relative to its folder, or the bare name
-  of a file given by itself.
+  Returns:
+    Path by source name, sorted: the name is relative to the input folder, or
+    the bare name of a file given by itself.
 
   Raises:
     DataError: an input does not exist, two files share a source name, or

@@ -24,7 +24,7 @@ class Right:
   """Share of the samples that the oracle finds right; see `Metric`.
 
   Attributes:
-    task: one of `measures.TASKS`.
+    task: one of `judges.TASKS`.
     clips_of: function from sample numbers to their conditions.
     condition_frames: frames that the condition of a continuation holds.
     layout: layout of the samples, for the row.
