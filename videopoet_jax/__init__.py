@@ -14,7 +14,7 @@ nothing changes the caller's gin configuration.
 import importlib
 from typing import Any
 
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 
 # Name -> module and name there.
 _PUBLIC = {
