@@ -27,22 +27,6 @@ _DIALECT = {
 }
 _ALLOWED = ('media/data_uris.py',)  # Figures of matplotlib.
 
-# To be reworded where they are being restructured; then to be emptied.
-_LATER = (
-  'README.md',
-  'docs/design.md',
-  'videopoet_jax/demo/',
-  'videopoet_jax/evaluation/generation.py',
-  'videopoet_jax/evaluation/job.py',
-  'videopoet_jax/evaluation/runner.py',
-  'videopoet_jax/jobs/',
-  'videopoet_jax/training/loop.py',
-)
-
-
-def _is_later(path: pathlib.Path) -> bool:
-  return path.relative_to(_ROOT).as_posix().startswith(_LATER)
-
 
 @functools.cache
 def _docstrings(path: pathlib.Path) -> list[tuple[int, str]]:
@@ -79,7 +63,7 @@ def dialect(line: str) -> str:
 
 def _sources() -> list[pathlib.Path]:
   paths = sorted((_ROOT / 'videopoet_jax').rglob('*.py'))
-  return [path for path in paths if not _is_later(path)]
+  return list(paths)
 
 
 def test_entries_say_what_they_are():
@@ -94,11 +78,7 @@ def test_entries_say_what_they_are():
 
 def test_words_of_the_field():
   pages = [*_ROOT.glob('*.md'), *(_ROOT / 'docs').glob('*.md')]
-  texts = [
-    (page, 1, page.read_text(encoding='utf-8'))
-    for page in pages
-    if not _is_later(page)
-  ]
+  texts = [(page, 1, page.read_text(encoding='utf-8')) for page in pages]
   texts += [
     (path, first, text)
     for path in _sources()

@@ -31,9 +31,9 @@ class Stage:
   """One step of the chain.
 
   Attributes:
-    name: of the stage and its marker.
-    title: what it does, for the screen.
-    run: does it, going on from what an earlier run of it left half done.
+    name: name of the stage and of its marker.
+    title: what it does, in words for the screen.
+    run: does it; resumes what an interrupted run of it left.
     settings: JSON values that its result depends on.
     needs: names of the stages whose results it uses.
     planned: seconds expected on two quiet cores.
@@ -57,7 +57,7 @@ class Done:
   """What is known of a finished stage.
 
   Attributes:
-    name: of the stage.
+    name: name of the stage.
     seconds: time that it took, over all the runs it needed.
     planned: time that was planned.
     reused: whether it was found finished.
@@ -180,7 +180,7 @@ class Chain:
     """Seconds expected until the whole chain is done.
 
     Args:
-      index: of the running stage.
+      index: index of the running stage.
       elapsed: seconds that it has run.
 
     Returns:

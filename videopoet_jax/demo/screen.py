@@ -52,7 +52,7 @@ class Screen:
 
     Args:
       text: the running stage with its times.
-      share: of the whole chain that is done, from 0 to 1.
+      share: share of the whole chain that is done, from 0 to 1.
     """
     if self._bar is None:
       self.line(text)

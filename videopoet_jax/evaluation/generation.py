@@ -96,13 +96,13 @@ def sample(
 
   Args:
     generator: a checkpoint opened.
-    layout: of the task.
+    layout: layout of the task.
     conditions: features of the clips.
-    numbers: of the samples; beside the seed, all that their draws depend on.
+    numbers: numbers of the samples; draws depend on them and the seed alone.
       As many of the conditions are taken.
     config: how ids are drawn.
     batch_size: sequences in a batch.
-    seed: of the draws.
+    seed: seed of the draws.
     negative_text: with guidance, what to move away from.
 
   Returns:

@@ -1,13 +1,13 @@
 """Evaluates checkpoints by one protocol, into one folder.
 
 OUT/protocol.json                the protocol, every field
-OUT/results.jsonl                all figures of all checkpoints
+OUT/results.jsonl                all metrics of all checkpoints
 OUT/report.html, rating.html     see `evaluate_pages`
 OUT/checkpoints/<name>_<step>_<fingerprint>/<task>/
 pieces/ ...                  what is measured so far; gone when done
 samples/000000.npz ...       samples that are kept
 values.npz                   each sample's value
-done.json                    the task's figures and times
+done.json                    the task's metrics and times
 OUT/real/ ...                    real sides, shared by all checkpoints
 """
 
@@ -44,7 +44,7 @@ class Job:
   """What is evaluated, how, and where to.
 
   Attributes:
-    protocol: the figures.
+    protocol: the metrics and tasks.
     out: folder of all results.
     data: folders of the protocol's sets, by name.
     networks: where the weights of feature networks are.
@@ -77,7 +77,7 @@ class Job:
     return jax.process_index() == 0
 
   def folder(self, checkpoint: checkpoint_choice.Checkpoint) -> pathlib.Path:
-    """Of one checkpoint's evaluation."""
+    """Folder of one checkpoint's evaluation."""
     return self.out / CHECKPOINTS / checkpoint.key
 
   def prepare(self) -> None:
@@ -111,7 +111,7 @@ class Job:
     """Evaluates a checkpoint, as far as that is not done.
 
     Returns:
-      Its figures, on every process.
+      Its metrics, on every process.
 
     Raises:
       UserError: the checkpoint, a set or a network does not fit.
@@ -235,7 +235,7 @@ class Job:
     ]
 
   def read(self, folder: pathlib.Path) -> list[results_lib.Result]:
-    """The figures of one checkpoint's folder, in order of the protocol."""
+    """Reads the results in a checkpoint's folder, in order of the protocol."""
     found = []
     for task in self.protocol.tasks:
       path = folder / task.name / runner.DONE
@@ -245,7 +245,7 @@ class Job:
     return found
 
   def collect(self) -> list[results_lib.Result]:
-    """All figures in the folder, checkpoint by checkpoint; writes them, too."""
+    """Reads all results in the folder, by checkpoint; writes them, too."""
     folder = self.out / CHECKPOINTS
     found = []
     for one in sorted(folder.iterdir()) if folder.is_dir() else ():

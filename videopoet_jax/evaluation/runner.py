@@ -39,8 +39,8 @@ class Hosts:
   """This process among those of the job.
 
   Attributes:
-    index: of this process.
-    count: of processes.
+    index: index of this process.
+    count: number of processes.
     barrier: waits for all; takes a name.
   """
 
@@ -55,14 +55,14 @@ class Hosts:
 
 @dataclasses.dataclass(frozen=True)
 class MetricResult:
-  """One figure of a task.
+  """One metric of a task, measured.
 
   Attributes:
     metric: its name.
     estimate: value and interval.
     samples: generated samples it is of.
     higher_is_better: the metric's sense.
-    fingerprint: of the metric.
+    fingerprint: fingerprint of the metric.
     detail: what else the metric says.
   """
 
@@ -79,14 +79,14 @@ class TaskRun:
   """One task of one checkpoint.
 
   Attributes:
-    protocol: of the task.
+    protocol: protocol of the task.
     task: which.
     generator: the checkpoint opened.
     metrics: to measure.
     conditions: set that samples are conditioned on.
     real: what sets of samples are compared with.
-    folder: of this task of this checkpoint.
-    journal: of this host.
+    folder: folder of this task of this checkpoint.
+    journal: journal of this host.
     hosts: that share the work.
     batch_size: samples generated at once on this host.
     keep: how many samples are kept to be looked at; -1 all.
@@ -137,8 +137,8 @@ class TaskRun:
     """Does what is not done yet.
 
     Returns:
-      The figures and the seconds of each kind of work, those of earlier runs
-      included; figures on process 0 alone.
+      The metrics and the seconds of each kind of work, those of earlier runs
+      included; metrics on process 0 alone.
 
     Raises:
       UserError: the checkpoint, a set or a metric does not fit.
@@ -176,7 +176,7 @@ class TaskRun:
     return results, seconds
 
   def finish(self) -> None:
-    """Removes what is needed no more, once the figures are written."""
+    """Removes intermediate files, once the metrics are written."""
     if self.hosts.index == 0:
       storage.remove_folder(self.folder / sample_store.PIECES)
 

@@ -1,9 +1,9 @@
 """`videopoet bench`: how fast training, decoding, tokenizers and data are.
 
 Everything is timed in turn with a plain matrix product of the model's size, so
-that a figure says something on any machine: `of_floor` is the share of that
+that a metric says something on any machine: `of_floor` is the share of that
 product's rate which the model's own FLOPs reach. `docs/benchmarks.md` says how
-to read and reproduce the figures.
+to read and reproduce the metrics.
 """
 
 import argparse

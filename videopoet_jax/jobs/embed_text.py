@@ -8,7 +8,7 @@ T5X, such as gs://t5-data/pretrained_models/t5x/t5_1_1_xl/checkpoint_1000000.
 The result is the same token data set with the embeddings of each text; a run
 trains on it with `--gin_file gin/models/text_embeddings.gin`. As with
 `videopoet tokenize`, several hosts that are started together share the texts,
-and a job that was killed goes on when it is started again.
+and a job that was killed resumes when it is started again.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""`videopoet evaluate`: figures of checkpoints by a frozen protocol.
+"""`videopoet evaluate`: measures checkpoints by a frozen protocol.
 
   videopoet evaluate --protocol shapes_easy_scoreboard --checkpoint demo \
     --out scores
@@ -7,8 +7,8 @@
   videopoet evaluate --votes votes.json --out scores
   videopoet evaluate --compare scores_before scores_after
 
-Started again with the same --out it goes on where it was, sample by sample.
-Exit status: 0, 3 where a figure breaks a --fail_below rule or is worse than the
+Started again with the same --out it resumes, sample by sample.
+Exit status: 0, 3 where a metric breaks a --fail_below rule or is worse than the
 --baseline, 2 for a mistake in what was given.
 """
 

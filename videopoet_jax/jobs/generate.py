@@ -58,7 +58,7 @@ def generate(
       embeddings and do not have it beside them.
     upscale: models that upscale the samples, if they are to be.
     log: receives a line for each request that cannot be met.
-    **options: of `pipeline.Model.prepare`.
+    **options: options of `pipeline.Model.prepare`.
 
   Returns:
     Names of the files written.
@@ -139,7 +139,12 @@ def _parser() -> argparse.ArgumentParser:
   add('--top_k', type=int, help='0 is all')
   add('--top_p', type=float, help='1 is all')
   add('--negative_text', default='', help='with guidance')
-  add('--seconds', type=float, default=0.0, help='go on to this length')
+  add(
+    '--seconds',
+    type=float,
+    default=0.0,
+    help='length of a long video, in seconds',
+  )
   add('--seed', type=int, default=0)
   add(
     '--text_encoder',

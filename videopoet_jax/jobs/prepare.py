@@ -13,7 +13,7 @@ Several hosts that are started together, like those of `train`, share the files
 by their length; all have to see the same --input and --output. The data set is
 the one that a single host writes, byte for byte. (They end with status 0 where
 one would with 1, since launchers start again what ends otherwise.) A job that
-was killed goes on where it was when it is started again.
+was killed resumes when it is started again.
 """
 
 import argparse

@@ -29,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
   add = parser.add_argument
   add('--checkpoint', nargs='+', required=True, help='stages, in order')
   add('--media', required=True, help='data set folder of clips')
-  add('--out', required=True, help='folder for figures and a picture')
+  add('--out', required=True, help='folder for metrics and a picture')
   add('--split', default='validation', help='of the clips (validation)')
   add('--clips', type=int, default=64, help='at most so many (64)')
   add('--reduce', type=int, default=1, help='divide their size by this first')

@@ -12,8 +12,8 @@ super-resolution is trained on. `--reduce 2` takes the clips themselves at half
 of their size, so that one data set gives the pairs of several stages.
 
 Several hosts that are started together, like those of `train`, share the clips;
-the files are those that one host writes. A job that was killed goes on where it
-was when it is started again.
+the files are those that one host writes. A job that was killed resumes
+when it is started again.
 """
 
 import argparse

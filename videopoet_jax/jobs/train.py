@@ -3,7 +3,7 @@
   videopoet train --gin_file gin/runs/shapes_visual_tokenizer.gin \
     --gin.MEDIA="'data/shapes'" --run_dir runs/visual
 
-Started again with the same --run_dir it goes on after the newest checkpoint.
+Started again with the same --run_dir it resumes from the newest checkpoint.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     default=[],
     help='a task of your own beside those of the run; repeatable',
   )
-  add('--run_dir', required=True, help='folder of the checkpoints and figures')
+  add('--run_dir', required=True, help='folder of the checkpoints and metrics')
   add('--init_from', help="begin with another run's parameters (adaptation)")
   return parser
 

@@ -15,9 +15,9 @@ def refuse(
   """Refuses flags whose value differs from the default.
 
   Args:
-    parser: of the flags.
+    parser: parser of the flags.
     flags: as parsed.
-    names: of flags, without dashes.
+    names: names of flags, without dashes.
     reason: why they cannot act, behind `--name cannot act `.
 
   Raises:

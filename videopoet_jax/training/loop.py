@@ -120,7 +120,7 @@ def run(
     log: receives lines for the screen.
 
   Returns:
-    State and figures of the last step done.
+    State and metrics of the last step done.
 
   Raises:
     UserError: mesh, folder or checkpoint do not fit.
