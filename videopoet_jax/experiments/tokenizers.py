@@ -1,5 +1,9 @@
 """Runs that train a tokenizer on a media data set."""
 
+from collections.abc import Callable
+import pathlib
+from typing import Any
+
 import gin
 
 from videopoet_jax.core import errors
@@ -11,6 +15,7 @@ from videopoet_jax.tokenizers.soundstream import bundle as soundstream_bundle
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
 from videopoet_jax.training import audio_tokenizer as audio_lib
 from videopoet_jax.training import batches as batches_lib
+from videopoet_jax.training import trainable as trainable_lib
 from videopoet_jax.training import visual_tokenizer as visual_lib
 
 _PLAIN = media_batches.ClipMixture()
@@ -38,28 +43,15 @@ def visual_tokenizer(
     seed: seed of the data order.
     validation_batches: number of batches of one validation; 0 for none.
   """
-  experiment.check_numbers(
-    'visual_tokenizer',
-    batch_size=(batch_size, 1),
-    validation_batches=(validation_batches, 0),
-    seed=(seed, 0),
-  )
-  batches = media_batches.MediaBatches(
+  trainable = visual_lib.VisualTokenizerTrainable(config, recipe)
+  return _parts(
+    trainable,
     media,
     media_batches.VIDEO,
     batch_size=batch_size,
     seed=seed,
     mixture=mixture,
-  )
-  validation, notes = _validation(
-    media, media_batches.VIDEO, batch_size, validation_batches
-  )
-  trainable = visual_lib.VisualTokenizerTrainable(config, recipe)
-  return experiment.Parts(
-    trainable,
-    batches,
-    validation,
-    notes=notes,
+    validation_batches=validation_batches,
     finish=lambda params, run_dir: trainable.bundle(params).save(run_dir),
   )
 
@@ -84,30 +76,45 @@ def audio_tokenizer(
     seed: seed of the data order.
     validation_batches: number of batches of one validation; 0 for none.
   """
+  return _parts(
+    audio_lib.AudioTokenizerTrainable(config, recipe),
+    media,
+    media_batches.AUDIO,
+    batch_size=batch_size,
+    seed=seed,
+    validation_batches=validation_batches,
+    finish=lambda params, run_dir: soundstream_bundle.AudioTokenizer(
+      config, params
+    ).save(run_dir),
+  )
+
+
+def _parts(
+  trainable: trainable_lib.Trainable,
+  media: str,
+  feature: str,
+  *,
+  batch_size: int,
+  seed: int,
+  validation_batches: int,
+  finish: Callable[[Any, pathlib.Path], None],
+  mixture: media_batches.ClipMixture = _PLAIN,
+) -> experiment.Parts:
+  """Opens the data of a tokenizer, once its numbers are checked."""
   experiment.check_numbers(
-    'audio_tokenizer',
+    trainable.name,
     batch_size=(batch_size, 1),
     validation_batches=(validation_batches, 0),
     seed=(seed, 0),
   )
   batches = media_batches.MediaBatches(
-    media,
-    media_batches.AUDIO,
-    batch_size=batch_size,
-    seed=seed,
+    media, feature, batch_size=batch_size, seed=seed, mixture=mixture
   )
   validation, notes = _validation(
-    media, media_batches.AUDIO, batch_size, validation_batches
+    media, feature, batch_size, validation_batches
   )
-  trainable = audio_lib.AudioTokenizerTrainable(config, recipe)
   return experiment.Parts(
-    trainable,
-    batches,
-    validation,
-    notes=notes,
-    finish=lambda params, run_dir: soundstream_bundle.AudioTokenizer(
-      config, params
-    ).save(run_dir),
+    trainable, batches, validation, notes=notes, finish=finish
   )
 
 
