@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from tests.preparation import hosts_run
 from tests.training import processes
 from videopoet_jax.preparation import hosts as hosts_lib
 
