@@ -57,11 +57,20 @@ def test_truth_of_other_clips_is_chance(task, clips, truth, images):
   assert baselines.guess(task, readings, clips) < 0.2
 
 
-@pytest.mark.parametrize('task', judges.TASKS)
+# Tasks whose condition is of the kind of their output.
+_COPIES = (
+  'audio_video_continuation',
+  'future_prediction',
+  'image_to_video',
+  'inpainting',
+  'outpainting',
+  'stylization',
+)
+
+
+@pytest.mark.parametrize('task', _COPIES)
 def test_copy_of_condition_fails(task, clips):
   copied = baselines.copy_of_condition(task, clips, condition_frames=9)
-  if copied is None:
-    return
   readings = judges.read(copied, clips.config)
   assert judges.judge(task, readings, clips).mean() < 0.3
 

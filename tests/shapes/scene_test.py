@@ -8,7 +8,6 @@ import pytest
 from videopoet_jax.core import errors
 from videopoet_jax.shapes import attributes
 from videopoet_jax.shapes import config as shapes_config
-from videopoet_jax.shapes import motion
 from videopoet_jax.shapes import oracle
 from videopoet_jax.shapes import scene as shapes_scene
 from videopoet_jax.shapes import splits
@@ -41,15 +40,6 @@ def test_levels_are_changes_of_one_config():
   assert shapes_config.ShapesConfig.of_level('easy') != _CONFIG
   with pytest.raises(errors.ConfigError, match="'esay'.*'easy'"):
     shapes_config.ShapesConfig.of_level('esay')
-
-
-def test_held_out_triples_are_new_but_their_pairs_are_not():
-  held_out = set(splits.triples(splits.TEST_HELD_OUT))
-  seen = set(splits.triples(splits.TRAIN))
-  assert len(held_out) == 18 and len(seen) == 126 and not held_out & seen
-  for first, second in ((0, 1), (0, 2), (1, 2)):
-    pairs = {(triple[first], triple[second]) for triple in held_out}
-    assert pairs <= {(triple[first], triple[second]) for triple in seen}
 
 
 @pytest.mark.parametrize('split', splits.SPLITS)
@@ -100,23 +90,6 @@ def test_legs_agree_with_positions():
   assert compared > 60
 
 
-def test_reflection_matches_a_simulation():
-  value, velocity, low, high = 5.0, 0.75, 1.0, 9.0
-  expected, now, heading = [], value, velocity
-  for _ in range(200):
-    expected.append(now)
-    now += heading
-    if now > high:
-      now, heading = 2 * high - now, -heading
-    elif now < low:
-      now, heading = 2 * low - now, -heading
-  free = value + velocity * np.arange(200)
-  np.testing.assert_allclose(motion.reflect(free, low, high), expected)
-  assert motion.bounce_times(value, velocity, low, high, 20.0) == (
-    pytest.approx([16 / 3, 16])
-  )
-
-
 def test_leaving_shapes_leave_and_do_not_bounce():
   config = dataclasses.replace(_CONFIG, edges='leave')
   gone = 0
@@ -136,22 +109,6 @@ def test_two_shapes_differ_in_colour():
   for index in range(30):
     first, second = shapes_scene.sample(config, 'train', index).shapes
     assert first.colour != second.colour
-
-
-@pytest.mark.parametrize(
-  'change',
-  [
-    {'edges': 'wrap'},
-    {'ground': 'grass'},
-    {'min_shapes': 2},
-    {'max_shapes': 3},
-    {'frames': 0},
-    {'max_radius': 12.0},
-  ],
-)
-def test_impossible_configs_are_refused(change):
-  with pytest.raises(errors.ConfigError, match='ShapesConfig'):
-    shapes_config.ShapesConfig(**change)
 
 
 def test_unknown_split_is_named():

@@ -277,28 +277,6 @@ def test_the_gradient_norm_is_clipped():
   np.testing.assert_allclose(a['kernel'], b['kernel'], rtol=1e-5)
 
 
-def _curve(total=100, **options):
-  schedule = schedules.create(schedules.ScheduleConfig(**options), 2.0, total)
-  return np.asarray(jax.vmap(schedule)(jnp.arange(total)))
-
-
-def test_schedules():
-  cosine = _curve(name='cosine', warmup_steps=10, final=0.1)
-  assert cosine[0] == pytest.approx(0.2)
-  assert cosine[9] == pytest.approx(2.0)
-  assert cosine[55] == pytest.approx(1.1, abs=0.02)
-  assert cosine[-1] == pytest.approx(0.2, abs=0.01)
-  wsd = _curve(name='wsd', warmup_steps=10, decay_share=0.2)
-  assert (wsd[10:80] == 2.0).all()
-  assert wsd[90] == pytest.approx(1.0)
-  assert wsd[-1] == pytest.approx(0.1)
-  root = _curve(name='inverse_sqrt', warmup_steps=4)
-  assert root[15] == pytest.approx(1.0)
-  assert (_curve(name='constant', warmup_steps=0) == 2.0).all()
-  # A run shorter than its warm-up still trains.
-  assert _curve(total=3, name='cosine', warmup_steps=50).max() == 2.0
-
-
 def test_unknown_names():
   with pytest.raises(errors.ConfigError, match="'muon'"):
     optimizers.OptimizerConfig(name='mun')

@@ -23,7 +23,8 @@ _SOUNDS = ('.wav',)
 _VIDEOS = ('.mp4', '.gif')
 
 
-@dataclasses.dataclass(frozen=True, repr=False)
+# Arrays have no equality of one truth value, so a clip equals itself alone.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Clip:
   """One sample: a video, a picture or a sound.
 

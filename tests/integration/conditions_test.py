@@ -11,6 +11,7 @@ from PIL import Image
 import pytest
 
 from tests.media import media_files
+from videopoet_jax.core import errors
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import records
 from videopoet_jax.inference import signals
@@ -306,5 +307,5 @@ def test_a_moving_picture_is_a_video_too(pictures, tmp_path):
 def test_prepare_of_a_silent_file_has_no_sound_to_give(videos):
   files, _ = videos
   (silent,) = [path for path in files if path.name == 'silent.mp4']
-  with pytest.raises(Exception, match='no audio track'):
+  with pytest.raises(errors.DataError, match='no audio track'):
     _read(silent, 'audio')
