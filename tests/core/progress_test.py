@@ -68,3 +68,10 @@ def test_without_a_stream_nothing_is_shown(capsys):
 )
 def test_duration(seconds, text):
   assert progress.duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'text'), [(-1, '00:00'), (41, '00:41'), (7800, '2:10:00')]
+)
+def test_clock(seconds, text):
+  assert progress.clock(seconds) == text

@@ -98,6 +98,11 @@ def duration(seconds: float) -> str:
   return f'{whole // 3600} h {whole % 3600 // 60:02d} min'
 
 
+def clock(seconds: float) -> str:
+  """A duration as a clock shows it: `00:41`, `12:05`, `2:10:00`."""
+  return tqdm.tqdm.format_interval(max(0.0, seconds))
+
+
 # Makes what shows the progress of a total, counted in a unit.
 Meters = Callable[[float, str], Meter]
 

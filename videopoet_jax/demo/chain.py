@@ -121,7 +121,6 @@ class Chain:
     if only is not None and only not in names:
       hint = errors.near_names(only, names)
       raise errors.ConfigError(f'--stage: there is no stage {only!r}{hint}.')
-    began = self._clock()
     results: list[Done] = []
     for index, stage in enumerate(self._stages):
       fingerprint = self._fingerprint(stage)
@@ -143,7 +142,7 @@ class Chain:
         self._remove(stage)
         marker = {}
       before = marker.get('seconds', 0.0)
-      results.append(self._run(stage, index, fingerprint, before, began))
+      results.append(self._run(stage, index, fingerprint, before))
       if stage.name == only:
         break
     return results
@@ -154,7 +153,6 @@ class Chain:
     index: int,
     fingerprint: str,
     before: float,
-    began: float,
   ) -> Done:
     label = f'[{index + 1}/{len(self._stages)}] {stage.title}'
     self._screen.begin()
@@ -167,7 +165,7 @@ class Chain:
 
     mark(finished=False)
     try:
-      with self._ticking(label, stage, index, before, began):
+      with self._ticking(label, stage, index, before):
         stage.run()
     except BaseException:
       mark(finished=False)
@@ -199,7 +197,7 @@ class Chain:
 
   @contextlib.contextmanager
   def _ticking(
-    self, label: str, stage: Stage, index: int, before: float, began: float
+    self, label: str, stage: Stage, index: int, before: float
   ) -> Iterator[None]:
     """Shows now and then how far the whole chain is."""
     started = self._clock()
@@ -209,12 +207,11 @@ class Chain:
       now = self._clock()
       elapsed = before + now - started
       left = self.left(index, elapsed)
-      text = f'{label} {progress.duration(elapsed)}'
+      text = f'{label} {progress.clock(elapsed)}'
       if stage.planned:
-        text += f' of about {progress.duration(stage.planned)}'
-      text += f'; {progress.duration(now - began)} so far'
+        text += f'/{progress.clock(stage.planned)}'
       if left:
-        text += f', about {progress.duration(left)} left in all'
+        text += f', {progress.clock(left)} left in all'
       passed = self._passed(index) + elapsed
       self._screen.show(text, passed / max(passed + left, 1e-9))
 

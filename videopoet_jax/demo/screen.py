@@ -7,7 +7,7 @@ import tqdm
 
 _TERMINAL_SECONDS = 0.5
 _LOG_SECONDS = 20.0
-_BAR = '{percentage:3.0f}% |{bar:20}| {desc}{postfix}'
+_BAR = '{percentage:3.0f}% |{bar:12}| {desc}{postfix}'
 
 
 class Screen:
