@@ -42,6 +42,7 @@ _DEPENDENCIES = [
   'tensorflow>=2.20',
   'tensorflow-datasets>=4.9.9',
   'tensorstore>=0.1.84',
+  'tqdm>=4.66',
 ]
 
 # Decoding (PyAV) and plotting are part of the core: generation writes videos
