@@ -1,6 +1,7 @@
 """Importing what stands on TensorFlow prints nothing; other lines stay."""
 
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -16,6 +17,34 @@ def test_importing_data_prints_nothing():
     [sys.executable, '-c', code], capture_output=True, text=True, check=True
   )
   assert (done.stdout, done.stderr) == ('', '')
+
+
+def test_a_library_may_ask_for_tensorflow_before(tmp_path):
+  (tmp_path / 'tensorflow.py').write_text(
+    'import os, types\n'
+    "os.write(2, b'I0000 00:00:17 a notice\\n')\n"
+    'config = types.SimpleNamespace(set_visible_devices=print)\n'
+  )
+  code = (
+    'import importlib.util, sys\n'
+    'from videopoet_jax.core import tensorflow_notices\n'
+    'before = len(sys.meta_path)\n'
+    'tensorflow_notices.install()\n'
+    'tensorflow_notices.install()\n'
+    'assert importlib.util.find_spec("tensorflow") is not None\n'
+    'import tensorflow\n'
+    'assert len(sys.meta_path) == before'
+  )
+  root = pathlib.Path(__file__).parents[2]
+  path = os.pathsep.join([str(tmp_path), str(root)])
+  done = subprocess.run(
+    [sys.executable, '-c', code],
+    capture_output=True,
+    text=True,
+    check=True,
+    env={**os.environ, 'PYTHONPATH': path},
+  )
+  assert (done.stdout, done.stderr) == ('[] GPU\n', '')
 
 
 def test_other_lines_stay(capfd):

@@ -42,12 +42,19 @@ def install() -> None:
   """Filters the import of TensorFlow, whenever it comes."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-  if _NAME not in sys.modules:
-    sys.meta_path.insert(0, _Finder())
+  if _NAME not in sys.modules and _FINDER not in sys.meta_path:
+    sys.meta_path.insert(0, _FINDER)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-  """Finds TensorFlow once, and passes it to `_Loader`."""
+  """Finds TensorFlow, and passes it to `_Loader`.
+
+  Libraries ask whether there is a TensorFlow before one imports it, so this
+  stays until it is imported.
+  """
+
+  def __init__(self) -> None:
+    self._asking = False
 
   def find_spec(
     self,
@@ -55,13 +62,19 @@ class _Finder(importlib.abc.MetaPathFinder):
     path: Sequence[str] | None,
     target: types.ModuleType | None = None,
   ) -> importlib.machinery.ModuleSpec | None:
-    if fullname != _NAME:
+    if fullname != _NAME or self._asking:
       return None
-    sys.meta_path.remove(self)
-    spec = importlib.util.find_spec(fullname)
+    self._asking = True
+    try:
+      spec = importlib.util.find_spec(fullname)
+    finally:
+      self._asking = False
     if spec is not None and spec.loader is not None:
       spec.loader = _Loader(spec.loader)
     return spec
+
+
+_FINDER = _Finder()
 
 
 class _Loader(importlib.abc.Loader):
@@ -78,6 +91,8 @@ class _Loader(importlib.abc.Loader):
   def exec_module(self, module: types.ModuleType) -> None:
     if module.__spec__ is not None:
       module.__spec__.loader = self._inner
+    if _FINDER in sys.meta_path:
+      sys.meta_path.remove(_FINDER)
     with without_notices():
       self._inner.exec_module(module)
       module.config.set_visible_devices([], 'GPU')
