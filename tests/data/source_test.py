@@ -7,6 +7,7 @@ import pytest
 import seqio
 
 from videopoet_jax.core import errors
+from videopoet_jax.core import permutation
 from videopoet_jax.data import records
 from videopoet_jax.data import source
 
@@ -130,3 +131,26 @@ def test_what_a_user_can_get_wrong(token_set, tmp_path):
     _clips(token_set, 1, hosts=3)
   with pytest.raises(errors.DataError, match='names no data set'):
     source.IndexedSource('').get_dataset()
+
+
+def test_indices_and_seeds_are_pure_functions_of_the_position():
+  order = source.Order(7, key=5)
+  positions = np.array([0, 6, 7, 20, 3])
+  wanted = [
+    permutation.permute(np.array([p % 7]), 7, permutation.fold(5, p // 7))[0]
+    for p in positions.tolist()
+  ]
+  assert order.indices(positions).tolist() == wanted
+  on_disk = source.Order(7, key=5, shuffled=False)
+  assert on_disk.indices(positions).tolist() == [0, 6, 0, 6, 3]
+  key = np.uint64(permutation.fold(5, 'example'))
+  hashed = permutation.mix(positions.astype(np.uint64) ^ key)
+  halves = order.seeds(positions).view(np.uint32).astype(np.uint64)
+  np.testing.assert_array_equal(halves[:, 0] + (halves[:, 1] << 32), hashed)
+
+
+def test_a_host_reads_a_contiguous_part_of_every_batch():
+  assert source.host_positions(3, 8, 1, 4).tolist() == [26, 27]
+  assert source.host_positions(0, 8, 0, 1).tolist() == list(range(8))
+  parts = [source.host_positions(2, 6, host, 3) for host in range(3)]
+  assert np.concatenate(parts).tolist() == list(range(12, 18))

@@ -41,13 +41,54 @@ def test_guidance_moves_away_from_the_unconditional():
   np.testing.assert_allclose(guided, [[2.0, 0.0]])
 
 
+def test_without_guidance_there_is_one_half():
+  logits = jnp.array([[1.0, 2.0], [0.0, 4.0]])
+  assert sampling.guide(logits, 2.0, False) is logits
+  assert sampling.SamplingConfig(guidance=0.0).is_guided
+  assert not sampling.SamplingConfig(guidance=1.0).is_guided
+
+
+def _shares(config, temperature=None, count=2000):
+  keys = jax.random.split(jax.random.key(1), count)
+  logits = jnp.broadcast_to(_LOGITS, (count, 4))
+  drawn = sampling.draw(logits, keys, config, temperature)
+  assert drawn.dtype == jnp.int32
+  return np.bincount(np.asarray(drawn), minlength=4) / count
+
+
+def test_the_temperature_divides_the_logits():
+  # A square root of the probabilities, and their square.
+  for temperature, power in ((2.0, 0.5), (0.5, 2.0)):
+    wanted = np.array([0.5, 0.3, 0.15, 0.05]) ** power
+    wanted /= wanted.sum()
+    config = sampling.SamplingConfig(temperature=temperature)
+    np.testing.assert_allclose(_shares(config), wanted, atol=0.04)
+    # That of a position wins.
+    given = _shares(sampling.SamplingConfig(), temperature)
+    np.testing.assert_array_equal(given, _shares(config))
+
+
+def test_temperature_0_takes_the_likeliest():
+  shares = _shares(sampling.SamplingConfig(temperature=0.0), count=8)
+  assert shares.tolist() == [1, 0, 0, 0]
+
+
+def test_bounds_themselves_are_allowed():
+  sampling.SamplingConfig(temperature=0.0, top_k=0, top_p=1.0, guidance=0.0)
+  config = sampling.SamplingConfig(guide_on=['text', 'audio_tokens', 'text'])
+  assert config.guide_on == ('text', 'audio_tokens')
+
+
 @pytest.mark.parametrize(
   'name, value',
   [
     ('temperature', -1.0),
+    ('temperature', float('inf')),
     ('top_k', -1),
     ('top_p', 0.0),
+    ('top_p', 1.01),
     ('guidance', -2.0),
+    ('guidance', float('inf')),
     ('first_temperature', 0.0),
   ],
 )

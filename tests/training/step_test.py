@@ -86,3 +86,70 @@ def test_the_average_is_approached_from_below():
     expected = decay * expected + (1 - decay) * weight
     assert float(state.ema['weight']) == pytest.approx(expected, rel=1e-6)
   assert (1 + 7) / (10 + 7) > 0.3 > (1 + 2) / (10 + 2)  # Both were met.
+
+
+class _Draws:
+  """Its loss is the largest entry of a batch; it logs what it drew."""
+
+  def loss(self, params, batch, rng, step, unit):
+    metrics = {'drawn': jax.random.uniform(rng), 'step': step}
+    return params * jnp.max(batch['x']), metrics
+
+  def validation_loss(self, params, batch, rng, unit):
+    return self.loss(params, batch, rng, 0, unit)
+
+
+def _uniform(*numbers):
+  """What follows from the seed 3 and these numbers."""
+  key = jax.random.key(3)
+  for number in numbers:
+    key = jax.random.fold_in(key, number)
+  return float(jax.random.uniform(key))
+
+
+def test_a_steps_draws_follow_from_seed_and_step():
+  batch, params = {'x': jnp.arange(6.0)}, jnp.float32(2.0)
+  function = step_lib.make_gradients(_Draws(), 'all', seed=3)
+  gradient, metrics = function(params, batch, jnp.int32(7))
+  assert float(gradient) == 5.0 and float(metrics['loss']) == 10.0
+  assert float(metrics['drawn']) == _uniform(7)
+  validate = step_lib.make_validation_step(_Draws(), 'all', seed=3)
+  found = validate(params, batch, jnp.int32(2))
+  assert float(found['drawn']) == _uniform(2) and float(found['loss']) == 10.0
+
+
+def test_accumulated_gradients_are_the_mean_over_strided_parts():
+  batch, params = {'x': jnp.arange(6.0)}, jnp.float32(2.0)
+  function = step_lib.make_gradients(_Draws(), 'all', seed=3, accumulate=3)
+  gradient, metrics = function(params, batch, jnp.int32(7))
+  # Parts (0, 3), (1, 4) and (2, 5).
+  assert float(gradient) == 4.0 and float(metrics['loss']) == 8.0
+  drawn = np.mean([_uniform(7, part) for part in range(3)])
+  assert float(metrics['drawn']) == pytest.approx(drawn, rel=1e-6)
+  assert float(metrics['step']) == 7.0
+
+
+def test_an_update_says_how_large_it_was_and_counts_what_it_skipped():
+  state, update = _state()
+  good = {'weight': jnp.float32(-3.0)}
+  bad = {'weight': jnp.float32(np.nan)}
+  loss = {'loss': jnp.float32(1.0)}
+  state, metrics = update(state, good, loss)
+  assert float(metrics['gradient_norm']) == 3.0
+  assert int(metrics['skipped_steps']) == 0
+  for count in (1, 2):
+    state, metrics = update(state, bad, loss)
+    assert int(metrics['skipped_steps']) == count
+    assert int(metrics['skipped_in_a_row']) == count
+  state, metrics = update(state, good, loss)
+  assert int(metrics['skipped_steps']) == 2 and int(state.step) == 4
+  assert int(metrics['skipped_in_a_row']) == 0
+
+
+def test_without_an_average_none_is_kept():
+  optimizer = optax.sgd(0.5)
+  state = state_lib.create({'weight': jnp.float32(2.0)}, optimizer, False)
+  update = step_lib.make_update(optimizer)
+  grads = {'weight': jnp.float32(1.0)}
+  after, _ = update(state, grads, {'loss': jnp.float32(1.0)})
+  assert after.ema is None and float(after.params['weight']) == 1.5

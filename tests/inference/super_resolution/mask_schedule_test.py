@@ -22,6 +22,20 @@ def test_cosine_counts_are_the_formula():
   np.testing.assert_array_equal(numbers_B - masked_SB, kept_SB)
 
 
+def test_counts_of_a_case_worked_by_hand():
+  # 16 cos(pi s / 8) is 14.78, 11.31 and 6.12; a lone token waits for the end.
+  counts_SB = mask_schedule.still_masked('cosine', 4, np.array([16, 1, 0]))
+  assert counts_SB.tolist() == [[14, 1, 0], [11, 1, 0], [6, 1, 0], [0, 0, 0]]
+  assert counts_SB.dtype == np.int32
+
+
+def test_a_share_of_whole_tokens_is_not_rounded_below_it():
+  # 1 - 7 / 10 is a little less than 3 / 10 in binary.
+  counts_SB = mask_schedule.still_masked('linear', 10, np.array([10, 1000]))
+  assert counts_SB[:, 0].tolist() == list(range(9, -1, -1))
+  assert counts_SB[:, 1].tolist() == list(range(900, -1, -100))
+
+
 def test_one_step_fills_everything():
   for name in mask_schedule.SCHEDULES:
     counts = mask_schedule.still_masked(name, 1, np.array([7, 0]))
