@@ -31,6 +31,7 @@ from videopoet_jax.core import paths
 from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.core import types
+from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.data import preprocessors as preprocessors_lib
 from videopoet_jax.data import source as source_lib
 from videopoet_jax.data import task as task_lib
@@ -240,12 +241,20 @@ def space_for(
 ) -> tasks_lib.LayoutSpace:
   """Returns the space with the templates of these tasks and no others.
 
+  Task tokens of the tasks' own join the vocabulary.
+
   Raises:
     LayoutError: two tasks have one name.
     ConfigError: a task names an unknown template.
   """
   templates = tuple(task.layout_template() for task in tasks)
-  return dataclasses.replace(space, templates=templates)
+  tokens = (template.task_token for template in templates)
+  own = (f'<task:{t}>' for t in tokens if t not in vocabulary_lib.TASK_TOKENS)
+  vocabulary = dataclasses.replace(
+    space.vocabulary,
+    extra_special=tuple(dict.fromkeys((*space.vocabulary.extra_special, *own))),
+  )
+  return dataclasses.replace(space, vocabulary=vocabulary, templates=templates)
 
 
 def layout_names(

@@ -239,17 +239,11 @@ def make_space(
   """
   visual = info.visual or specs.VisualSpec()
   audio = info.audio or specs.AudioSpec()
-  own = dict.fromkeys(
-    template.task_token
-    for template in (task.layout_template() for task in tasks)
-    if template.task_token not in vocabulary_lib.TASK_TOKENS
-  )
   vocabulary = vocabulary_lib.Vocabulary(
     visual_size=visual.codebook_size,
     audio_levels=audio.levels,
     audio_codes=audio.codes,
     text_size=text_size,
-    extra_special=tuple(f'<task:{token}>' for token in own),
   )
   space = tasks_lib.LayoutSpace(vocabulary, visual, audio, text_slots)
   return registry.space_for(tasks, space)

@@ -135,16 +135,14 @@ class Job:
     left: list[protocol_lib.EvaluationTask],
   ) -> None:
     sets = open_sets(self.protocol, self.data)
-    generator = generator_lib.Generator.load(
-      checkpoint.folder, step=checkpoint.step
+    generator = self.devices.spread(
+      generator_lib.Generator.load(checkpoint.folder, step=checkpoint.step)
     )
     runs = [
       self._task_run(task, generator, sets, folder) for task in left
     ]  # All of them before the first: what is missing is said at once.
-    generator = self.devices.spread(generator)
     with self.devices.use():
       for run in runs:
-        run = dataclasses.replace(run, generator=generator)
         results, seconds = run.run()
         if self.is_first:
           rows = self._rows(checkpoint, run, results, seconds)
@@ -153,8 +151,8 @@ class Job:
             {
               'results': [row.to_json() for row in rows],
               'seconds': {k: round(v, 4) for k, v in seconds.items()},
-              'given': list(run.layout_features),
-              'condition_frames': run.condition_frames,
+              'given': list(run.inputs.features),
+              'condition_frames': run.inputs.condition_frames,
             },
           )
           run.finish()
@@ -169,27 +167,25 @@ class Job:
     sets: Mapping[tuple[str, str], eval_datasets.Set],
     folder: pathlib.Path,
   ) -> runner.TaskRun:
-    conditions = sets[task.data, task.split]
-    generator.layout(task.layout)  # LayoutError if it is not known.
+    inputs = runner.TaskInputs(task, generator, sets[task.data, task.split])
+    cut.check_rate(task, inputs.features, inputs.conditions, generator.space)
+    metrics = catalogue.build(self.protocol, inputs, self.networks)
     journal = sample_store.Journal(self.out, jax.process_index())
     log = self.log if self.is_first else lambda line: None
-    real = reference_stats.RealSide(
-      self.protocol,
-      task,
-      (),
-      sets.get((task.real_name, task.real_part), conditions),
-      storage.path(self.cache) if self.cache else self.out / REAL,
-      journal,
-      self.batch_size,
-      log,
-    )
-    run = runner.TaskRun(
+    return runner.TaskRun(
       protocol=self.protocol,
-      task=task,
-      generator=generator,
-      metrics=(),
-      conditions=conditions,
-      real=real,
+      inputs=inputs,
+      metrics=metrics,
+      real=reference_stats.RealSide(
+        self.protocol,
+        task,
+        metrics,
+        sets.get((task.real_name, task.real_part), inputs.conditions),
+        storage.path(self.cache) if self.cache else self.out / REAL,
+        journal,
+        self.batch_size,
+        log,
+      ),
       folder=folder / task.name,
       journal=journal,
       hosts=self.hosts,
@@ -198,10 +194,6 @@ class Job:
       videos=self.videos,
       log=log,
     )
-    cut.check_rate(task, run.layout_features, conditions, generator.space)
-    metrics = catalogue.build(self.protocol, run, self.networks)
-    real = dataclasses.replace(real, metrics=metrics)
-    return dataclasses.replace(run, metrics=metrics, real=real)
 
   def _rows(
     self,
@@ -210,7 +202,7 @@ class Job:
     results: list[runner.MetricResult],
     seconds: Mapping[str, float],
   ) -> list[results_lib.Result]:
-    data = {run.conditions.name: run.conditions.fingerprint}
+    data = {run.inputs.conditions.name: run.inputs.conditions.fingerprint}
     data.setdefault(run.real.source.name, run.real.source.fingerprint)
     return [
       results_lib.Result(

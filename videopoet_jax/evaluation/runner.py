@@ -75,45 +75,26 @@ class MetricResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskRun:
-  """One task of one checkpoint.
+class TaskInputs:
+  """What the samples of one task are made from.
 
   Attributes:
-    protocol: protocol of the task.
-    task: which.
-    generator: the checkpoint opened.
-    metrics: to measure.
+    task: task of the protocol.
+    generator: the checkpoint, opened.
     conditions: set that samples are conditioned on.
-    real: what sets of samples are compared with.
-    folder: folder of this task of this checkpoint.
-    journal: journal of this host.
-    hosts: that share the work.
-    batch_size: samples generated at once on this host.
-    keep: how many samples are kept to be looked at; -1 all.
-    videos: whether they are kept as mp4, too.
-    log: receives lines for the screen.
   """
 
-  protocol: protocol_lib.Protocol
   task: protocol_lib.EvaluationTask
   generator: generator_lib.Generator
-  metrics: Sequence[interface.Metric]
   conditions: eval_datasets.Set
-  real: reference_stats.RealSide
-  folder: pathlib.Path
-  journal: sample_store.Journal
-  hosts: Hosts = Hosts()
-  batch_size: int = 64
-  keep: int = 8
-  videos: bool = False
-  log: Callable[[str], None] = print
 
   @functools.cached_property
   def layout(self) -> layout_lib.SequenceLayout:
+    """Layout of the task; LayoutError if the model does not know it."""
     return self.generator.layout(self.task.layout)
 
   @property
-  def layout_features(self) -> tuple[str, ...]:
+  def features(self) -> tuple[str, ...]:
     """Features that the samples are conditioned on."""
     return conditions_lib.prefix_features(self.layout)
 
@@ -123,15 +104,51 @@ class TaskRun:
     return generation.condition_frames(self.layout, self.generator.space)
 
   def clips_of(self, numbers: np.ndarray) -> Any:
-    """Conditions of samples, by the samples' numbers."""
-    return self.conditions.read(self._places(numbers))
+    """Reads the conditions of samples, by the samples' numbers."""
+    return self.conditions.read(self.places(numbers))
 
-  def _places(self, numbers: np.ndarray) -> np.ndarray:
+  def places(self, numbers: np.ndarray) -> np.ndarray:
+    """Indices of clips in the set; DataError if the set is too small."""
     return eval_datasets.places(
       np.asarray(numbers) // self.task.per_condition,
       self.conditions.size,
       self.task.order_seed,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskRun:
+  """One task of one checkpoint.
+
+  Attributes:
+    protocol: protocol of the task.
+    inputs: task, generator and conditions.
+    metrics: metrics to measure.
+    real: real clips that sets of samples are compared with.
+    folder: folder of this task of this checkpoint.
+    journal: journal of this host.
+    hosts: hosts that share the work.
+    batch_size: number of samples generated at once on this host.
+    keep: number of samples that are kept to be looked at; -1 all.
+    videos: whether they are kept as mp4, too.
+    log: receives lines for the screen.
+  """
+
+  protocol: protocol_lib.Protocol
+  inputs: TaskInputs
+  metrics: Sequence[interface.Metric]
+  real: reference_stats.RealSide
+  folder: pathlib.Path
+  journal: sample_store.Journal
+  hosts: Hosts = Hosts()
+  batch_size: int = 64
+  keep: int = 8
+  videos: bool = False
+  log: Callable[[str], None] = lambda line: None
+
+  @property
+  def task(self) -> protocol_lib.EvaluationTask:
+    return self.inputs.task
 
   def run(self) -> tuple[list[MetricResult], dict[str, float]]:
     """Does what is not done yet.
@@ -143,7 +160,9 @@ class TaskRun:
     Raises:
       UserError: the checkpoint, a set or a metric does not fit.
     """
-    self._places(np.array([self.task.samples - 1]))  # Is the set large enough?
+    self.inputs.places(
+      np.array([self.task.samples - 1])
+    )  # Is the set large enough?
     stream = sample_store.Stream(
       self.folder,
       f'{self.folder.parent.name}/{self.task.name}',
@@ -157,7 +176,7 @@ class TaskRun:
     if len(missing):
       self.log(
         f'  {self.task.name}: {len(missing)} of {self.task.samples} samples of '
-        f'{self.layout.name}'
+        f'{self.inputs.layout.name}'
       )
     for start in range(0, len(missing), self.batch_size):
       self._batch(stream, missing[start : start + self.batch_size])
@@ -183,15 +202,20 @@ class TaskRun:
   def _batch(self, stream: sample_store.Stream, numbers: np.ndarray) -> None:
     clock = _Clock()
     stream.begin(numbers)
-    clips = self.clips_of(numbers)
+    source = self.inputs
+    clips = source.clips_of(numbers)
     clock.lap('read')
-    given = generation.Conditions(self.generator, clips, self.task.text_suffix)
+    given = generation.Conditions(
+      self.inputs.generator, clips, self.task.text_suffix
+    )
     outputs = self._sample(given, numbers)
     clock.lap('generate')
     found: dict[str, np.ndarray] = {}
     inputs = self._inputs(outputs, clips, numbers)
     if self._needs('nll_'):
-      inputs |= generation.likelihoods(self.generator, self.layout, given)
+      inputs |= generation.likelihoods(
+        self.inputs.generator, self.inputs.layout, given
+      )
     for metric in self.metrics:
       names = reference_stats.own_needs(metric)
       part = {name: inputs[name] for name in names if name in inputs}
@@ -203,8 +227,8 @@ class TaskRun:
       outputs,
       numbers,
       self.keep,
-      frame_rate=self.generator.space.visual.frame_rate,
-      sampling_rate=self.generator.space.audio.sampling_rate,
+      frame_rate=self.inputs.generator.space.visual.frame_rate,
+      sampling_rate=self.inputs.generator.space.audio.sampling_rate,
       videos=self.videos,
     )
     clock.lap('write')
@@ -225,8 +249,8 @@ class TaskRun:
     if not self._needs('generated'):
       return judges.Outputs()
     return generation.sample(
-      self.generator,
-      self.layout,
+      self.inputs.generator,
+      self.inputs.layout,
       given,
       numbers,
       config=self.protocol.sampling_of(self.task.name),

@@ -8,14 +8,12 @@ Starts without JAX and without TensorFlow unless a task file is given.
 
 import argparse
 from collections.abc import Sequence
-import dataclasses
 import json
 import sys
 
 from videopoet_jax.core import entry
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout_table
-from videopoet_jax.core import vocabulary as vocabulary_lib
 from videopoet_jax.jobs import unused_flags
 
 
@@ -65,16 +63,7 @@ def main(argv: Sequence[str]) -> int:
     from videopoet_jax.data import registry
 
     tasks = registry.load_tasks(flags.task_file)
-    tokens = [task.layout_template().task_token for task in tasks]
-    own = dict.fromkeys(
-      f'<task:{token}>'
-      for token in tokens
-      if token not in vocabulary_lib.TASK_TOKENS
-    )
-    vocabulary = dataclasses.replace(space.vocabulary, extra_special=tuple(own))
-    space = registry.space_for(
-      tasks, dataclasses.replace(space, vocabulary=vocabulary)
-    )
+    space = registry.space_for(tasks, space)
     names = list(registry.layout_names(tasks, space, *size))
   names = flags.layout or names or space.standard_names(*size)
   layouts = space.layouts(names)

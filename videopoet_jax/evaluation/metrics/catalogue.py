@@ -98,21 +98,23 @@ def _kind(name: str) -> tuple[Kind, str] | None:
 
 def build(
   protocol: protocol_lib.Protocol,
-  run: runner.TaskRun,
+  inputs: runner.TaskInputs,
   paths: paths_lib.NetworkPaths,
 ) -> tuple[interface.Metric, ...]:
   """Makes the metrics of a task.
 
   Args:
     protocol: protocol, which names the network of each metric.
-    run: the task, with its generator and its conditions.
+    inputs: the task, with its generator and its conditions.
     paths: paths of the networks' weights.
 
   Raises:
     ConfigError: there is no such metric, its weights are missing, or its
       network is not the protocol's.
   """
-  return tuple(_build(name, protocol, run, paths) for name in run.task.metrics)
+  return tuple(
+    _build(name, protocol, inputs, paths) for name in inputs.task.metrics
+  )
 
 
 def check(
@@ -159,12 +161,12 @@ def _check_real(
 def _build(
   name: str,
   protocol: protocol_lib.Protocol,
-  run: runner.TaskRun,
+  inputs: runner.TaskInputs,
   paths: paths_lib.NetworkPaths,
 ) -> interface.Metric:
   if name == oracle_accuracy.NAME:
-    return _right(run)
-  rate = run.generator.space.audio.sampling_rate
+    return _right(inputs)
+  rate = inputs.generator.space.audio.sampling_rate
   return _make(name, protocol, paths, rate)
 
 
@@ -200,19 +202,20 @@ def _make(
   return kind.make(**given)
 
 
-def _right(run: runner.TaskRun) -> interface.Metric:
+def _right(inputs: runner.TaskInputs) -> interface.Metric:
   if (
-    not isinstance(run.conditions, eval_datasets.ShapesSet) or run.task.subsets
+    not isinstance(inputs.conditions, eval_datasets.ShapesSet)
+    or inputs.task.subsets
   ):
     raise errors.ConfigError(
-      f'{run.task.name}: {oracle_accuracy.NAME!r} is judged on shapes in '
+      f'{inputs.task.name}: {oracle_accuracy.NAME!r} is judged on shapes in '
       "motion, all samples together; set EvaluationTask.data = 'shapes' and "
       'no subsets.'
     )
-  layout = run.layout
+  layout = inputs.layout
   if layout.task not in judges.TASKS:
     hint = errors.near_names(layout.task, judges.TASKS)
     raise errors.ConfigError(f'no oracle judges {layout.task!r}{hint}.')
   return oracle_accuracy.Right(
-    layout.task, run.clips_of, run.condition_frames, layout.name
+    layout.task, inputs.clips_of, inputs.condition_frames, layout.name
   )
