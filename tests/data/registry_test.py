@@ -238,6 +238,17 @@ def test_conditions_that_guidance_may_act_on_are_dropped_for_a_tenth():
   }
 
 
+def test_the_demo_drops_every_condition_that_it_guides_on():
+  file = str(paths.resolve('gin/runs/demo_prefix_lm.gin'))
+  gin.parse_config_file(file, skip_unknown=True)
+  drops = {t.name: dict(t.drop) for t in registry.load_tasks(tasks=ALL)}
+  drawn = gin.query_parameter('SHAPES_EASY_SAMPLING/gin.macro.value')
+  for name, fields in drawn.items():
+    if fields.get('guidance', 1.0) != 1.0:
+      for feature in fields.get('guide_on', ['text']):
+        assert drops[name][feature] == 0.1
+
+
 def test_the_full_demo_drops_text_alone():
   # Models and loops are no matter of this room.
   file = str(paths.resolve('gin/runs/demo_full_prefix_lm.gin'))
