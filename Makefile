@@ -23,7 +23,7 @@ help: ## list the commands
 .PHONY: setup
 setup: $(STAMP) ## make .venv (PYTHON=... chooses the interpreter)
 
-$(STAMP): setup.py .ci/setup $(wildcard constraints/*.txt)
+$(STAMP): setup.py .ci/setup $(wildcard constraints/py*.txt)
 	@PYTHON='$(PYTHON)' .ci/setup
 	@touch $@
 
@@ -74,6 +74,10 @@ test_plans: $(LIBTPU_STAMP) ## train steps compiled for TPU slices (installs lib
 $(LIBTPU_STAMP): $(STAMP) .ci/libtpu
 	@.ci/libtpu
 	@touch $@
+
+.PHONY: mutants
+mutants: setup ## mutation tests, for hours (MODULES=core/permutation selects)
+	@.ci/mutants $(MODULES)
 
 .PHONY: lint
 lint: setup ## ruff and mypy
