@@ -93,6 +93,10 @@ $(DOCS_STAMP): constraints/docs.txt .ci/docs
 	@PYTHON='$(PYTHON)' .ci/docs
 	@touch $@
 
+.PHONY: mutants
+mutants: setup ## mutation tests, for hours (MODULES=core/permutation selects)
+	@.ci/mutants $(MODULES)
+
 .PHONY: lint
 lint: setup ## ruff and mypy
 	$(BIN)/ruff check .

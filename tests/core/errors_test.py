@@ -40,6 +40,7 @@ def _passes(value, **bounds):
     (1.01, {'most': 1}, False),
     ((0, None, 2), {}, True),
     ([0, -1], {}, False),
+    ((None, -1), {}, False),
     ((), {}, True),
   ],
 )

@@ -75,6 +75,20 @@ def test_every_id_belongs_to_one_range(visual, levels, codes, text):
       found.audio_level(level)
 
 
+def test_the_papers_sizes():
+  # VideoPoet, section 3.1: about 300,000 ids.
+  found = vocabulary_lib.Vocabulary()
+  starts = {m: (r.start, r.size) for m, r in found.ranges.items()}
+  assert starts == {
+    Modality.SPECIAL: (0, 256),
+    Modality.VISUAL: (256, 262_144),
+    Modality.AUDIO: (262_400, 4096),
+    Modality.TEXT: (266_496, 32_128),
+  }
+  assert found.size == 298_752
+  assert (found.audio_levels, found.audio_codes) == (4, 1024)
+
+
 def test_special_ids_keep_their_numbers():
   # Checkpoints depend on them.
   plain = vocabulary_lib.Vocabulary()

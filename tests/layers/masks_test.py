@@ -50,3 +50,7 @@ def test_a_start_given_as_a_number_stays_one_inside_a_compiled_scan():
   seen.clear()
   assert run(masks.PrefixMask(3, jnp.int32(1))) == 6
   assert int not in seen
+
+
+def test_bidirectional_sees_the_longest_sequences():
+  assert np.asarray(masks.BIDIRECTIONAL.dense(1, 50_000)).all()
