@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     '--profile',
     default='demo',
-    help='demo (15 minutes on two cores), demo_full (see its file), smoke (a '
+    help='demo (16 minutes on two cores), demo_full (see its file), smoke (a '
     'minute, learns nothing), or a gin file of your own',
   )
   parser.add_argument('--out', default='demo', help='folder of all results')
