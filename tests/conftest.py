@@ -31,6 +31,11 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
+from videopoet_jax.core import tensorflow_notices  # noqa: E402
+
+# Before a test imports TensorFlow by itself: its notices would go to whichever
+# test reads standard error when they come.
+tensorflow_notices.install()
 jax.config.update('jax_numpy_rank_promotion', 'raise')
 jax.config.update('jax_compilation_cache_dir', str(_CACHE))
 jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.3)

@@ -45,15 +45,6 @@ def test_names_hold_folder_step_and_fingerprint(tmp_path):
   assert found.key.startswith('small_params_')
 
 
-def test_a_demos_folder_stands_for_the_model_in_it(tmp_path):
-  demo = tmp_path / 'demo'
-  _save(demo / 'prefix_lm', 5)
-  found = checkpoint_choice.find(demo)
-  assert found.folder == demo / 'prefix_lm'
-  assert found.key.startswith('demo_00000005_')
-  assert checkpoint_choice.home(demo / 'prefix_lm') == demo / 'prefix_lm'
-
-
 def test_a_fingerprint_is_of_contents_names_and_description(tmp_path):
   prints = []
   for number, (content, name, extra) in enumerate(

@@ -67,7 +67,9 @@ def _programs(units, *, in_background):
     threads.add(threading.current_thread())
     return f'program of {unit}'
 
-  programs = compiled_steps.Programs(units, make, in_background=in_background)
+  programs = compiled_steps.CompiledSteps(
+    units, make, in_background=in_background
+  )
   return programs, made, threads
 
 

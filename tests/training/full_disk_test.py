@@ -17,8 +17,8 @@ _RUN = """
 import dataclasses, resource, sys
 from tests.training import tiny
 from videopoet_jax.core import errors
-from videopoet_jax.jobs import cli
-from videopoet_jax.training import loop
+from videopoet_jax.core import entry
+from videopoet_jax.training import loop, loop_config
 
 class Batches(tiny.TinyBatches):
   def batch(self, step):
@@ -36,7 +36,7 @@ def main(argv):
     config=config, log=lambda line: None,
   )
 
-sys.exit(cli.run(main, sys.argv[1:]))
+sys.exit(entry.run(main, sys.argv[1:]))
 """
 
 

@@ -124,18 +124,6 @@ def test_means_are_over_the_steps_that_have_a_metric():
   assert metrics.averages([]) == {}
 
 
-@pytest.mark.parametrize(
-  ('seconds', 'text'),
-  [
-    (-3, '0 s'), (0.4, '0 s'), (59.4, '59 s'), (59.6, '1 min 0 s'),
-    (200, '3 min 20 s'), (3599, '59 min 59 s'), (3600, '1 h 0 min'),
-    (7500, '2 h 5 min'), (90_061, '25 h 1 min'),
-  ],
-)  # fmt: skip
-def test_durations(seconds, text):
-  assert metrics.duration(seconds) == text
-
-
 def test_a_file_in_a_bucket_is_written_whole_and_not_too_often(
   tmp_path, monkeypatch
 ):

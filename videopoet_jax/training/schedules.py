@@ -76,4 +76,5 @@ def _after_warmup(
     return lambda step: (
       peak * jnp.sqrt(base / jnp.maximum(step + warmup + 1.0, base))
     )
-  return optax.constant_schedule(peak)
+  # Of the shape of its steps, which `optax.constant_schedule` is not.
+  return optax.linear_schedule(peak, peak, 1)
