@@ -95,3 +95,64 @@ def test_bounds_themselves_are_allowed():
 def test_impossible_settings_are_refused(name, value):
   with pytest.raises(errors.ConfigError, match=name):
     sampling.SamplingConfig(**{name: value})
+
+
+def _admitted_by_hand(probabilities_V, top_k, top_p):
+  """The admitted ids of one row, by sorting it in plain Python."""
+  order = sorted(range(len(probabilities_V)), key=lambda i: -probabilities_V[i])
+  order = order[: top_k or len(order)]
+  total = sum(probabilities_V[i] for i in order)
+  kept, before = set(), 0.0
+  for i in order:
+    if before / total < top_p:
+      kept.add(i)
+    before += probabilities_V[i]
+  return kept
+
+
+@pytest.mark.parametrize(
+  ('top_k', 'top_p'),
+  [(0, 0.6), (1, 1.0), (3, 1.0), (3, 0.75), (9, 0.9), (5, 1)],
+)
+def test_each_row_is_restricted_by_itself(top_k, top_p):
+  # More rows than ids, in unlike orders: an axis taken for the other shows.
+  generator = np.random.default_rng(0)
+  shares_BV = generator.dirichlet(np.ones(5), 7).astype(np.float32)
+  config = sampling.SamplingConfig(top_k=top_k, top_p=top_p)
+  logits_BV = jnp.log(jnp.asarray(shares_BV))
+  found_BV = np.asarray(sampling.restrict(logits_BV, config))
+  for row, shares in enumerate(shares_BV):
+    kept = _admitted_by_hand(shares.tolist(), top_k, top_p)
+    assert set(np.flatnonzero(found_BV[row] > -100)) == kept
+    for i in kept:
+      assert found_BV[row, i] == logits_BV[row, i]
+
+
+def test_the_likeliest_of_each_row():
+  logits_BV = jnp.array([[0.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
+  config = sampling.SamplingConfig(temperature=0.0)
+  keys_B = jax.random.split(jax.random.key(0), 2)
+  assert sampling.draw(logits_BV, keys_B, config).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+  'fields',
+  [
+    {'temperature': 0.0, 'top_k': 2},
+    {'temperature': 0.0, 'top_p': 0.9},
+    {'temperature': 0.0, 'first_temperature': 1.0},
+    {'temperature': 1.0, 'first_temperature': 0.0},
+    {'guide_on': 'text'},
+    {'guide_on': ()},
+    {'guidance': -0.5},
+  ],
+)
+def test_settings_that_cannot_act_together_are_refused(fields):
+  with pytest.raises(errors.ConfigError):
+    sampling.SamplingConfig(**fields)
+
+
+def test_small_temperatures_may_go_together():
+  sampling.SamplingConfig(temperature=0.5, first_temperature=0.5)
+  assert sampling.SamplingConfig().guidance == 1.0
+  assert not sampling.SamplingConfig().is_guided
