@@ -55,11 +55,17 @@ def clean_registries() -> Iterator[None]:
 
   from videopoet_jax.data import registry
 
-  gin.clear_config()
-  registry.reset()
+  def clean() -> None:
+    gin.clear_config()
+    registry.reset()
+    # Where nothing imported it, nothing is registered by it.
+    layout_tasks = sys.modules.get('videopoet_jax.data.layout_tasks')
+    if layout_tasks is not None:
+      layout_tasks.reset()
+
+  clean()
   yield
-  gin.clear_config()
-  registry.reset()
+  clean()
 
 
 @pytest.fixture(scope='session')

@@ -85,3 +85,35 @@ def test_commitment_pulls_latents_to_their_codes():
   np.testing.assert_allclose(lookup_free.commitment(latents), (0.25 + 4.0) / 2)
   gradient = jax.grad(lookup_free.commitment)(latents)
   np.testing.assert_allclose(gradient, [[-0.5, -2.0]])
+
+
+def test_commitment_by_hand():
+  # 0 and what is below it belong to -1, whatever the size.
+  latents = jnp.array([[-0.5, 0.25], [2.0, -3.0], [0.0, 1.0]])
+  distances = [0.25, 0.5625, 1.0, 4.0, 1.0, 0.0]
+  assert float(lookup_free.commitment(latents)) == pytest.approx(
+    np.mean(distances)
+  )
+
+
+@pytest.mark.parametrize(('num_bits', 'other'), [(9, 8), (10, 10)])
+def test_defaults_are_nine_bits_a_group_at_temperature_1(num_bits, other):
+  generator = np.random.default_rng(3)
+  latents = generator.normal(size=(20, num_bits)).astype(np.float32)
+  found = lookup_free.entropy_terms(latents)
+  wanted = lookup_free.entropy_terms(latents, 1.0, 9)
+  grouped = lookup_free.entropy_terms(latents, 1.0, other)
+  assert float(found.codebook) == float(wanted.codebook)
+  assert float(found.token) == float(wanted.token)
+  assert float(found.codebook) != float(grouped.codebook)
+
+
+@pytest.mark.parametrize('bits', [(0, 9), (9, 0), (-1, -1)])
+def test_no_bits_cannot_be_split(bits):
+  with pytest.raises(ValueError, match='cannot split'):
+    lookup_free.split_bits(*bits)
+
+
+def test_one_bit_is_one_group():
+  assert lookup_free.split_bits(1, 1) == (1,)
+  assert lookup_free.split_bits(1, 9) == (1,)
