@@ -3,7 +3,7 @@
   .cache/mutation/env/bin/python .ci/mutation/run.py [MODULE...]
 
 Results are kept in `.cache/mutation`: a session a module, which a later call
-goes on with as long as neither the module nor its tests change, and the
+continues as long as neither the module nor its tests change, and the
 survivors of each as diffs.
 """
 
@@ -59,7 +59,7 @@ def _left_out(source: str, places: Sequence[str]) -> list[ast.AST]:
   """Nodes whose insides are not mutated.
 
   Args:
-    source: of a module.
+    source: source of a module.
     places: 'annotation' (types), 'decorator' (sizes of caches, what dataclasses
       are), 'raise' (what an error says), 'assert' (what cannot happen).
   """

@@ -54,7 +54,7 @@ def rewrite(
   """Rewrites relative links outside code.
 
   Args:
-    markdown: of the page.
+    markdown: Markdown of the page.
     page: the page's path within the site's sources.
     show: called with the path of each file to be shown by a page of its own.
 

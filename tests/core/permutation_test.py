@@ -112,7 +112,7 @@ def _permute(position: int, size: int, key: int) -> int:
 
 @pytest.mark.parametrize('size', [1, 2, 3, 4, 5, 10, 16, 17, 64, 100])
 def test_orders_never_change(size):
-  # A run that goes on with a later version must see the same order.
+  # A run that resumes with a later version must see the same order.
   key = permutation.fold('train', 7)
   places = permutation.permute(np.arange(size), size, key)
   assert places.tolist() == [_permute(n, size, key) for n in range(size)]

@@ -18,6 +18,7 @@ from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.planning import mixture as mixture_lib
 from videopoet_jax.planning import outcome as outcome_lib
 from videopoet_jax.planning import planner as planner_lib
+from videopoet_jax.planning import request
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import topologies
 
@@ -104,7 +105,7 @@ def read(
     (*task_files, *(values.get('task_files') or ()))
   )
   space, sizes = _space(values, run_tasks, clips)
-  sizes = sizes or [parse_clip(clip) for clip in default_clips]
+  sizes = sizes or [request.parse_clip(clip) for clip in default_clips]
   names = tuple(values.get('layouts') or ())
   if not names:
     names = tuple(
@@ -207,21 +208,10 @@ def _space(
     info, run_tasks, text_size=text_size, text_slots=slots
   )
   if clips:
-    return space, [parse_clip(clip) for clip in clips]
+    return space, [request.parse_clip(clip) for clip in clips]
   if values.get('clip'):
     return space, [tuple(values.get('clip'))]
   return space, list(sets.clips) if sets else []
-
-
-def parse_clip(text: str) -> tuple[int, int, int]:
-  """Parses `FRAMESxHEIGHTxWIDTH`; raises LayoutError if it is invalid."""
-  sizes = text.split('x')
-  if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
-    raise errors.LayoutError(
-      f'--clip {text!r} is no FRAMESxHEIGHTxWIDTH, for example 17x128x128.'
-    )
-  frames, height, width = map(int, sizes)
-  return frames, height, width
 
 
 def _mesh(text: str, topology: topologies.Topology, experiment_lib: Any) -> Any:

@@ -155,6 +155,17 @@ def _subjects(
   return upscaled, grids, names
 
 
+def parse_clip(text: str) -> tuple[int, int, int]:
+  """Parses `FRAMESxHEIGHTxWIDTH`; raises LayoutError if it is invalid."""
+  sizes = text.split('x')
+  if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
+    raise errors.LayoutError(
+      f'--clip {text!r} is no FRAMESxHEIGHTxWIDTH, for example 17x128x128.'
+    )
+  frames, height, width = map(int, sizes)
+  return frames, height, width
+
+
 def layout_names(
   space: Any, layouts: Sequence[str], clips: Sequence[str]
 ) -> list[str]:
@@ -169,12 +180,7 @@ def layout_names(
       names.append(space.layout(name).name)
       continue
     for clip in clips:
-      sizes = clip.split('x')
-      if len(sizes) != 3 or not all(size.isdigit() for size in sizes):
-        raise errors.LayoutError(
-          f'--clip {clip!r} is no FRAMESxHEIGHTxWIDTH, for example 17x128x128.'
-        )
-      found = space.standard_names(*map(int, sizes))
+      found = space.standard_names(*parse_clip(clip))
       if name == 'longest':
         found = [max(found, key=lambda n: space.layout(n).length)]
       names += found

@@ -12,10 +12,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from videopoet_jax.core import tensorflow_notices
-from videopoet_jax.shapes import caption
 from videopoet_jax.shapes import config as shapes_config
+from videopoet_jax.shapes import held_out
 from videopoet_jax.shapes import render
-from videopoet_jax.shapes import scene as shapes_scene
 from videopoet_jax.shapes import splits
 
 # TFDS imports TensorFlow when it first needs it; drawing processes start here.
@@ -162,7 +161,7 @@ def example(
   bounces[: len(times)] = times
   return {
     'clip_id': f'{split}/{index:06d}',
-    'caption': write_caption(clip.scene),
+    'caption': held_out.caption_of(clip.scene),
     'video': clip.video_THW3,
     'audio': clip.audio_T,
     'flow': clip.flow_THW2,
@@ -173,21 +172,6 @@ def example(
     'speed': first.speed,
     'bounce_times': bounces,
   }
-
-
-def write_caption(scene: shapes_scene.Scene) -> str:
-  """Returns the caption of a scene."""
-  return caption.write(
-    [
-      caption.Statement(
-        kind=shape.kind,
-        colour=shape.colour,
-        direction=shape.direction,
-        speed=shape.speed,
-      )
-      for shape in scene.shapes
-    ]
-  )
 
 
 def build(
