@@ -8,18 +8,19 @@ the codes, fade out once the codes are spread.
 
 from collections.abc import Mapping
 import dataclasses
+import math
 from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
-from videopoet_jax.losses import lookup_free
 from videopoet_jax.tokenizers.magvit2 import bundle
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import model as model_lib
-from videopoet_jax.tokenizers.quantizers import lfq
+from videopoet_jax.tokenizers.quantizers import interface
 from videopoet_jax.training import uncertain_bits
 
 UNIT = 'clip'
@@ -36,6 +37,8 @@ class VisualTokenizerRecipe:
     mse_weight: weight of the mean square error.
     l1_weight: weight of the mean absolute error.
     commitment_weight: weight of the commitment loss, latents to codes.
+    codebook_weight: VQ: weight of the term that moves codes to latents.
+    revival_weight: VQ: weight of the term that moves idle codes to latents.
     entropy_weight: weight of token entropy minus codebook entropy, in nats, at
       step 0; it falls to zero, linearly.
     entropy_until: share of the run by which the entropy terms are zero.
@@ -46,8 +49,9 @@ class VisualTokenizerRecipe:
     entropy_group_bits: bits that share one joint distribution.
     bypass_until: share of the run by which every clip is quantized. Before, a
       clip bypasses the quantizer with a probability that falls from 1, its
-      latents clipped to [-1, 1] with added noise; 0 quantizes always.
-    bypass_noise: standard deviation of that noise.
+      latents in the range of codes with added noise; 0 quantizes always.
+    bypass_noise: standard deviation of that noise; 1 is half the distance of
+      neighbouring codes (see `Quantizer.soften`).
     gradient_weight: weight of the mean absolute error of differences of
       neighbouring pixels (Mathieu et al., arXiv 1511.05440), for sharp edges.
       Not in the paper.
@@ -73,6 +77,8 @@ class VisualTokenizerRecipe:
   gradient_weight: float = 0.0
   decoder_only: bool = False
   uncertain_share: float = 0.0
+  codebook_weight: float = 1.0
+  revival_weight: float = 0.05
 
   def __post_init__(self) -> None:
     errors.check_range(self, 'total_steps', 'entropy_group_bits', least=1)
@@ -86,6 +92,8 @@ class VisualTokenizerRecipe:
       'codebook_entropy_scale',
       'bypass_noise',
       'gradient_weight',
+      'codebook_weight',
+      'revival_weight',
     )
     errors.check_range(self, 'entropy_until', 'bypass_until', most=1)
     if not 0 <= self.uncertain_share <= (1 if self.decoder_only else 0):
@@ -111,6 +119,8 @@ class VisualTokenizerTrainable:
     config: config_lib.VisualTokenizerConfig,
     recipe: VisualTokenizerRecipe,
   ) -> None:
+    if recipe.uncertain_share:
+      config.spec.require_bits('VisualTokenizerRecipe.uncertain_share')
     self.config = config
     self.recipe = recipe
     self._module = model_lib.VisualTokenizerModel(config)
@@ -119,7 +129,7 @@ class VisualTokenizerTrainable:
     """Returns the model's entries of `checkpoint.json`."""
     return {
       'kind': bundle.VisualTokenizer.kind,
-      'config': dataclasses.asdict(self.config),
+      'config': descriptions.values(self.config),
       'recipe': dataclasses.asdict(self.recipe),
     }
 
@@ -153,27 +163,29 @@ class VisualTokenizerTrainable:
     Returns:
       The loss, and metrics: each weighted term, `psnr` in dB (mean over
       clips, as quantized in this step), `codebook_usage` (share, from 0 to 1,
-      of the bits' entropy that this batch uses) and `bits_used` (the entropy
-      of the mean soft assignment, in bits).
+      of the codes' entropy that this batch uses) and `bits_used` (the entropy
+      of the mean soft assignment, in bits; without one, of the codes).
     """
     del unit
     recipe = self.recipe
     video = bundle.from_pixels(batch['video'])
     progress = step.astype(jnp.float32) / recipe.total_steps
 
-    def bottleneck(latents: jax.Array) -> jax.Array:
+    def bottleneck(
+      quantizer: interface.Quantizer, latents: jax.Array
+    ) -> jax.Array:
       if recipe.decoder_only:
-        codes = jax.lax.stop_gradient(lfq.quantize(latents))
+        codes = jax.lax.stop_gradient(quantizer.quantize(latents))
         if not recipe.uncertain_share:
           return codes
         return uncertain_bits.tell(codes, recipe.uncertain_share, rng)
-      return self._bottleneck(latents, rng, progress)
+      return self._bottleneck(quantizer, latents, rng, progress)
 
     out, latents = self._module.apply({'params': params}, video, bottleneck)
     entropy_weight = recipe.entropy_weight * jnp.clip(
       1.0 - progress / max(recipe.entropy_until, 1e-6), 0.0, 1.0
     )
-    return self._score(video, out, latents, entropy_weight)
+    return self._score(params, video, out, latents, entropy_weight)
 
   def validation_loss(
     self,
@@ -199,10 +211,11 @@ class VisualTokenizerTrainable:
     del rng, unit
     video = bundle.from_pixels(batch['video'])
     out, latents = self._module.apply({'params': params}, video)
-    return self._score(video, jnp.clip(out, -1.0, 1.0), latents)
+    return self._score(params, video, jnp.clip(out, -1.0, 1.0), latents)
 
   def _score(
     self,
+    params: Any,
     video: jax.Array,
     out: jax.Array,
     latents: jax.Array,
@@ -214,34 +227,51 @@ class VisualTokenizerTrainable:
     # Half of a difference on [-1, 1] is a difference on [0, 1].
     error = 0.5 * (out - video)
     square_B = jnp.mean(jnp.square(error), axis=(1, 2, 3, 4))
-    terms = lookup_free.entropy_terms(
-      latents, recipe.inverse_temperature, recipe.entropy_group_bits
+    terms = self._module.apply(
+      {'params': params},
+      latents,
+      recipe.inverse_temperature,
+      recipe.entropy_group_bits,
+      method='terms',
     )
+    usage = self._module.apply({'params': params}, latents, method='usage')
+    bits_used = usage * math.log2(self.config.spec.codebook_size)
+    if 'codebook_entropy' in terms:
+      bits_used = terms['codebook_entropy'] / jnp.log(2.0)
     parts = {
       'mse': recipe.mse_weight * jnp.mean(square_B),
       'l1': recipe.l1_weight * jnp.mean(jnp.abs(error)),
     }
     if not recipe.decoder_only:
-      parts['commitment'] = recipe.commitment_weight * lookup_free.commitment(
-        latents
-      )
-      if entropy_weight is not None:
+      for name, weight in (
+        ('commitment', recipe.commitment_weight),
+        ('codebook', recipe.codebook_weight),
+        ('revival', recipe.revival_weight),
+      ):
+        if name in terms:
+          parts[name] = weight * terms[name]
+      if entropy_weight is not None and 'token_entropy' in terms:
         parts['entropy'] = entropy_weight * (
-          terms.token - recipe.codebook_entropy_scale * terms.codebook
+          terms['token_entropy']
+          - recipe.codebook_entropy_scale * terms['codebook_entropy']
         )
     if recipe.gradient_weight:
       parts['gradient'] = recipe.gradient_weight * _gradient_error(error)
     metrics = parts | {
       'psnr': jnp.mean(-10.0 * jnp.log10(jnp.maximum(square_B, 1e-10))),
-      'codebook_usage': _usage(latents),
-      'bits_used': terms.codebook / jnp.log(2.0),
+      'codebook_usage': usage,
+      'bits_used': bits_used,
     }
     return sum(parts.values(), jnp.float32(0.0)), metrics
 
   def _bottleneck(
-    self, latents: jax.Array, rng: jax.Array, progress: jax.Array
+    self,
+    quantizer: interface.Quantizer,
+    latents: jax.Array,
+    rng: jax.Array,
+    progress: jax.Array,
   ) -> jax.Array:
-    codes = lfq.quantize(latents)
+    codes = quantizer.quantize(latents)
     recipe = self.recipe
     if recipe.bypass_until <= 0.0:
       return codes
@@ -251,7 +281,7 @@ class VisualTokenizerTrainable:
       choice_key, chance, (latents.shape[0], 1, 1, 1, 1)
     )
     noise = jax.random.normal(noise_key, latents.shape)
-    soft = jnp.clip(latents, -1.0, 1.0) + recipe.bypass_noise * noise
+    soft = quantizer.soften(latents, recipe.bypass_noise * noise)
     return jnp.where(around, soft, codes)
 
 
@@ -260,12 +290,3 @@ def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:
   across = error_BTHWC[:, :, :, 1:] - error_BTHWC[:, :, :, :-1]
   down = error_BTHWC[:, :, 1:] - error_BTHWC[:, :, :-1]
   return jnp.mean(jnp.abs(across)) + jnp.mean(jnp.abs(down))
-
-
-def _usage(latents: jax.Array) -> jax.Array:
-  """Mean over bits of the entropy, in bits, of each bit's distribution."""
-  share = jnp.mean(latents > 0, axis=(0, 1, 2, 3), dtype=jnp.float32)
-  return jnp.mean(
-    (jax.scipy.special.entr(share) + jax.scipy.special.entr(1.0 - share))
-    / jnp.log(2.0)
-  )

@@ -5,9 +5,9 @@ generation needs neither gin files nor the training data.
 """
 
 from collections.abc import Mapping
-import dataclasses
 from typing import Any
 
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
@@ -23,7 +23,7 @@ def describe(
   layout_names: tuple[str, ...],
 ) -> dict[str, Any]:
   """JSON values: kind, config, vocabulary, space and layouts."""
-  whole = dataclasses.asdict(space)
+  whole = descriptions.values(space)
   if config.is_earlier:
     del whole['features']
   return {

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
@@ -40,8 +41,8 @@ def describe(described: Description) -> dict[str, Any]:
   return {
     'kind': KIND,
     'config': dataclasses.asdict(described.config),
-    'visual': dataclasses.asdict(described.visual),
-    'low_visual': dataclasses.asdict(described.low_visual),
+    'visual': descriptions.values(described.visual),
+    'low_visual': descriptions.values(described.low_visual),
     'units': list(described.units),
     'fingerprints': dict(described.fingerprints),
   }

@@ -47,8 +47,8 @@ class VisualTokenizer(interface.TokenizerBundle):
     return self.module.apply({'params': params}, ids, method='decode')
 
   def decode_codes_batch(self, params: Any, codes: jax.Array) -> jax.Array:
-    """Maps float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]; pure."""
-    return self.module.apply({'params': params}, codes, method='decode_codes')
+    """Maps expected bits_BTHWC to float32 video_BTHWC in [-1, 1]; pure."""
+    return self.module.apply({'params': params}, codes, method='decode_bits')
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
     """Converts uint8 or float video to float32 in [-1, 1].
@@ -81,13 +81,16 @@ class VisualTokenizer(interface.TokenizerBundle):
     return super().decode(ids)
 
   def decode_codes(self, codes_BTHWC: np.ndarray) -> np.ndarray:
-    """Decodes codes, which need not be those of an id.
+    """Decodes codes by their bits, which need not be those of an id.
 
     Args:
       codes_BTHWC: float32 (batch, t, h, w, bits), from -1 to 1.
 
     Returns:
       float32 (batch, frames, height, width, 3) in [-1, 1].
+
+    Raises:
+      ConfigError: ids of this quantizer have no bits.
     """
     return self._in_batches(
       lambda part: self._decode_codes(self.params, self.place(part)),

@@ -23,7 +23,7 @@ class ConvDecoder(nn.Module):
     """Decodes.
 
     Args:
-      codes_BTHWC: float32 with entries -1 and +1, (batch, t, h, w, num_bits).
+      codes_BTHWC: float32 codes of the quantizer, (batch, t, h, w, channels).
 
     Returns:
       float32 video, (batch, 1 + (t - 1) * temporal_stride, h * stride,

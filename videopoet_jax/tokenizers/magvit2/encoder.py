@@ -26,7 +26,7 @@ class ConvEncoder(nn.Module):
       video_BTHWC: float, 1 + temporal_stride * k frames of 3 channels.
 
     Returns:
-      float32 (batch, 1 + k, height / stride, width / stride, num_bits).
+      float32 (batch, 1 + k, height / stride, width / stride, channels).
     """
     config = self.config
     dtype = jnp.dtype(config.dtype)
@@ -104,7 +104,7 @@ class PatchEncoder(nn.Module):
 def _latents(
   config: config_lib.VisualTokenizerConfig, hidden: jax.Array
 ) -> jax.Array:
-  latents = blocks.Dense(config.num_bits, name='latents')(
+  latents = blocks.Dense(config.code_channels, name='latents')(
     hidden.astype(jnp.float32)
   )
   if config.normalize_latents:
