@@ -1,15 +1,15 @@
 """Trains the visual tokenizer: implements `Trainable` for the loop.
 
-The loss has reconstruction, commitment and entropy terms; adversarial and
-perceptual terms are separate recipes. Two schedules help the start: early in
-training pixels may bypass the quantizer, and the entropy terms, which spread
-the codes, fade out once the codes are spread.
+The loss has reconstruction, perceptual and entropy terms, and those of the
+quantizer; `training.adversarial` adds a discriminator. Two schedules help the
+start: early in training pixels may bypass the quantizer, and the entropy terms,
+which spread the codes, fade out once the codes are spread.
 """
 
 from collections.abc import Mapping
 import dataclasses
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
+from videopoet_jax.losses.perceptual import distance
 from videopoet_jax.tokenizers.magvit2 import bundle
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import model as model_lib
@@ -24,6 +25,8 @@ from videopoet_jax.tokenizers.quantizers import interface
 from videopoet_jax.training import uncertain_bits
 
 UNIT = 'clip'
+# Salt of the key that draws the frames of the perceptual term.
+_PERCEPTUAL = 7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +58,11 @@ class VisualTokenizerRecipe:
     gradient_weight: weight of the mean absolute error of differences of
       neighbouring pixels (Mathieu et al., arXiv 1511.05440), for sharp edges.
       Not in the paper.
+    perceptual_weight: weight of the distance in features of a pretrained
+      network (`losses.perceptual`), which `visual_tokenizer.perceptual` gives.
+    perceptual_from: share of the run from which that term acts.
+    perceptual_frames: number of frames of each clip, drawn at every step, that
+      the network compares; 0 compares all of them.
     decoder_only: whether the encoder stays fixed (`--init_from`): ids do not
       change, so models of them stay usable, and pixels improve. Quantizes
       always, without the latents' terms.
@@ -75,6 +83,9 @@ class VisualTokenizerRecipe:
   bypass_until: float = 0.3
   bypass_noise: float = 0.3
   gradient_weight: float = 0.0
+  perceptual_weight: float = 0.0
+  perceptual_from: float = 0.0
+  perceptual_frames: int = 0
   decoder_only: bool = False
   uncertain_share: float = 0.0
   codebook_weight: float = 1.0
@@ -92,15 +103,35 @@ class VisualTokenizerRecipe:
       'codebook_entropy_scale',
       'bypass_noise',
       'gradient_weight',
+      'perceptual_weight',
+      'perceptual_frames',
       'codebook_weight',
       'revival_weight',
     )
-    errors.check_range(self, 'entropy_until', 'bypass_until', most=1)
+    errors.check_range(
+      self, 'entropy_until', 'bypass_until', 'perceptual_from', most=1
+    )
     if not 0 <= self.uncertain_share <= (1 if self.decoder_only else 0):
       raise errors.ConfigError(
         f'VisualTokenizerRecipe.uncertain_share is {self.uncertain_share}; '
         'expected a share from 0 to 1, and decoder_only = True unless it is 0.'
       )
+
+
+class Reconstruction(NamedTuple):
+  """A batch passed through the tokenizer.
+
+  Attributes:
+    video: the originals, float32 video_BTHWC in [-1, 1].
+    out: what the decoder returns, not clipped.
+    loss: float32 scalar.
+    metrics: float32 scalars by name.
+  """
+
+  video: jax.Array
+  out: jax.Array
+  loss: jax.Array
+  metrics: dict[str, jax.Array]
 
 
 class VisualTokenizerTrainable:
@@ -110,6 +141,7 @@ class VisualTokenizerTrainable:
     name: 'visual_tokenizer'.
     config: config of the model.
     recipe: weights and schedules.
+    perceptual: distance that `perceptual_weight` weighs.
   """
 
   name = 'visual_tokenizer'
@@ -118,7 +150,16 @@ class VisualTokenizerTrainable:
     self,
     config: config_lib.VisualTokenizerConfig,
     recipe: VisualTokenizerRecipe,
+    perceptual: distance.PerceptualDistance | None = None,
   ) -> None:
+    if (perceptual is None) == bool(recipe.perceptual_weight):
+      raise errors.ConfigError(
+        'VisualTokenizerRecipe.perceptual_weight is '
+        f'{recipe.perceptual_weight} and visual_tokenizer.perceptual is '
+        f'{"not " if perceptual is None else ""}bound; bind both, or leave the '
+        'weight at 0 and the network out.'
+      )
+    self.perceptual = perceptual
     if recipe.uncertain_share:
       config.spec.require_bits('VisualTokenizerRecipe.uncertain_share')
     self.config = config
@@ -167,6 +208,17 @@ class VisualTokenizerTrainable:
       of the mean soft assignment, in bits; without one, of the codes).
     """
     del unit
+    passed = self.reconstruct(params, batch, rng, step)
+    return passed.loss, passed.metrics
+
+  def reconstruct(
+    self,
+    params: Any,
+    batch: Mapping[str, Any],
+    rng: jax.Array,
+    step: jax.Array,
+  ) -> Reconstruction:
+    """Passes a batch through the tokenizer as training does; see `loss`."""
     recipe = self.recipe
     video = bundle.from_pixels(batch['video'])
     progress = step.astype(jnp.float32) / recipe.total_steps
@@ -185,7 +237,40 @@ class VisualTokenizerTrainable:
     entropy_weight = recipe.entropy_weight * jnp.clip(
       1.0 - progress / max(recipe.entropy_until, 1e-6), 0.0, 1.0
     )
-    return self._score(params, video, out, latents, entropy_weight)
+    total, metrics = self._score(params, video, out, latents, entropy_weight)
+    if self.perceptual is not None:
+      term = recipe.perceptual_weight * self._perceptual(
+        self.perceptual, video, out, rng, progress
+      )
+      total, metrics = total + term, metrics | {'perceptual': term}
+    return Reconstruction(video, out, total, metrics)
+
+  def _perceptual(
+    self,
+    perceptual: distance.PerceptualDistance,
+    video: jax.Array,
+    out: jax.Array,
+    rng: jax.Array,
+    progress: jax.Array,
+  ) -> jax.Array:
+    """Perceptual distance of the frames that are compared in this step."""
+    recipe = self.recipe
+    frames = recipe.perceptual_frames
+    if 0 < frames < video.shape[1]:
+      order = jax.random.permutation(
+        jax.random.fold_in(rng, _PERCEPTUAL), video.shape[1]
+      )
+      video = jnp.take(video, order[:frames], axis=1)
+      out = jnp.take(out, order[:frames], axis=1)
+    if not recipe.perceptual_from:
+      return perceptual(out, video)
+    return jax.lax.cond(
+      progress >= recipe.perceptual_from,
+      perceptual,
+      lambda out, video: jnp.zeros((), jnp.float32),
+      out,
+      video,
+    )
 
   def validation_loss(
     self,
@@ -197,7 +282,8 @@ class VisualTokenizerTrainable:
     """Scores the tokenizer as it is used.
 
     Every clip is quantized, pixels are clipped to [-1, 1], and the entropy
-    terms, which fade out in training, have no weight.
+    terms, which fade out in training, have no weight. The perceptual term
+    acts on all frames, whatever the step.
 
     Args:
       params: parameters of the model.
@@ -211,7 +297,12 @@ class VisualTokenizerTrainable:
     del rng, unit
     video = bundle.from_pixels(batch['video'])
     out, latents = self._module.apply({'params': params}, video)
-    return self._score(params, video, jnp.clip(out, -1.0, 1.0), latents)
+    out = jnp.clip(out, -1.0, 1.0)
+    total, metrics = self._score(params, video, out, latents)
+    if self.perceptual is not None:
+      term = self.recipe.perceptual_weight * self.perceptual(out, video)
+      total, metrics = total + term, metrics | {'perceptual': term}
+    return total, metrics
 
   def _score(
     self,

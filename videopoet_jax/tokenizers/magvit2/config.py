@@ -48,6 +48,9 @@ class VisualTokenizerConfig:
     output_hidden_dim: patch: width of the decoder's pixel MLP.
     convolution: 'auto', 'native' or 'taps'; see `layers.causal_conv`.
     dtype: dtype of convolutions; the quantizer is float32 always.
+    temporal_kernel: taps over time of convolutions that look back: 3, or 1 for
+      the image stage, whose weights `inflation` turns into those of a video
+      model.
     quantizer: 'lfq' (MAGVIT-v2's), 'bsq', 'fsq' or 'vq'; see
       `tokenizers.quantizers`. A field of another kind must stay at its default.
     fsq_levels: FSQ: levels of each latent dimension; their product is the
@@ -77,6 +80,7 @@ class VisualTokenizerConfig:
   output_hidden_dim: int = 1024
   convolution: str = 'auto'
   dtype: str = 'float32'
+  temporal_kernel: int = descriptions.later(3)
   quantizer: str = descriptions.later('lfq')
   fsq_levels: tuple[int, ...] = descriptions.later(())
   vq_codebook_size: int = descriptions.later(0)
@@ -99,6 +103,11 @@ class VisualTokenizerConfig:
         raise errors.ConfigError(
           f'VisualTokenizerConfig.{name} is {stride}; it must be a power of 2.'
         )
+    if self.temporal_kernel not in (1, 3):
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.temporal_kernel is {self.temporal_kernel}; it '
+        'must be 3, or 1 for the image stage.'
+      )
     errors.check_range(self, 'frame_rate', above=True)
     errors.check_range(
       self, 'channels', 'channel_multipliers', 'norm_groups', 'patch_size',
@@ -143,6 +152,11 @@ class VisualTokenizerConfig:
   def temporal_halvings(self) -> int:
     """Number of times that the frame rate is halved."""
     return self.temporal_stride.bit_length() - 1
+
+  @property
+  def kernel_size(self) -> tuple[int, int, int]:
+    """Taps over time, height and width of convolutions that look back."""
+    return (self.temporal_kernel, 3, 3)
 
   def halves_time(self, level: int) -> bool:
     """Whether the downsampling after resolution `level` halves time too.
