@@ -162,6 +162,7 @@ class VisualTokenizerTrainable:
     self.perceptual = perceptual
     if recipe.uncertain_share:
       config.spec.require_bits('VisualTokenizerRecipe.uncertain_share')
+    _check_terms(config, recipe)
     self.config = config
     self.recipe = recipe
     self._module = model_lib.VisualTokenizerModel(config)
@@ -374,6 +375,31 @@ class VisualTokenizerTrainable:
     noise = jax.random.normal(noise_key, latents.shape)
     soft = quantizer.soften(latents, recipe.bypass_noise * noise)
     return jnp.where(around, soft, codes)
+
+
+# Field of the recipe -> the quantizer's term that it weighs.
+_WEIGHTS = {
+  'commitment_weight': 'commitment',
+  'codebook_weight': 'codebook',
+  'revival_weight': 'revival',
+  'entropy_weight': 'token_entropy',
+}
+
+
+def _check_terms(
+  config: config_lib.VisualTokenizerConfig, recipe: VisualTokenizerRecipe
+) -> None:
+  """Raises ConfigError where a weight is set and the quantizer has no term."""
+  quantizer = config.make_quantizer()
+  for field, term in _WEIGHTS.items():
+    value = getattr(recipe, field)
+    default = getattr(VisualTokenizerRecipe, field)
+    if value not in (0, default) and term not in quantizer.term_names:
+      raise errors.ConfigError(
+        f'VisualTokenizerRecipe.{field} is {value} and cannot act: the'
+        f' quantizer {quantizer.kind!r} has no such term; leave it at its'
+        f' default, {default}.'
+      )
 
 
 def _gradient_error(error_BTHWC: jax.Array) -> jax.Array:

@@ -46,15 +46,22 @@ class Settings(Protocol):
 
 
 def make(settings: Settings) -> interface.Quantizer:
-  """Returns the quantizer that checked settings describe."""
+  """Returns the quantizer that checked settings describe.
+
+  It has no parent, so that it may be asked for sizes inside other modules; one
+  that is assigned in `setup` becomes a submodule.
+  """
   if settings.quantizer == 'lfq':
-    return lfq.LookupFreeQuantizer(settings.num_bits)
+    return lfq.LookupFreeQuantizer(settings.num_bits, parent=None)
   if settings.quantizer == 'bsq':
-    return bsq.BinarySphericalQuantizer(settings.num_bits)
+    return bsq.BinarySphericalQuantizer(settings.num_bits, parent=None)
   if settings.quantizer == 'fsq':
-    return fsq.FiniteScalarQuantizer(settings.fsq_levels)
+    return fsq.FiniteScalarQuantizer(settings.fsq_levels, parent=None)
   return vq.VectorQuantizer(
-    settings.vq_codebook_size, settings.vq_code_dim, settings.vq_gradient
+    settings.vq_codebook_size,
+    settings.vq_code_dim,
+    settings.vq_gradient,
+    parent=None,
   )
 
 
