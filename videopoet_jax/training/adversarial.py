@@ -68,9 +68,8 @@ class AdversarialRecipe:
     errors.check_range(self, 'penalty_every', least=1)
     if self.start + self.lead >= 1:
       raise errors.ConfigError(
-        f'AdversarialRecipe.start + lead is {self.start + self.lead}, the whole '
-        'run, so that the generator never meets its discriminator; expected '
-        'less than 1.'
+        f'AdversarialRecipe.start + lead is {self.start + self.lead}, so that '
+        'the generator never meets its discriminator; expected less than 1.'
       )
 
 

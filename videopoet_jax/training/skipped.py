@@ -88,6 +88,6 @@ class Skipped:
     named = f' ({", ".join(terms)})' if terms else ''
     raise FloatingPointError(
       f'{in_a_row} steps in a row were not finite{named}, at step {step} of '
-      f'unit {unit!r}; its batch is in {path}, the last good state in the newest '
-      'checkpoint. Lower the learning rate, or look at the data'
+      f'unit {unit!r}; its batch is in {path}, the last good state in the '
+      'newest checkpoint. Lower the learning rate, or look at the data'
     )

@@ -128,8 +128,8 @@ def convnext_tiny(
       inner = operators.linear(inner, weights, f'{name}.block.3')
       inner = jax.nn.gelu(inner, approximate=False)
       inner = operators.linear(inner, weights, f'{name}.block.5')
-      scale = weights[f'{name}.layer_scale'].reshape(-1)
-      hidden = hidden + scale * inner
+      scale = weights[f'{name}.layer_scale']
+      hidden = hidden + operators.along_channels(scale, inner) * inner
     features[f'stage_{stage}'] = hidden
   pooled = jnp.mean(hidden, axis=(1, 2))
   pooled = operators.layer_norm(pooled, weights, 'classifier.0')

@@ -78,7 +78,7 @@ class PerceptualDistance:
     image = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32)
     published = f'expected {self._backbone.published}'
     try:
-      return dict(jax.eval_shape(self._features, image))
+      return dict(jax.eval_shape(self.features, image))
     except KeyError as error:
       raise errors.ConfigError(
         f'{source} has no weight {error.args[0]!r}, which {self.backbone} '
@@ -108,9 +108,12 @@ class PerceptualDistance:
       vectors.append(jnp.asarray(vector, jnp.float32))
     return vectors
 
-  def _features(self, images_NHWC: jax.Array) -> backbones.Features:
-    mean = jnp.asarray(self._backbone.mean, jnp.float32)
-    deviation = jnp.asarray(self._backbone.deviation, jnp.float32)
+  def features(self, images_NHWC: jax.Array) -> backbones.Features:
+    """Features of images (batch, height, width, 3) in [-1, 1], by name."""
+    mean, deviation = (
+      jnp.asarray(colour, jnp.float32).reshape(1, 1, 1, 3)
+      for colour in (self._backbone.mean, self._backbone.deviation)
+    )
     # From [-1, 1] to [0, 1], then as the network was trained.
     normal = (0.5 * (images_NHWC + 1.0) - mean) / deviation
     return self._backbone.features(self._weights, normal)
@@ -128,8 +131,8 @@ class PerceptualDistance:
     count = math.prod(out.shape[:-3])
     frames = out.reshape(count, *out.shape[-3:]).astype(jnp.float32)
     others = truth.reshape(frames.shape).astype(jnp.float32)
-    found = self._features(frames)
-    wanted = jax.lax.stop_gradient(self._features(others))
+    found = self.features(frames)
+    wanted = jax.lax.stop_gradient(self.features(others))
     total = jnp.zeros((), jnp.float32)
     for index, layer in enumerate(self.layers):
       if found[layer].ndim == 2:

@@ -12,6 +12,11 @@ import jax.numpy as jnp
 Weights = Mapping[str, jax.Array]
 
 
+def along_channels(vector: jax.Array, values: jax.Array) -> jax.Array:
+  """Reshapes one value a channel so that it broadcasts over `values`."""
+  return jnp.reshape(vector, (1,) * (values.ndim - 1) + (-1,))
+
+
 def convolution(
   images_NHWC: jax.Array,
   weights: Weights,
@@ -42,7 +47,7 @@ def convolution(
     feature_group_count=groups,
   )
   bias = weights.get(f'{name}.bias')
-  return out if bias is None else out + bias
+  return out if bias is None else out + along_channels(bias, out)
 
 
 def same_padding(
@@ -64,7 +69,9 @@ def batch_norm(
     weights[f'{name}.running_var'] + epsilon
   )
   shift = weights[f'{name}.bias'] - weights[f'{name}.running_mean'] * scale
-  return images_NHWC * scale + shift
+  return images_NHWC * along_channels(scale, images_NHWC) + along_channels(
+    shift, images_NHWC
+  )
 
 
 def layer_norm(
@@ -74,12 +81,17 @@ def layer_norm(
   mean = jnp.mean(images_NHWC, axis=-1, keepdims=True)
   variance = jnp.var(images_NHWC, axis=-1, keepdims=True)
   normal = (images_NHWC - mean) * jax.lax.rsqrt(variance + epsilon)
-  return normal * weights[f'{name}.weight'] + weights[f'{name}.bias']
+  scale, shift = (
+    along_channels(weights[f'{name}.{leaf}'], normal)
+    for leaf in ('weight', 'bias')
+  )
+  return normal * scale + shift
 
 
 def linear(values: jax.Array, weights: Weights, name: str) -> jax.Array:
   """Maps (..., channels in) to (..., channels out)."""
-  return values @ weights[f'{name}.weight'].T + weights[f'{name}.bias']
+  out = values @ weights[f'{name}.weight'].T
+  return out + along_channels(weights[f'{name}.bias'], out)
 
 
 def max_pool(
