@@ -12,6 +12,11 @@ import pytest
 
 from tests.tokenizers.magvit2 import configs
 from videopoet_jax.core import errors
+from videopoet_jax.parallel import rules
+from videopoet_jax.training import optimizers
+from videopoet_jax.training import schedules
+from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import step as step_lib
 from videopoet_jax.training import visual_tokenizer
 
 
@@ -162,3 +167,59 @@ def test_differences_of_neighbours_are_a_term_where_asked():
   error = (np.asarray(out) + 1) / 2 - video / 255
   expected = sum(np.abs(np.diff(error, axis=axis)).mean() for axis in (2, 3))
   np.testing.assert_allclose(metrics['gradient'], 3 * expected, rtol=1e-4)
+
+
+def _pattern():
+  """A clip of waves behind a square: 9 frames of 16 x 16."""
+  t, y, x = np.meshgrid(
+    np.arange(9), np.arange(16), np.arange(16), indexing='ij'
+  )
+  waves = (np.sin(0.5 * x + 0.3 * t), np.cos(0.4 * y - 0.2 * t))
+  video = np.stack((*waves, np.sin(0.3 * (x + y))), axis=-1) * 0.7
+  video[:, 4:9, 4:9] = (0.9, -0.9, 0.2)
+  return {'video': video[None].astype(np.float32)}
+
+
+def test_one_clip_is_learned_to_40_db_within_500_steps():
+  config = dataclasses.replace(
+    configs.PATCH,
+    num_bits=10,
+    normalize_latents=True,
+    patch_hidden_dim=64,
+    patch_dim=32,
+    latent_dim=48,
+    output_hidden_dim=128,
+  )
+  trainable = visual_tokenizer.VisualTokenizerTrainable(
+    config,
+    visual_tokenizer.VisualTokenizerRecipe(total_steps=500, bypass_until=0.2),
+  )
+  batch = _pattern()
+  boxed = trainable.init(jax.random.key(0), batch)
+  optimizer = optimizers.create(
+    optimizers.OptimizerConfig(
+      name='muon',
+      learning_rate=0.02,
+      schedule=schedules.ScheduleConfig(
+        name='cosine', warmup_steps=10, final=0.01
+      ),
+    ),
+    500,
+    rules.logical_axes(boxed),
+  )
+  gradients = step_lib.make_gradients(trainable, 'clip', seed=0)
+  update = step_lib.make_update(optimizer)
+
+  @jax.jit
+  def steps(state):
+    def one(state, _):
+      grads, metrics = gradients(state.params, batch, state.step)
+      state, _ = update(state, grads, {'loss': metrics['loss']})
+      return state, None
+
+    return jax.lax.scan(one, state, length=500)[0]
+
+  state = steps(state_lib.create(rules.unbox(boxed), optimizer, False))
+  # As it is used: quantized, clipped.
+  _, metrics = trainable.validation_loss(state.params, batch, jax.random.key(0))
+  assert metrics['psnr'] > 40.0 and int(state.skipped) == 0
