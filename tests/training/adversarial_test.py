@@ -15,6 +15,7 @@ from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.losses import adversarial as losses
 from videopoet_jax.parallel import mesh as mesh_lib
+from videopoet_jax.parallel import rules
 from videopoet_jax.tokenizers.magvit2 import discriminator
 from videopoet_jax.training import adversarial
 from videopoet_jax.training import loop
@@ -69,16 +70,27 @@ class _Clips:
 
 @functools.cache
 def _params():
-  return nn.unbox(_trainable().init(jax.random.key(0), _Clips().batch(0)))
+  init = jax.jit(lambda key: _trainable().init(key, _Clips().batch(0)))
+  return nn.unbox(init(jax.random.key(0)))
 
 
-def _gradients(trainable, step=0, params=None):
-  def loss(params):
+@functools.cache
+def _compiled(**settings):
+  trainable = _trainable(**settings)
+
+  def loss(params, step):
     return trainable.loss(
-      params, _Clips(size=2).batch(0), jax.random.key(1), jnp.int32(step)
+      params, _Clips(size=2).batch(0), jax.random.key(1), step
     )
 
-  return jax.grad(loss, has_aux=True)(_params() if params is None else params)
+  return jax.jit(jax.grad(loss, has_aux=True))
+
+
+def _gradients(step=0, params=None, **settings):
+  """Gradients and metrics of one batch and key."""
+  return _compiled(**settings)(
+    _params() if params is None else params, jnp.int32(step)
+  )
 
 
 def _size(tree):
@@ -88,7 +100,7 @@ def _size(tree):
 def test_gradients_of_the_two_networks_are_separate():
   """Each branch's gradient is that of its own loss, computed on its own."""
   trainable = _trainable(weight=0.5)
-  found, _ = _gradients(trainable)
+  found, _ = _gradients(weight=0.5)
   batch, key, step = _Clips(size=2).batch(0), jax.random.key(1), jnp.int32(0)
   module = discriminator.Discriminator(trainable.discriminator)
   weights = _params()['discriminator']
@@ -116,7 +128,7 @@ def test_gradients_of_the_two_networks_are_separate():
     ('generator', generator_alone),
     ('discriminator', discriminator_alone),
   ):
-    expected = jax.grad(alone)(_params()[branch])
+    expected = jax.jit(jax.grad(alone))(_params()[branch])
     assert _size(expected) > 0
     jax.tree.map(
       functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-6),
@@ -127,8 +139,8 @@ def test_gradients_of_the_two_networks_are_separate():
 
 def test_the_loss_that_is_logged_is_the_generators():
   trainable = _trainable(weight=0.5)
-  _, metrics = _gradients(trainable)
-  passed = trainable.inner.reconstruct(
+  _, metrics = _gradients(weight=0.5)
+  passed = jax.jit(trainable.inner.reconstruct)(
     _params()['generator'],
     _Clips(size=2).batch(0),
     jax.random.key(1),
@@ -141,13 +153,13 @@ def test_the_loss_that_is_logged_is_the_generators():
 
 
 def test_terms_act_from_their_steps():
-  trainable = _trainable(start=0.3, lead=0.2)
-  before, metrics = _gradients(trainable, step=2)
+  settings = {'start': 0.3, 'lead': 0.2}
+  before, metrics = _gradients(step=2, **settings)
   assert _size(before['discriminator']) == 0.0 and metrics['discriminator'] == 0
   assert _size(before['statistics']) == 0.0
-  leading, metrics = _gradients(trainable, step=3)
+  leading, metrics = _gradients(step=3, **settings)
   assert _size(leading['discriminator']) > 0 and metrics['adversarial'] == 0.0
-  joined, metrics = _gradients(trainable, step=5)
+  joined, metrics = _gradients(step=5, **settings)
   assert metrics['adversarial'] > 0
   # The same draw and clip: only the adversarial term differs.
   assert (
@@ -157,10 +169,9 @@ def test_terms_act_from_their_steps():
 
 
 def test_a_penalty_now_and_then_has_the_same_mean():
-  often, seldom = _trainable(), _trainable(penalty_every=4)
   each = [
-    float(_gradients(trainable, step)[1]['gradient_penalty'])
-    for trainable in (often, seldom)
+    float(_gradients(step, penalty_every=every)[1]['gradient_penalty'])
+    for every in (1, 4)
     for step in range(4)
   ]
   assert each[5:] == [0.0, 0.0, 0.0]
@@ -170,10 +181,11 @@ def test_a_penalty_now_and_then_has_the_same_mean():
 def test_averages_of_logits_move_as_moving_averages():
   params = dict(_params())
   params['statistics'] = {'real': jnp.array(0.5), 'fake': jnp.array(-2.0)}
-  trainable = _trainable()
-  gradients, metrics = _gradients(trainable, params=params)
-  optimizer = optimizers.create(_OPTIMIZER, 10, _axes(trainable))
-  updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+  gradients, metrics = _gradients(params=params)
+  optimizer = optimizers.create(_OPTIMIZER, 10, _axes(_trainable()))
+  updates, _ = jax.jit(
+    lambda: optimizer.update(gradients, optimizer.init(params), params)
+  )()
   for name in ('real', 'fake'):
     old = params['statistics'][name]
     np.testing.assert_allclose(
@@ -184,8 +196,6 @@ def test_averages_of_logits_move_as_moving_averages():
 
 
 def _axes(trainable):
-  from videopoet_jax.parallel import rules
-
   return rules.logical_axes(
     jax.eval_shape(trainable.init, jax.random.key(0), _Clips().batch(0))
   )
@@ -254,11 +264,13 @@ def test_the_tokenizer_of_a_run_is_the_generator(tmp_path):
   saved = tree_lib.restore_tree(tmp_path / 'tokenizer' / 'params')
   assert jax.tree.structure(saved) == jax.tree.structure(_params()['generator'])
   video = _Clips(size=1).batch(0)
-  expected, _ = trainable.inner.validation_loss(
+  expected, _ = jax.jit(trainable.inner.validation_loss)(
     _params()['generator'], video, jax.random.key(0)
   )
-  found, _ = trainable.validation_loss(_params(), video, jax.random.key(0))
-  assert found == expected
+  found, _ = jax.jit(trainable.validation_loss)(
+    _params(), video, jax.random.key(0)
+  )
+  np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,15 @@ def _batch():
   return {'video': patches.repeat(8, axis=2).repeat(8, axis=3)}
 
 
+def _params(trainable):
+  init = jax.jit(lambda key: nn.unbox(trainable.init(key, _batch())))
+  return init(jax.random.key(0))
+
+
 @pytest.mark.parametrize('kind', _SETTINGS)
 def test_each_kind_learns_by_its_terms(kind):
   trainable = _trainable(kind, bypass_until=0.0)
-  params = nn.unbox(trainable.init(jax.random.key(0), _batch()))
+  params = _params(trainable)
   optimizer = optax.adam(3e-3)
 
   @jax.jit
@@ -79,21 +84,29 @@ def test_each_kind_learns_by_its_terms(kind):
 @pytest.mark.parametrize('kind', _SETTINGS)
 def test_the_bypass_gives_soft_codes(kind):
   trainable = _trainable(kind, bypass_until=0.5, bypass_noise=0.0)
-  params = nn.unbox(trainable.init(jax.random.key(0), _batch()))
-  seen = []
+  params = _params(trainable)
 
-  def bottleneck(quantizer, latents):
-    zero = jnp.zeros_like(latents)
-    seen.append((quantizer.soften(latents, zero), quantizer.quantize(latents)))
-    return seen[-1][0]
+  def both(params, video):
+    seen = []
 
-  module = trainable.bundle(params).module
+    def bottleneck(quantizer, latents):
+      zero = jnp.zeros_like(latents)
+      soft = quantizer.soften(latents, zero)
+      seen.append((soft, quantizer.quantize(latents)))
+      return soft
+
+    module = trainable.bundle(params).module
+    out, _ = module.apply({'params': params}, video, bottleneck)
+    return out, *seen[0]
+
   video = trainable.bundle(params).prepare(_batch()['video'])
-  soft, _ = module.apply({'params': params}, video, bottleneck)
-  assert not np.allclose(*seen[0], atol=1e-3)
+  out, soft, codes = jax.jit(both)(params, video)
+  assert not np.allclose(soft, codes, atol=1e-3)
   # At step 0 every clip bypasses.
-  _, metrics = trainable.loss(params, _batch(), jax.random.key(1), jnp.int32(0))
-  error = np.mean(np.square(np.asarray(soft) - video)) / 4
+  _, metrics = jax.jit(trainable.loss)(
+    params, _batch(), jax.random.key(1), jnp.int32(0)
+  )
+  error = np.mean(np.square(np.asarray(out) - video)) / 4
   np.testing.assert_allclose(metrics['mse'], 20 * error, rtol=1e-4)
 
 

@@ -80,7 +80,8 @@ def _run(run_dir, judged=True, kernel=3, **settings):
 
 
 def _fresh(trainable):
-  return nn.unbox(trainable.init(jax.random.key(7), _BATCH))
+  init = jax.jit(lambda key: trainable.init(key, _BATCH))
+  return nn.unbox(init(jax.random.key(7)))
 
 
 def _equal(one, other):

@@ -1,6 +1,5 @@
 """Tests of the visual tokenizer's training."""
 
-import dataclasses
 import functools
 
 from flax import linen as nn
@@ -13,6 +12,7 @@ import pytest
 from tests.tokenizers.magvit2 import configs
 from videopoet_jax.core import errors
 from videopoet_jax.parallel import rules
+from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.training import optimizers
 from videopoet_jax.training import schedules
 from videopoet_jax.training import state as state_lib
@@ -114,7 +114,9 @@ def test_a_few_steps_learn():
 def test_description_rebuilds_the_config():
   description = _trainable().describe()
   assert description['kind'] == 'visual_tokenizer'
-  assert description['config'] == dataclasses.asdict(configs.PATCH)
+  read = config_lib.from_description(description['config'])
+  assert read == configs.PATCH
+  assert description['config']['num_bits'] == 6
 
 
 def test_bad_settings_and_batches_are_refused():

@@ -28,7 +28,8 @@ def values(config: Any) -> dict[str, Any]:
   """Returns what `dataclasses.asdict` does, without later fields at defaults.
 
   Args:
-    config: a dataclass, which may hold others, also in tuples and dicts.
+    config: a dataclass, which may hold others, also in tuples, lists and dicts
+      (but not in named tuples).
   """
   return {
     field.name: _value(getattr(config, field.name))
@@ -45,6 +46,6 @@ def _value(value: Any) -> Any:
     return values(value)
   if isinstance(value, dict):
     return {_value(key): _value(item) for key, item in value.items()}
-  if isinstance(value, list | tuple) and not hasattr(value, '_fields'):
+  if isinstance(value, list | tuple):
     return type(value)(_value(item) for item in value)
   return copy.deepcopy(value)

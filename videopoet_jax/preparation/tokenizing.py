@@ -43,12 +43,14 @@ class Summary:
     clips: number of clips by split.
     features: names of the features.
     seconds: the time it took.
+    notice: line that says how many frames were trimmed or padded, or ''.
   """
 
   directory: str
   clips: dict[str, int]
   features: tuple[str, ...]
   seconds: float
+  notice: str = ''
 
 
 def tokenize(
@@ -98,8 +100,8 @@ def tokenize(
       repeated after a kill.
     frames: what happens to clips that do not have 1 + temporal_stride * k
       frames: 'refuse', 'trim' or 'pad' (`tokenizers.frame_counts`). Sound is
-      trimmed, or padded with silence, to the same time. A line to the hosts'
-      log says so.
+      trimmed, or padded with silence, to the same time. The hosts' log and the
+      summary say so.
     overwrite: whether an existing data set is replaced.
     meter: makes the meter that shows the progress; none by default.
     hosts: this host among those that make the data set; alone unless given.
@@ -193,7 +195,11 @@ def tokenize(
     unit='clips',
   )
   return Summary(
-    os.fspath(output), counts, features, time.monotonic() - started
+    os.fspath(output),
+    counts,
+    features,
+    time.monotonic() - started,
+    encoder.fit.notice,
   )
 
 

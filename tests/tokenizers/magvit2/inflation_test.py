@@ -25,7 +25,11 @@ def _shapes(config):
 def test_images_are_the_same_bit_for_bit(name):
   video_config = configs.BOTH[name]
   image_config = dataclasses.replace(video_config, temporal_kernel=1)
-  params = nn.unbox(bundle.init_params(image_config, jax.random.key(1)))
+  params = nn.unbox(
+    jax.jit(lambda key: bundle.init_params(image_config, key))(
+      jax.random.key(1)
+    )
+  )
   inflated = inflation.inflate(params, _shapes(video_config))
   assert jax.tree.map(jnp.shape, inflated) == jax.tree.map(
     lambda x: x.shape, _shapes(video_config)
@@ -43,7 +47,11 @@ def test_images_are_the_same_bit_for_bit(name):
 
 def test_an_inflated_model_sees_the_newest_frame_of_a_group():
   image_config = dataclasses.replace(configs.CONVOLUTIONAL, temporal_kernel=1)
-  params = nn.unbox(bundle.init_params(image_config, jax.random.key(1)))
+  params = nn.unbox(
+    jax.jit(lambda key: bundle.init_params(image_config, key))(
+      jax.random.key(1)
+    )
+  )
   inflated = inflation.inflate(params, _shapes(configs.CONVOLUTIONAL))
   videos = model.VisualTokenizerModel(configs.CONVOLUTIONAL)
   video = jax.random.uniform(jax.random.key(2), (1, 5, 16, 16, 3))

@@ -50,7 +50,7 @@ def test_a_folder_encodes_and_decodes_by_its_quantizer(kind, tmp_path):
   assert len(np.unique(ids)) > 3
   assert ids.max() < tokenizer.spec.codebook_size
   # As training sees it: the same codes, so the same video.
-  trained, latents = tokenizer.module.apply(
+  trained, latents = jax.jit(tokenizer.module.apply)(
     {'params': tokenizer.params}, bundle.from_pixels(video)
   )
   assert latents.shape == (2, 2, 4, 4, tokenizer.config.code_channels)

@@ -8,9 +8,9 @@ An odd L gives integers from -(L - 1) / 2 to (L - 1) / 2, an even L those from
 middle of an interval. Codes are the integers over L // 2. The id of a code is
 the mixed-radix number of its levels, the first dimension lowest.
 
-The bound is (L - 1) (1 + eps) / 2, as in the authors' later code and in
-vector-quantize-pytorch; the paper's appendix has 1 - eps. Both round alike
-but where a tanh saturates.
+The bound is (L - 1) (1 + eps) / 2, as in vector-quantize-pytorch; the paper's
+appendix has 1 - eps. With eps = 0.001 the thresholds, before the tanh is
+inverted, differ by 0.2 %.
 """
 
 from __future__ import annotations

@@ -61,8 +61,9 @@ class Quantizer(nn.Module):
 
     Args:
       latents: (..., latent_dim).
-      noise: of the same shape; 1 is half the distance of neighbouring codes,
-        or, where codes have no grid (VQ), the size of the quantization error.
+      noise: array of the same shape; 1 is half the distance of neighbouring
+        codes, or, where codes have no grid (VQ), the root mean square of the
+        quantization error.
 
     Returns:
       float32 (..., latent_dim).
