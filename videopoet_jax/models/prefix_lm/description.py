@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.checkpoints import describe as describe_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
@@ -60,11 +61,7 @@ def read(
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  kind = description.get('kind')
-  if kind != KIND:
-    raise errors.CheckpointError(
-      f'the checkpoint is of kind {kind!r}; a {KIND!r} checkpoint is needed.'
-    )
+  describe_lib.check_kind(description, KIND)
   try:
     config = config_lib.from_description(description['config'])
     space = description['space']

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
+from videopoet_jax.checkpoints import describe as describe_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
@@ -56,11 +57,7 @@ def read(description: Mapping[str, Any]) -> Description:
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  kind = description.get('kind')
-  if kind != KIND:
-    raise errors.CheckpointError(
-      f'the checkpoint is of kind {kind!r}; a {KIND!r} checkpoint is needed.'
-    )
+  describe_lib.check_kind(description, KIND)
   try:
     return Description(
       config_lib.from_description(description['config']),
