@@ -107,7 +107,8 @@ def score(folder):
     batch_size=4, best='psnr/one', log=lines.append,
   )
   return lines, [
-    [r.metric, r.task, r.value, r.low, r.high, r.samples] for r in outcome.results
+    [r.metric, r.task, r.value, r.low, r.high, r.samples]
+    for r in outcome.results
   ]
 
 
