@@ -79,3 +79,10 @@ def test_the_seconds_of_latent_frames_hold_them(latents, rate, hop):
   # Rounding of the quotient must not cost a latent frame.
   spec = specs.AudioSpec(sampling_rate=rate, hop=hop)
   assert spec.latent_frames(latents * hop / rate) == latents
+
+
+def test_ids_without_bits_say_what_needs_them():
+  specs.VisualSpec().require_bits('this')
+  spec = specs.VisualSpec(codebook_size=1000, has_bits=False)
+  with pytest.raises(errors.ConfigError, match="this reads.*1000.*'bsq'"):
+    spec.require_bits('this')

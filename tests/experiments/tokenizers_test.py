@@ -2,11 +2,15 @@
 
 import pytest
 
+from videopoet_jax.core import config
+from videopoet_jax.core import gin_state
+from videopoet_jax.experiments import experiment
 from videopoet_jax.experiments import tokenizers
 from videopoet_jax.shapes import builder
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
 from videopoet_jax.training import audio_tokenizer
+from videopoet_jax.training import visual_tokenizer
 
 
 @pytest.mark.parametrize('held_out', [0, 4])
@@ -34,3 +38,19 @@ def test_a_run_goes_on_without_held_out_clips(tmp_path, held_out):
     assert parts.validation is None
     (note,) = parts.notes
     assert 'no validation: ' in note and "no split 'validation'" in note
+
+
+@pytest.mark.parametrize(
+  ('kind', 'codes'), [('bsq', 4096), ('fsq', 4375), ('vq', 4096)]
+)
+def test_files_of_quantizers_follow_that_of_a_tokenizer(kind, codes):
+  with gin_state.isolated():
+    config.parse(
+      ['gin/tokenizers/visual_tiny.gin', f'gin/tokenizers/quantizer_{kind}.gin']
+    )
+    made = config.call(experiment.VisualTokenizerConfig)
+    recipe = config.call(experiment.VisualTokenizerRecipe)
+  assert made.quantizer == kind and made.architecture == 'patch'
+  assert made.spec.codebook_size == codes
+  # The trainer takes them: no weight is without its term.
+  visual_tokenizer.VisualTokenizerTrainable(made, recipe)

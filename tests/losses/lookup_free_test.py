@@ -3,11 +3,14 @@
 import itertools
 
 import jax
+from jax.extend import core
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from videopoet_jax.losses import lookup_free
+from videopoet_jax.tokenizers.quantizers import bsq
+from videopoet_jax.tokenizers.quantizers import lfq
 
 
 def _by_enumeration(latents, inverse_temperature):
@@ -52,17 +55,38 @@ def test_independent_groups_add_up():
     np.testing.assert_allclose(terms.token, 0.0, atol=1e-5)
 
 
-def test_eighteen_bits_need_little_memory():
-  latents = jax.ShapeDtypeStruct((4096, 18), jnp.float32)
-  jaxpr = jax.make_jaxpr(jax.grad(lambda z: sum(lookup_free.entropy_terms(z))))(
-    latents
+def _sizes(jaxpr):
+  """Elements of every intermediate array, those of inner programs too."""
+  for equation in jaxpr.eqns:
+    for variable in equation.outvars:
+      yield int(np.prod(variable.aval.shape, dtype=np.int64))
+    for inner in core.jaxprs_in_params(equation.params):
+      yield from _sizes(inner)
+
+
+@pytest.mark.parametrize('group_bits', [9, 12])
+@pytest.mark.parametrize('num_bits', [18, 36])
+@pytest.mark.parametrize('kind', ['lfq', 'bsq'])
+def test_no_array_grows_with_the_number_of_codes(kind, num_bits, group_bits):
+  number = 4096
+  module = {
+    'lfq': lfq.LookupFreeQuantizer,
+    'bsq': bsq.BinarySphericalQuantizer,
+  }[kind](num_bits)
+
+  def loss(latents):
+    terms = module.terms(latents, 1.0, group_bits)
+    return sum(terms.values(), module.usage(latents))
+
+  latents = jax.ShapeDtypeStruct((number, num_bits), jnp.float32)
+  jaxpr = jax.make_jaxpr(jax.value_and_grad(loss))(latents)
+  most = max(_sizes(jaxpr.jaxpr))
+  # The latents themselves have `num_bits` numbers each.
+  assert most <= max(
+    number * 2 ** -(-group_bits // 2), number * num_bits, 2**group_bits
   )
-  sizes = [
-    np.prod(variable.aval.shape, dtype=np.int64)
-    for equation in jaxpr.jaxpr.eqns
-    for variable in equation.outvars
-  ]
-  assert max(sizes) <= 4096 * 2**5
+  # Sizes of inner programs are counted: the latents' own are among them.
+  assert most >= number * num_bits
 
 
 def test_gradients_are_finite_at_certainty():

@@ -1,5 +1,6 @@
 """`videopoet tokenize`: clips to tokens that say whose they are."""
 
+import dataclasses
 import json
 import re
 
@@ -169,6 +170,50 @@ def test_conditions_of_some_clips(folders, tmp_path):
     encoded = example['inpainting_tokens'].any()
     assert encoded == bool(example['has_conditions'])
     assert example['video_tokens'].any()
+
+
+@pytest.mark.parametrize('policy', ['trim', 'pad'])
+def test_other_frame_counts_are_fitted_aloud(folders, tmp_path, capsys, policy):
+  # 1 + 16 k frames; the clips have 9.
+  config = dataclasses.replace(VISUAL, temporal_stride=16)
+  params = nn.unbox(visual_lib.init_params(config, jax.random.key(0)))
+  visual = visual_lib.VisualTokenizer(config, params)
+  visual.save(tmp_path / 'visual')
+  flags = {**folders, 'visual_tokenizer': str(tmp_path / 'visual')}
+  argv = [f'--{name}={value}' for name, value in flags.items()]
+  argv += [f'--output={tmp_path / "tokens"}', '--splits', 'validation']
+  assert entry.run(tokenize_media.main, argv) == 2
+  error = capsys.readouterr().err.strip()
+  assert 'use 1 or 17' in error and '--frames pad' in error
+  assert entry.run(tokenize_media.main, [*argv, f'--frames={policy}']) == 0
+  said = {
+    'trim': 'clips of 9 frames are trimmed to the first 1',
+    'pad': 'clips of 9 frames are padded to 17 with copies of the last',
+  }
+  assert capsys.readouterr().out.count(said[policy]) == 1
+  frames = {'trim': 1, 'pad': 17}[policy]
+  assert tokens.read_info(tmp_path / 'tokens').clip == (frames, 16, 16)
+  clips = _examples(folders['media'], 'validation')
+  found = _examples(tmp_path / 'tokens', 'validation')
+  audio = interface.load(folders['audio_tokenizer'])
+  kept = np.minimum(np.arange(frames), 8)
+  for clip, example in zip(clips, found, strict=True):
+    video = clip['video'][kept][None]
+    np.testing.assert_array_equal(
+      example['video_tokens'], visual.encode(video)[0]
+    )
+    structure = masking.structure_from(
+      clip['flow'][kept][None], clip['depth'][kept][None]
+    )
+    np.testing.assert_array_equal(
+      example['structure_tokens'], visual.encode(structure)[0]
+    )
+    sound = clip['audio']
+    samples = len(sound) * frames // 9
+    sound = np.pad(sound, (0, max(0, samples - len(sound))))[:samples]
+    np.testing.assert_array_equal(
+      example['audio_tokens'], audio.encode(sound[None])[0]
+    )
 
 
 @pytest.mark.parametrize(

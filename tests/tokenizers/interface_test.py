@@ -38,6 +38,36 @@ def test_folder_round_trip(tokenizer, video, tmp_path):
   np.testing.assert_array_equal(loaded.encode(video), tokenizer.encode(video))
 
 
+@pytest.mark.parametrize(
+  ('name', 'fingerprint'),
+  [('magvit2', '839e2019fb574f88'), ('patch', '190b67e41a9059d7')],
+)
+def test_fingerprints_of_earlier_versions_stay(name, fingerprint):
+  # Computed by the version before there was a choice of quantizers.
+  params = {'a': {'b': np.arange(6, dtype=np.float32).reshape(2, 3)}}
+  assert interface.fingerprint_of(configs.BOTH[name], params) == fingerprint
+
+
+def test_a_folder_of_an_earlier_version_opens(tokenizer, tmp_path):
+  tokenizer.save(tmp_path)
+  path = tmp_path / describe.FILE_NAME
+  stored = json.loads(path.read_text())['config']
+  later = {
+    'quantizer', 'fsq_levels', 'vq_codebook_size', 'vq_code_dim', 'vq_gradient',
+  }  # fmt: skip
+  assert not later & set(stored), 'earlier versions read this folder, too'
+  assert later <= {field.name for field in dataclasses.fields(tokenizer.config)}
+  assert interface.load(tmp_path).config.quantizer == 'lfq'
+
+
+def test_another_quantizer_has_another_fingerprint(tokenizer, tmp_path):
+  config = dataclasses.replace(tokenizer.config, quantizer='bsq')
+  other = bundle.VisualTokenizer(config, tokenizer.params)
+  assert other.fingerprint != tokenizer.fingerprint
+  other.save(tmp_path)
+  assert interface.load(tmp_path).config == config
+
+
 def test_a_remainder_is_encoded_and_decoded_like_the_rest(tokenizer, video):
   ids = tokenizer.encode(video)
   assert (ids.shape, ids.dtype) == ((6, 2, 2, 2), np.int32)

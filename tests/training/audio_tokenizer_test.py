@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from videopoet_jax.core import errors
+from videopoet_jax.tokenizers.quantizers import codebook
 from videopoet_jax.tokenizers.quantizers import residual
 from videopoet_jax.tokenizers.soundstream import config as config_lib
 from videopoet_jax.training import audio_tokenizer
@@ -83,7 +84,7 @@ def test_codes_start_at_the_latents_of_the_data():
     {'params': params}, _batch()['audio'] / 32768.0, method='latents'
   )
   ids = tokenizer.encode(_batch()['audio'])
-  codebooks = residual.SPEED * params['quantizer']['codebooks']
+  codebooks = codebook.SPEED * params['quantizer']['codebooks']
   decoded = residual.decode(ids, codebooks)
   error = np.mean(np.square(latents - decoded))
   assert error < 0.1 * np.var(latents)

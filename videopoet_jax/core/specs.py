@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 
 
@@ -15,12 +16,27 @@ class VisualSpec:
     temporal_stride: frames a latent frame covers, the first excepted: it
       holds one frame, so an image is a one-frame video.
     frame_rate: frames a second of the clips.
+    has_bits: whether each bit of an id has a meaning of its own (LFQ, BSQ).
   """
 
   codebook_size: int = 2**18
   spatial_stride: int = 8
   temporal_stride: int = 4
   frame_rate: float = 8.0
+  has_bits: bool = descriptions.later(True)
+
+  def require_bits(self, what: str) -> None:
+    """Raises ConfigError if ids have no bits.
+
+    Args:
+      what: a setting or a model that reads ids bit by bit.
+    """
+    if not self.has_bits:
+      raise errors.ConfigError(
+        f'{what} reads ids bit by bit, and the bits of these'
+        f' {self.codebook_size} codes (FSQ or VQ) have no meaning; use a visual'
+        " tokenizer with VisualTokenizerConfig.quantizer = 'lfq' or 'bsq'."
+      )
 
   def latent_frames(self, frames: int) -> int:
     """Latent frames of a clip; LayoutError unless frames is 1 + k stride."""

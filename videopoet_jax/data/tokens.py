@@ -19,6 +19,7 @@ from array_record.python import array_record_module
 import numpy as np
 import tensorflow_datasets as tfds
 
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
@@ -68,7 +69,7 @@ class TokenInfo:
   flow_range: float = 0.0
 
   def to_json(self) -> dict[str, Any]:
-    return {'format': _FORMAT, **dataclasses.asdict(self)}
+    return {'format': _FORMAT, **descriptions.values(self)}
 
 
 def read_info(directory: str | os.PathLike[str]) -> TokenInfo:

@@ -15,7 +15,11 @@ from videopoet_jax.models.prefix_lm import presets
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.tokenizers.magvit2 import config as magvit2_config
+from videopoet_jax.tokenizers.magvit2 import (
+  discriminator as magvit2_discriminator,
+)
 from videopoet_jax.tokenizers.soundstream import config as soundstream_config
+from videopoet_jax.training import adversarial
 from videopoet_jax.training import audio_tokenizer
 from videopoet_jax.training import batches as batches_lib
 from videopoet_jax.training import loop_config
@@ -28,6 +32,9 @@ from videopoet_jax.training import watchdog as watchdog_lib
 # The classes themselves stay free of gin, which binds their fields.
 MeshConfig = gin.external_configurable(mesh_lib.MeshConfig)
 ScheduleConfig = gin.external_configurable(schedules.ScheduleConfig)
+DiscriminatorOptimizerConfig = gin.external_configurable(
+  optimizers.DiscriminatorOptimizerConfig
+)
 OptimizerConfig = gin.external_configurable(optimizers.OptimizerConfig)
 LowRankConfig = gin.external_configurable(low_rank_lib.LowRankConfig)
 LoopConfig = gin.external_configurable(loop_config.LoopConfig)
@@ -38,6 +45,10 @@ VisualTokenizerConfig = gin.external_configurable(
 VisualTokenizerRecipe = gin.external_configurable(
   visual_tokenizer.VisualTokenizerRecipe
 )
+DiscriminatorConfig = gin.external_configurable(
+  magvit2_discriminator.DiscriminatorConfig
+)
+AdversarialRecipe = gin.external_configurable(adversarial.AdversarialRecipe)
 SoundStreamConfig = gin.external_configurable(
   soundstream_config.SoundStreamConfig
 )

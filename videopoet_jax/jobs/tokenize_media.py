@@ -75,6 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     default=0,
     help='clips of a file, the unit that hosts share (by size)',
   )
+  add(
+    '--frames',
+    choices=tokenizing.FRAME_POLICIES,
+    default='refuse',
+    help='for clips that do not have 1 + (temporal stride) k frames: refuse, '
+    'trim to the next lower number, or pad with copies of the last frame '
+    '(refuse)',
+  )
   add('--overwrite', action='store_true', help='replace a data set there')
   return parser
 

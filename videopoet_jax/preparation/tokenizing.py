@@ -21,8 +21,10 @@ from videopoet_jax.media import masking
 from videopoet_jax.media import resizing
 from videopoet_jax.preparation import hosts as hosts_lib
 from videopoet_jax.preparation import token_files
+from videopoet_jax.tokenizers import frame_counts
 from videopoet_jax.tokenizers import interface
 
+FRAME_POLICIES = frame_counts.POLICIES
 _SIGNALS = ('video', 'audio', 'flow', 'depth')
 _MOST_LABEL_VALUES = 64  # A larger array is a signal, not a label.
 _TEXT_BYTES = 256  # Approximate size of caption and labels.
@@ -62,6 +64,7 @@ def tokenize(
   low_scale: int = 0,
   low_tokenizer: str = '',
   file_clips: int = 0,
+  frames: str = 'refuse',
   overwrite: bool = False,
   meter: progress.Meters = progress.Meter,
   hosts: hosts_lib.Hosts | None = None,
@@ -91,6 +94,10 @@ def tokenize(
     file_clips: number of clips of a file, rounded up to whole batches; 0
       decides by their size. Files are the unit that hosts share and that is
       repeated after a kill.
+    frames: what happens to clips that do not have 1 + temporal_stride * k
+      frames: 'refuse', 'trim' or 'pad' (`tokenizers.frame_counts`). Sound is
+      trimmed, or padded with silence, to the same time. A line to the hosts'
+      log says so.
     overwrite: whether an existing data set is replaced.
     meter: makes the meter that shows the progress; none by default.
     hosts: this host among those that make the data set; alone unless given.
@@ -124,8 +131,19 @@ def tokenize(
       found = interface.load(low_tokenizer, 'visual_tokenizer')
       low = Low(found, low_scale)
   encoder = Encoder(
-    records, visual, audio, conditions, batch, condition_share, reduce, low
+    records,
+    visual,
+    audio,
+    conditions,
+    batch,
+    condition_share,
+    reduce,
+    low,
+    frames,
   )
+  hosts = hosts or hosts_lib.Hosts()
+  if encoder.fit.notice:
+    hosts.log(encoder.fit.notice)
   info = tokens_lib.TokenInfo(
     visual=visual.spec,
     audio=audio.spec if audio else None,
@@ -141,7 +159,7 @@ def tokenize(
       else 0.0
     ),
   )
-  settings = {
+  settings: dict[str, Any] = {
     'job': 'tokenize',
     'media': records.fingerprint,
     'counts': counts,
@@ -149,8 +167,10 @@ def tokenize(
     'condition_share': condition_share,
     'reduce': reduce,
   }
+  if encoder.fit.notice:
+    settings['frames'] = frames
   features = token_files.make(
-    hosts or hosts_lib.Hosts(),
+    hosts,
     output,
     counts,
     lambda piece: encoder.examples(piece.split, piece.first, piece.stop),
@@ -187,6 +207,7 @@ class Encoder:
 
   Attributes:
     clip: frames, height and width of the encoded clips.
+    fit: how the clips' frames are fitted to the tokenizer.
   """
 
   def __init__(
@@ -199,6 +220,7 @@ class Encoder:
     condition_share: float = 1.0,
     reduce: int = 1,
     low: Low | None = None,
+    frames: str = 'refuse',
   ) -> None:
     """Checks that clips and tokenizers match.
 
@@ -211,6 +233,7 @@ class Encoder:
       condition_share: see `tokenize`.
       reduce: see `tokenize`.
       low: encoding at low resolution, if any.
+      frames: see `tokenize`.
 
     Raises:
       UserError: they do not.
@@ -238,10 +261,15 @@ class Encoder:
     self._batch = visual.batch_size = batch
     if audio:
       audio.batch_size = batch
-    frames, height, width, _ = records.schema(['video']).shape['video']
+    given, height, width, _ = records.schema(['video']).shape['video']
     self._reduce, self._low = reduce, low
+    self.fit = _fit(given, frames, visual.spec, records.directory)
     self.clip = _encoded_size(
-      (frames, height, width), reduce, visual.spec, low, records.directory
+      (self.fit.used, height, width),
+      reduce,
+      visual.spec,
+      low,
+      records.directory,
     )
     self._check_rate('frame_rate', visual.spec.frame_rate)
     if low:
@@ -322,6 +350,8 @@ class Encoder:
       # Filled up, so that the last batch does not compile a second program.
       repeats = np.minimum(np.arange(self._batch), count - 1)
       arrays = {name: array[repeats] for name, array in arrays.items()}
+    for name in {'video', 'flow', 'depth'} & set(arrays):
+      arrays[name] = self.fit.apply(arrays[name])
     video = resizing.reduce_pixels(arrays['video'], self._reduce)
     columns: Arrays = {'video_tokens': self._visual.encode(video)}
     if self._low:
@@ -338,7 +368,7 @@ class Encoder:
         shown = masking.hide(video, self._masks[name])
       columns[f'{name}_tokens'] = self._visual.encode(shown)
     if self._audio:
-      columns['audio_tokens'] = self._audio.encode(arrays['audio'])
+      columns['audio_tokens'] = self._audio.encode(self._sound(arrays['audio']))
     if self._conditions:
       columns['has_conditions'] = np.full(self._batch, chosen, np.int32)
     for name in self._labels:
@@ -347,6 +377,28 @@ class Encoder:
       {name: column[row] for name, column in columns.items()}
       for row in range(count)
     ]
+
+  def _sound(self, audio_BT: np.ndarray) -> np.ndarray:
+    """Sound that lasts as long as the encoded frames."""
+    if not self.fit.notice:
+      return audio_BT
+    samples = audio_BT.shape[1] * self.fit.used // self.fit.given
+    silence = max(0, samples - audio_BT.shape[1])
+    return np.pad(audio_BT, ((0, 0), (0, silence)))[:, :samples]
+
+
+def _fit(
+  given: int, policy: str, spec: specs.VisualSpec, directory: str
+) -> frame_counts.FrameFit:
+  """Fits the frames of a data set; raises LayoutError if they are refused."""
+  errors.check_choice('--frames', policy, frame_counts.POLICIES)
+  try:
+    return frame_counts.fit(spec, given, policy)
+  except errors.LayoutError as error:
+    raise errors.LayoutError(
+      f'the clips of {directory} have {given} frames: {error} Or give --frames '
+      'trim or --frames pad.'
+    ) from error
 
 
 def _encoded_size(

@@ -12,7 +12,6 @@ when a folder of that kind is opened, and registers a builder from its config.
 """
 
 from collections.abc import Callable, Mapping
-import dataclasses
 import hashlib
 import importlib
 import json
@@ -27,6 +26,7 @@ import numpy as np
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import tree
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
@@ -56,14 +56,15 @@ def fingerprint_of(config: Any, params: Any) -> str:
   """Hashes a config and its weights to 16 hexadecimal digits.
 
   Args:
-    config: a dataclass of JSON values.
+    config: a dataclass of JSON values; `descriptions.later` fields count only
+      where they are not at their default.
     params: nested dicts of arrays, unboxed.
 
   Returns:
     The same digits if config and weights are the same, bit for bit.
   """
   digest = hashlib.sha256(
-    json.dumps(dataclasses.asdict(config), sort_keys=True).encode()
+    json.dumps(descriptions.values(config), sort_keys=True).encode()
   )
   leaves, _ = jax.tree_util.tree_flatten_with_path(params)
   for path, leaf in leaves:
@@ -171,7 +172,7 @@ class TokenizerBundle:
       directory,
       {
         'kind': self.kind,
-        'config': dataclasses.asdict(self.config),
+        'config': descriptions.values(self.config),
         'fingerprint': self.fingerprint,
       },
     )

@@ -67,21 +67,35 @@ def load(
         f'{directory} does not hold these rows, which start at zero: '
         f'{"; ".join(new_rows)}'
       )
-  found = {
-    contents.path_name(path): leaf.shape
-    for path, leaf in jax.tree_util.tree_leaves_with_path(params)
-  }
-  wanted = {
-    contents.path_name(path): leaf.shape
-    for path, leaf in jax.tree_util.tree_leaves_with_path(shapes)
-  }
-  wrong = manager.differences(found, wanted)
+  wrong = differences(params, shapes)
   if wrong:
     raise errors.CheckpointError(
       f'the parameters in {directory} are of another model; in the folder and '
       f'wanted here: {"; ".join(wrong[:3])}. Set the sizes that it was trained '
       'with'
     )
+  return place(params, shapes)
+
+
+def differences(params: Any, shapes: Any) -> list[str]:
+  """Names of arrays that are missing, surplus or of another shape."""
+  found, wanted = (
+    {
+      contents.path_name(path): leaf.shape
+      for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+    for tree in (params, shapes)
+  )
+  return manager.differences(found, wanted)
+
+
+def place(params: Any, shapes: Any) -> Any:
+  """Puts a host's arrays on the devices.
+
+  Args:
+    params: nested dicts of arrays.
+    shapes: the same structure of shapes, dtypes and shardings.
+  """
   return jax.tree.map(
     lambda x, s: jax.make_array_from_callback(
       s.shape, s.sharding, lambda index: x[index].astype(s.dtype)

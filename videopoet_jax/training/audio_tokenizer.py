@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from videopoet_jax.core import errors
 from videopoet_jax.losses import spectral
+from videopoet_jax.tokenizers.quantizers import codebook
 from videopoet_jax.tokenizers.quantizers import residual
 from videopoet_jax.tokenizers.soundstream import bundle
 from videopoet_jax.tokenizers.soundstream import config as config_lib
@@ -119,7 +120,7 @@ class AudioTokenizerTrainable:
     )
     boxed = params['quantizer']['codebooks']
     params['quantizer']['codebooks'] = meta.replace_boxed(
-      boxed, codebooks_KVD / residual.SPEED
+      boxed, codebooks_KVD / codebook.SPEED
     )
     return params
 

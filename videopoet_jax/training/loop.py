@@ -245,7 +245,7 @@ class _Steps:
         metrics = metrics | more
         self._counts[unit] = self._counts.get(unit, 0) + 1
         throughput.add(unit, metrics, host_batch)
-        skipped.add(step, unit, metrics['skipped_in_a_row'], host_batch)
+        skipped.add(step, unit, metrics, host_batch)
 
         done = step + 1
         is_last = done == config.total_steps

@@ -6,6 +6,7 @@ Adafactor factors and clips layer by layer. The logical axis names that the
 parameters carry identify that axis.
 """
 
+from collections.abc import Mapping
 import dataclasses
 import re
 from typing import Any, NamedTuple
@@ -19,6 +20,10 @@ from videopoet_jax.training import gram_muon
 from videopoet_jax.training import schedules
 
 OPTIMIZERS = ('adamw', 'adafactor', 'muon')
+# Branches of the parameters of adversarial training; see `branches`.
+GENERATOR = 'generator'
+DISCRIMINATOR = 'discriminator'
+STATISTICS = 'statistics'
 LAYERS = 'layers'
 
 _HEADS = ('heads', 'kv_heads')
@@ -27,6 +32,32 @@ _TABLES = ('vocab', 'output_vocab', 'code', 'relative_buckets')
 # Axes of matrices that Adam updates. Kernels of cell inputs learn as well from
 # Adam, in half the time of a tiny model's update.
 _BY_ADAM = (*_TABLES, 'cell_features')
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorOptimizerConfig:
+  """The optimizer of a discriminator: Adam.
+
+  Attributes:
+    learning_rate: peak learning rate; the schedule is the generator's.
+    beta1: decay of the first moment; 0 is usual for discriminators.
+    beta2: decay of the second moment.
+    epsilon: added to the root of the second moment.
+    clip_norm: largest gradient norm of the discriminator; 0 does not clip.
+    average_decay: decay of the moving averages of logits (LeCAM's alpha).
+  """
+
+  learning_rate: float = 1e-4
+  beta1: float = 0.0
+  beta2: float = 0.99
+  epsilon: float = 1e-8
+  clip_norm: float = 1.0
+  average_decay: float = 0.999
+
+  def __post_init__(self) -> None:
+    errors.check_range(self, 'learning_rate', 'clip_norm')
+    errors.check_range(self, 'epsilon', above=True)
+    errors.check_range(self, 'beta1', 'beta2', 'average_decay', most=1 - 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +84,9 @@ class OptimizerConfig:
     clip_norm: largest global gradient norm; 0 does not clip.
     accumulate: number of parts a batch is split into, over which gradients are
       averaged: the same update with less memory.
+    discriminator: optimizer of the discriminator of adversarial training,
+      required there and refused elsewhere; the other fields are the
+      generator's.
   """
 
   name: str = 'adamw'
@@ -69,6 +103,7 @@ class OptimizerConfig:
   muon_excluded: str = 'embedding|table|codebook'
   clip_norm: float = 1.0
   accumulate: int = 1
+  discriminator: DiscriminatorOptimizerConfig | None = None
 
   def __post_init__(self) -> None:
     if self.name not in OPTIMIZERS:
@@ -239,7 +274,92 @@ def create(
 
   Returns:
     A transformation of gradients to updates, with clipping, decay and schedule.
+
+  Raises:
+    ConfigError: `discriminator` is given where there is none, or is missing.
   """
+  is_adversarial = isinstance(axes, dict) and DISCRIMINATOR in axes
+  if is_adversarial and config.discriminator is None:
+    raise errors.ConfigError(
+      'this run trains a discriminator, which has no optimizer; bind '
+      'OptimizerConfig.discriminator = @DiscriminatorOptimizerConfig()'
+    )
+  if config.discriminator is not None:
+    if not is_adversarial:
+      raise errors.ConfigError(
+        'OptimizerConfig.discriminator is bound, and this run has no '
+        'discriminator; bind visual_tokenizer.discriminator, or leave it out'
+      )
+    return _adversarial(config, config.discriminator, total_steps, axes)
+  return _single(config, total_steps, axes)
+
+
+def _adversarial(
+  config: OptimizerConfig,
+  adversary: DiscriminatorOptimizerConfig,
+  total_steps: int,
+  axes: Any,
+) -> optax.GradientTransformation:
+  """An optimizer each for generator, discriminator and averages of logits."""
+  adam = OptimizerConfig(
+    name='adamw',
+    learning_rate=adversary.learning_rate,
+    schedule=config.schedule,
+    beta1=adversary.beta1,
+    beta2=adversary.beta2,
+    epsilon=adversary.epsilon,
+    clip_norm=adversary.clip_norm,
+  )
+
+  def branch(name: str) -> Any:
+    return {name: axes[name]}
+
+  return branches(
+    {
+      GENERATOR: _single(config, total_steps, branch(GENERATOR)),
+      DISCRIMINATOR: _single(adam, total_steps, branch(DISCRIMINATOR)),
+      STATISTICS: optax.sgd(1.0 - adversary.average_decay),
+    }
+  )
+
+
+def branches(
+  inner: Mapping[str, optax.GradientTransformation],
+) -> optax.GradientTransformation:
+  """Applies a transformation to each branch of the parameters.
+
+  In contrast to `optax.partition` the others are absent from what each sees,
+  so that transformations that know the shape of their tree work, and norms are
+  those of a branch.
+
+  Args:
+    inner: transformations by name of the branch, one for every branch; each is
+      given the mapping with that branch alone.
+  """
+
+  def init(params: Any) -> dict[str, Any]:
+    return {
+      name: transformation.init({name: params[name]})
+      for name, transformation in inner.items()
+    }
+
+  def update(
+    updates: Any, state: dict[str, Any], params: Any = None
+  ) -> tuple[Any, dict[str, Any]]:
+    changed, new_state = {}, {}
+    for name, transformation in inner.items():
+      part, new_state[name] = transformation.update(
+        {name: updates[name]}, state[name], {name: params[name]}
+      )
+      changed |= part
+    return changed, new_state
+
+  return optax.GradientTransformation(init, update)
+
+
+def _single(
+  config: OptimizerConfig, total_steps: int, axes: Any
+) -> optax.GradientTransformation:
   schedule = schedules.create(
     config.schedule, config.learning_rate, total_steps
   )

@@ -34,7 +34,7 @@ class Skipped:
     self,
     step: int,
     unit: str,
-    in_a_row: jax.Array,
+    metrics: Mapping[str, jax.Array],
     batch: Mapping[str, np.ndarray],
   ) -> None:
     """Adds a step that is running.
@@ -42,11 +42,12 @@ class Skipped:
     Args:
       step: number of the step.
       unit: compile unit of the step.
-      in_a_row: int32 scalar, the steps skipped in a row up to this one.
+      metrics: scalars of the step, among them `skipped_in_a_row`, int32, the
+        steps skipped in a row up to this one.
       batch: this host's part of the step's batch.
     """
-    in_a_row.copy_to_host_async()
-    self._steps.append((step, unit, in_a_row, batch))
+    metrics['skipped_in_a_row'].copy_to_host_async()
+    self._steps.append((step, unit, metrics, batch))
 
   def check(self, step: int) -> None:
     """Checks the steps up to a number, which may wait for them.
@@ -57,13 +58,18 @@ class Skipped:
       CheckpointError: that batch cannot be written.
     """
     while self._steps and self._steps[0][0] <= step:
-      number, unit, in_a_row, batch = self._steps.popleft()
-      if int(in_a_row) >= self._most:
-        self._end(number, unit, int(in_a_row), batch)
+      number, unit, metrics, batch = self._steps.popleft()
+      if int(metrics['skipped_in_a_row']) >= self._most:
+        self._end(number, unit, metrics, batch)
 
   def _end(
-    self, step: int, unit: str, in_a_row: int, batch: Mapping[str, np.ndarray]
+    self,
+    step: int,
+    unit: str,
+    metrics: Mapping[str, jax.Array],
+    batch: Mapping[str, np.ndarray],
   ) -> None:
+    in_a_row = int(metrics['skipped_in_a_row'])
     path = self._run_dir / f'not_finite_{step + 1}.npz'
     arrays: dict[str, Any] = {'unit': np.array(unit), 'step': step, **batch}
     if jax.process_index() == 0:
@@ -75,8 +81,13 @@ class Skipped:
           f'{in_a_row} steps in a row were not finite, at step {step}, and its '
           f'batch cannot be written to {path}: {storage.failure(error)}'
         ) from error
+    terms = sorted(
+      name for name, value in metrics.items() if not np.isfinite(value)
+    )
+    # A finite loss can have a gradient that is not.
+    named = f' ({", ".join(terms)})' if terms else ''
     raise FloatingPointError(
-      f'{in_a_row} steps in a row were not finite, at step {step} of unit '
-      f'{unit!r}; its batch is in {path}, the last good state in the newest '
-      'checkpoint. Lower the learning rate, or look at the data'
+      f'{in_a_row} steps in a row were not finite{named}, at step {step} of '
+      f'unit {unit!r}; its batch is in {path}, the last good state in the '
+      'newest checkpoint. Lower the learning rate, or look at the data'
     )

@@ -16,6 +16,7 @@ from videopoet_jax.training import low_rank
 from videopoet_jax.training import lowering
 from videopoet_jax.training import setup as setup_lib
 from videopoet_jax.training import state as state_lib
+from videopoet_jax.training import tokenizer_start
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,9 @@ def start(
     params = adaptation.take_text_decoder(
       init_from, described, state.params, setup.log
     )
+  elif described['kind'] == tokenizer_start.KIND:
+    state = _fresh(setup, train_step, batch)
+    params = tokenizer_start.take(init_from, state.params, setup.log)
   else:
     params = adaptation.load(init_from, described, shapes.params, setup.log)
     setup.log(f'step 0 with the parameters of {init_from}, fresh optimizer')

@@ -244,6 +244,11 @@ def test_units_that_do_not_fit_are_refused():
     config.check(unit, _SPEC, _SPEC)
   with pytest.raises(errors.ConfigError, match='make them equal'):
     config.check(upscaling.Upscaling(17, 128, 128, 4), _SPEC, _SPEC)
+  # 4,096 codes of a learned codebook have ids of 12 bits without a meaning.
+  without = specs.VisualSpec(codebook_size=4096, has_bits=False)
+  for grids in ((without, _SPEC), (_SPEC, without)):
+    with pytest.raises(errors.ConfigError, match='super-resolution reads.*bit'):
+      config.check(upscaling.Upscaling(17, 128, 128), *grids)
   with pytest.raises(errors.ConfigError, match='low codebook of 1000'):
     config.check(
       upscaling.Upscaling(17, 128, 128),

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from videopoet_jax.tokenizers.quantizers import codebook
 from videopoet_jax.tokenizers.quantizers import residual
 
 _CONFIG = residual.ResidualQuantizerConfig(
@@ -18,11 +19,11 @@ def _latents(batch=4, frames=20):
 
 
 def _params(codebooks):
-  return {'params': {'codebooks': codebooks / residual.SPEED}}
+  return {'params': {'codebooks': codebooks / codebook.SPEED}}
 
 
 def _codebooks(params):
-  return residual.SPEED * params['params']['codebooks']
+  return codebook.SPEED * params['params']['codebooks']
 
 
 def _quantizer(config=_CONFIG):

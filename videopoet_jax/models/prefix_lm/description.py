@@ -5,10 +5,10 @@ generation needs neither gin files nor the training data.
 """
 
 from collections.abc import Mapping
-import dataclasses
 from typing import Any
 
 from videopoet_jax.checkpoints import describe as describe_lib
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
@@ -24,7 +24,7 @@ def describe(
   layout_names: tuple[str, ...],
 ) -> dict[str, Any]:
   """JSON values: kind, config, vocabulary, space and layouts."""
-  whole = dataclasses.asdict(space)
+  whole = descriptions.values(space)
   if config.is_earlier:
     del whole['features']
   return {

@@ -172,13 +172,12 @@ class SuperResolutionConfig:
       low_spec: grid of the condition's tokenizer.
 
     Raises:
-      ConfigError: the scales differ, or codes have no bits.
+      ConfigError: the scales differ, or codes have no bits (FSQ, VQ).
       LayoutError: windows or strides do not divide the sizes.
     """
-    for what, size in (
-      ('', spec.codebook_size),
-      (' low', low_spec.codebook_size),
-    ):
+    for what, grid_spec in (('', spec), (' low', low_spec)):
+      size = grid_spec.codebook_size
+      grid_spec.require_bits('super-resolution')
       if size < 4 or size & (size - 1):
         raise errors.ConfigError(
           f'a{what} codebook of {size} codes: super-resolution takes ids by '

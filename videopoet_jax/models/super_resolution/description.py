@@ -5,6 +5,7 @@ import dataclasses
 from typing import Any
 
 from videopoet_jax.checkpoints import describe as describe_lib
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import upscaling
@@ -41,8 +42,8 @@ def describe(described: Description) -> dict[str, Any]:
   return {
     'kind': KIND,
     'config': dataclasses.asdict(described.config),
-    'visual': dataclasses.asdict(described.visual),
-    'low_visual': dataclasses.asdict(described.low_visual),
+    'visual': descriptions.values(described.visual),
+    'low_visual': descriptions.values(described.low_visual),
     'units': list(described.units),
     'fingerprints': dict(described.fingerprints),
   }

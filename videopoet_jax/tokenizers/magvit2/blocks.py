@@ -152,11 +152,13 @@ class ConvResidual(nn.Module):
     features: channels out; a linear shortcut where they change.
     num_groups: groups of the group norms.
     convolution: implementation, see `layers.causal_conv`.
+    temporal_kernel: taps over time.
   """
 
   features: int
   num_groups: int
   convolution: str = 'auto'
+  temporal_kernel: int = 3
 
   @nn.compact
   def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
@@ -166,6 +168,7 @@ class ConvResidual(nn.Module):
       hidden = FrameGroupNorm(self.num_groups, name=f'norm_{index}')(hidden)
       hidden = causal_conv.CausalConv3D(
         self.features,
+        (self.temporal_kernel, 3, 3),
         implementation=self.convolution,
         dtype=video_BTHWC.dtype,
         name=f'conv_{index}',

@@ -1,6 +1,6 @@
 """The visual tokenizer with its weights, behind the common interface."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.tokenizers import frame_counts
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import model as model_lib
@@ -47,8 +48,8 @@ class VisualTokenizer(interface.TokenizerBundle):
     return self.module.apply({'params': params}, ids, method='decode')
 
   def decode_codes_batch(self, params: Any, codes: jax.Array) -> jax.Array:
-    """Maps float32 codes_BTHWC to float32 video_BTHWC in [-1, 1]; pure."""
-    return self.module.apply({'params': params}, codes, method='decode_codes')
+    """Maps expected bits_BTHWC to float32 video_BTHWC in [-1, 1]; pure."""
+    return self.module.apply({'params': params}, codes, method='decode_bits')
 
   def prepare(self, signal: np.ndarray) -> np.ndarray:
     """Converts uint8 or float video to float32 in [-1, 1].
@@ -61,11 +62,47 @@ class VisualTokenizer(interface.TokenizerBundle):
     model_lib.check_video_shape(self.spec, signal.shape)
     return np.asarray(from_pixels(signal))
 
-  def decode(self, ids: Any) -> np.ndarray:
-    """Decodes grids of local ids to video.
+  def encode(
+    self,
+    signal: Any,
+    frames: str = 'refuse',
+    log: Callable[[str], None] | None = None,
+  ) -> np.ndarray:
+    """Encodes any number of clips, a compiled batch at a time.
+
+    Args:
+      signal: video_BTHWC, uint8 or float in [-1, 1].
+      frames: what happens to another number of frames than 1 +
+        temporal_stride * k: 'refuse', 'trim' or 'pad'; see
+        `tokenizers.frame_counts`. `decode` with `num_frames` returns the
+        original number of a padded clip.
+      log: receives the line that says what is trimmed or padded.
+
+    Returns:
+      int32 ids_BTHW.
 
     Raises:
-      LayoutError: if ids are not (batch, t, h, w) or out of range.
+      LayoutError: see `prepare`.
+    """
+    signal = np.asarray(signal)
+    if frames != 'refuse' and signal.ndim == 5:
+      fitted = frame_counts.fit(self.spec, signal.shape[1], frames)
+      if log is not None and fitted.notice:
+        log(fitted.notice)
+      signal = fitted.apply(signal)
+    return super().encode(signal)
+
+  def decode(self, ids: Any, num_frames: int | None = None) -> np.ndarray:
+    """Decodes grids of local ids to video.
+
+    Args:
+      ids: (batch, t, h, w).
+      num_frames: frames that the clips had before `encode` padded them; None
+        returns all frames.
+
+    Raises:
+      LayoutError: if ids are not (batch, t, h, w) or out of range, or are not
+        those of padded clips of `num_frames` frames.
     """
     ids = np.asarray(ids, np.int32)
     if ids.ndim != 4:
@@ -78,16 +115,22 @@ class VisualTokenizer(interface.TokenizerBundle):
         f'visual ids from {ids.min()} to {ids.max()} are outside the'
         f" tokenizer's 0 to {self.spec.codebook_size - 1}; give local ids."
       )
-    return super().decode(ids)
+    video = super().decode(ids)
+    if num_frames is None:
+      return video
+    return frame_counts.cut_back(self.spec, video, num_frames)
 
   def decode_codes(self, codes_BTHWC: np.ndarray) -> np.ndarray:
-    """Decodes codes, which need not be those of an id.
+    """Decodes codes by their bits, which need not be those of an id.
 
     Args:
       codes_BTHWC: float32 (batch, t, h, w, bits), from -1 to 1.
 
     Returns:
       float32 (batch, frames, height, width, 3) in [-1, 1].
+
+    Raises:
+      ConfigError: ids of this quantizer have no bits.
     """
     return self._in_batches(
       lambda part: self._decode_codes(self.params, self.place(part)),

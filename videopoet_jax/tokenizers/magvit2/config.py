@@ -5,8 +5,11 @@ import dataclasses
 from typing import Any
 
 from videopoet_jax.checkpoints import describe
+from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
+from videopoet_jax.tokenizers.quantizers import catalogue
+from videopoet_jax.tokenizers.quantizers import interface
 
 ARCHITECTURES = ('magvit2', 'patch')
 
@@ -22,13 +25,13 @@ class VisualTokenizerConfig:
 
   Attributes:
     architecture: 'magvit2' or 'patch'.
-    num_bits: latent dimensions, hence 2 ** num_bits codes (18).
+    num_bits: LFQ, BSQ: latent dimensions, hence 2 ** num_bits codes (18).
     spatial_stride: pixels a latent cell covers along height and width (8).
     temporal_stride: frames a latent frame covers after the first (4).
     frame_rate: frames a second of the clips it is trained on.
-    normalize_latents: divide each latent vector by its root mean square before
-      quantization. It changes no sign, so no id; it keeps latents where the
-      entropy terms and the straight-through gradient act.
+    normalize_latents: LFQ: divide each latent vector by its root mean square
+      before quantization. It changes no sign, so no id; it keeps latents where
+      the entropy terms and the straight-through gradient act.
     channels: magvit2: channels at full resolution (128).
     channel_multipliers: magvit2: channels of each resolution, from full to
       latent, in units of `channels`; one more than the spatial halvings.
@@ -45,6 +48,17 @@ class VisualTokenizerConfig:
     output_hidden_dim: patch: width of the decoder's pixel MLP.
     convolution: 'auto', 'native' or 'taps'; see `layers.causal_conv`.
     dtype: dtype of convolutions; the quantizer is float32 always.
+    temporal_kernel: taps over time of convolutions that look back: 3, or 1 for
+      the image stage, whose weights `inflation` turns into those of a video
+      model.
+    quantizer: 'lfq' (MAGVIT-v2's), 'bsq', 'fsq' or 'vq'; see
+      `tokenizers.quantizers`. A field of another kind must stay at its default.
+    fsq_levels: FSQ: levels of each latent dimension; their product is the
+      number of codes.
+    vq_codebook_size: VQ: number of codes.
+    vq_code_dim: VQ: width of a code.
+    vq_gradient: VQ: how gradients pass the quantizer, 'straight_through' or
+      'rotation'; see `quantizers.vq`.
   """
 
   architecture: str = 'magvit2'
@@ -66,28 +80,34 @@ class VisualTokenizerConfig:
   output_hidden_dim: int = 1024
   convolution: str = 'auto'
   dtype: str = 'float32'
+  temporal_kernel: int = descriptions.later(3)
+  quantizer: str = descriptions.later('lfq')
+  fsq_levels: tuple[int, ...] = descriptions.later(())
+  vq_codebook_size: int = descriptions.later(0)
+  vq_code_dim: int = descriptions.later(0)
+  vq_gradient: str = descriptions.later('straight_through')
 
   def __post_init__(self) -> None:
     # JSON and gin give lists.
-    object.__setattr__(
-      self, 'channel_multipliers', tuple(self.channel_multipliers)
-    )
+    for name in ('channel_multipliers', 'fsq_levels'):
+      object.__setattr__(self, name, tuple(getattr(self, name)))
     if self.architecture not in ARCHITECTURES:
       raise errors.ConfigError(
         f'VisualTokenizerConfig.architecture is {self.architecture!r}; it must'
         f' be one of {", ".join(ARCHITECTURES)}.'
       )
-    if not 1 <= self.num_bits <= 24:
-      raise errors.ConfigError(
-        f'VisualTokenizerConfig.num_bits is {self.num_bits}; it must be from 1'
-        ' to 24 (the paper has 18).'
-      )
+    catalogue.check(self)
     for name in ('spatial_stride', 'temporal_stride'):
       stride = getattr(self, name)
       if stride < 1 or stride & (stride - 1):
         raise errors.ConfigError(
           f'VisualTokenizerConfig.{name} is {stride}; it must be a power of 2.'
         )
+    if self.temporal_kernel not in (1, 3):
+      raise errors.ConfigError(
+        f'VisualTokenizerConfig.temporal_kernel is {self.temporal_kernel}; it '
+        'must be 3, or 1 for the image stage.'
+      )
     errors.check_range(self, 'frame_rate', above=True)
     errors.check_range(
       self, 'channels', 'channel_multipliers', 'norm_groups', 'patch_size',
@@ -133,6 +153,11 @@ class VisualTokenizerConfig:
     """Number of times that the frame rate is halved."""
     return self.temporal_stride.bit_length() - 1
 
+  @property
+  def kernel_size(self) -> tuple[int, int, int]:
+    """Taps over time, height and width of convolutions that look back."""
+    return (self.temporal_kernel, 3, 3)
+
   def halves_time(self, level: int) -> bool:
     """Whether the downsampling after resolution `level` halves time too.
 
@@ -140,14 +165,25 @@ class VisualTokenizerConfig:
     """
     return level >= self.spatial_halvings - self.temporal_halvings
 
+  def make_quantizer(self) -> interface.Quantizer:
+    """Returns the quantizer that the fields choose."""
+    return catalogue.make(self)
+
+  @property
+  def code_channels(self) -> int:
+    """Channels of latents and codes."""
+    return self.make_quantizer().latent_dim
+
   @property
   def spec(self) -> specs.VisualSpec:
     """Shape of the tokenizer's grid of ids."""
+    quantizer = self.make_quantizer()
     return specs.VisualSpec(
-      codebook_size=2**self.num_bits,
+      codebook_size=quantizer.codebook_size,
       spatial_stride=self.spatial_stride,
       temporal_stride=self.temporal_stride,
       frame_rate=self.frame_rate,
+      has_bits=quantizer.has_bits,
     )
 
 

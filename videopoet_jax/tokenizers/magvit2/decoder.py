@@ -23,7 +23,7 @@ class ConvDecoder(nn.Module):
     """Decodes.
 
     Args:
-      codes_BTHWC: float32 with entries -1 and +1, (batch, t, h, w, num_bits).
+      codes_BTHWC: float32 codes of the quantizer, (batch, t, h, w, channels).
 
     Returns:
       float32 video, (batch, 1 + (t - 1) * temporal_stride, h * stride,
@@ -34,11 +34,19 @@ class ConvDecoder(nn.Module):
     levels = len(config.channel_multipliers)
     top = config.channels * config.channel_multipliers[-1]
     hidden = causal_conv.CausalConv3D(
-      top, implementation=config.convolution, dtype=dtype, name='conv_in'
+      top,
+      config.kernel_size,
+      implementation=config.convolution,
+      dtype=dtype,
+      name='conv_in',
     )(codes_BTHWC)
     for index in range(config.num_residual_blocks):
       hidden = blocks.ConvResidual(
-        top, config.norm_groups, config.convolution, name=f'first_block_{index}'
+        top,
+        config.norm_groups,
+        config.convolution,
+        config.temporal_kernel,
+        name=f'first_block_{index}',
       )(hidden)
     time_factor, space_factor = 1, 1
     for level in reversed(range(levels)):
@@ -52,6 +60,7 @@ class ConvDecoder(nn.Module):
           features,
           config.norm_groups,
           config.convolution,
+          config.temporal_kernel,
           name=f'level_{level}_block_{index}',
         )(hidden)
       if level == 0:
@@ -59,6 +68,7 @@ class ConvDecoder(nn.Module):
       grows_time = 2 if config.halves_time(level - 1) else 1
       hidden = causal_conv.CausalConv3D(
         features * 4 * grows_time,
+        config.kernel_size,
         implementation=config.convolution,
         dtype=dtype,
         name=f'level_{level}_up',
@@ -69,7 +79,7 @@ class ConvDecoder(nn.Module):
       space_factor *= 2
     hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
     return causal_conv.CausalConv3D(
-      3, implementation=config.convolution, name='conv_out'
+      3, config.kernel_size, implementation=config.convolution, name='conv_out'
     )(hidden.astype(jnp.float32))
 
 
@@ -91,7 +101,7 @@ class PatchDecoder(nn.Module):
     )
     for index in range(config.latent_blocks):
       hidden = blocks.LightResidual(
-        (3, 3, 3), config.convolution, name=f'latent_block_{index}'
+        config.kernel_size, config.convolution, name=f'latent_block_{index}'
       )(hidden)
     rest = config.spatial_stride // config.patch_size
     if rest > 1:

@@ -26,12 +26,13 @@ class ConvEncoder(nn.Module):
       video_BTHWC: float, 1 + temporal_stride * k frames of 3 channels.
 
     Returns:
-      float32 (batch, 1 + k, height / stride, width / stride, num_bits).
+      float32 (batch, 1 + k, height / stride, width / stride, channels).
     """
     config = self.config
     dtype = jnp.dtype(config.dtype)
     hidden = causal_conv.CausalConv3D(
       config.channels,
+      config.kernel_size,
       implementation=config.convolution,
       dtype=dtype,
       name='conv_in',
@@ -43,11 +44,13 @@ class ConvEncoder(nn.Module):
           features,
           config.norm_groups,
           config.convolution,
+          config.temporal_kernel,
           name=f'level_{level}_block_{index}',
         )(hidden)
       if level < config.spatial_halvings:
         hidden = causal_conv.CausalConv3D(
           features,
+          config.kernel_size,
           strides=(2 if config.halves_time(level) else 1, 2, 2),
           implementation=config.convolution,
           dtype=dtype,
@@ -58,6 +61,7 @@ class ConvEncoder(nn.Module):
         hidden.shape[-1],
         config.norm_groups,
         config.convolution,
+        config.temporal_kernel,
         name=f'last_block_{index}',
       )(hidden)
     hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
@@ -95,7 +99,7 @@ class PatchEncoder(nn.Module):
     hidden = blocks.Dense(config.latent_dim, name='fold')(hidden)
     for index in range(config.latent_blocks):
       hidden = blocks.LightResidual(
-        (3, 3, 3), config.convolution, name=f'latent_block_{index}'
+        config.kernel_size, config.convolution, name=f'latent_block_{index}'
       )(hidden)
     hidden = blocks.ChannelRMSNorm(name='norm')(hidden)
     return _latents(config, hidden)
@@ -104,7 +108,7 @@ class PatchEncoder(nn.Module):
 def _latents(
   config: config_lib.VisualTokenizerConfig, hidden: jax.Array
 ) -> jax.Array:
-  latents = blocks.Dense(config.num_bits, name='latents')(
+  latents = blocks.Dense(config.code_channels, name='latents')(
     hidden.astype(jnp.float32)
   )
   if config.normalize_latents:

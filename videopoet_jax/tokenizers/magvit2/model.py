@@ -11,7 +11,7 @@ from videopoet_jax.core import specs
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import decoder
 from videopoet_jax.tokenizers.magvit2 import encoder
-from videopoet_jax.tokenizers.quantizers import lfq
+from videopoet_jax.tokenizers.quantizers import interface
 
 
 def check_video_shape(spec: specs.VisualSpec, shape: tuple[int, ...]) -> None:
@@ -24,6 +24,15 @@ def check_video_shape(spec: specs.VisualSpec, shape: tuple[int, ...]) -> None:
   spec.latent_shape(*shape[1:4])
 
 
+# Maps the quantizer and latents to the decoder's input.
+Bottleneck = Callable[[interface.Quantizer, jax.Array], jax.Array]
+
+
+def quantized(quantizer: interface.Quantizer, latents: jax.Array) -> jax.Array:
+  """The usual bottleneck: codes, with a straight-through gradient."""
+  return quantizer.quantize(latents)
+
+
 class VisualTokenizerModel(nn.Module):
   """MAGVIT-v2 (arXiv 2310.05737): video to ids and back.
 
@@ -34,7 +43,8 @@ class VisualTokenizerModel(nn.Module):
   config: config_lib.VisualTokenizerConfig
 
   def setup(self) -> None:
-    """Builds the parts of the chosen architecture."""
+    """Builds the quantizer and the parts of the chosen architecture."""
+    self.quantizer = self.config.make_quantizer()
     if self.config.architecture == 'magvit2':
       self.encoder = encoder.ConvEncoder(self.config)
       self.decoder = decoder.ConvDecoder(self.config)
@@ -49,7 +59,7 @@ class VisualTokenizerModel(nn.Module):
       video_BTHWC: float in [-1, 1], 3 channels.
 
     Returns:
-      float32 (batch, t, h, w, num_bits).
+      float32 (batch, t, h, w, channels of codes).
 
     Raises:
       LayoutError: if the frames are not 1 + temporal_stride * k, or height or
@@ -60,7 +70,7 @@ class VisualTokenizerModel(nn.Module):
 
   def encode(self, video_BTHWC: jax.Array) -> jax.Array:
     """Returns int32 ids (batch, t, h, w); see `latents`."""
-    return lfq.latents_to_ids(self.latents(video_BTHWC))
+    return self.quantizer.latents_to_ids(self.latents(video_BTHWC))
 
   def decode_codes(self, codes_BTHWC: jax.Array) -> jax.Array:
     """Returns the video of codes, clipped to [-1, 1]."""
@@ -68,21 +78,41 @@ class VisualTokenizerModel(nn.Module):
 
   def decode(self, ids_BTHW: jax.Array) -> jax.Array:
     """Returns the video of ids, clipped to [-1, 1]."""
-    return self.decode_codes(lfq.ids_to_codes(ids_BTHW, self.config.num_bits))
+    return self.decode_codes(self.quantizer.ids_to_codes(ids_BTHW))
+
+  def decode_bits(self, bits_BTHWC: jax.Array) -> jax.Array:
+    """Returns the video of expected bits from -1 to 1, clipped to [-1, 1].
+
+    Raises:
+      ConfigError: ids of this quantizer have no bits.
+    """
+    return self.decode_codes(self.quantizer.expected_codes(bits_BTHWC))
+
+  def terms(
+    self,
+    latents: jax.Array,
+    inverse_temperature: float = 1.0,
+    group_bits: int = 9,
+  ) -> dict[str, jax.Array]:
+    """The quantizer's terms of a loss; see `quantizers.interface`."""
+    return self.quantizer.terms(latents, inverse_temperature, group_bits)
+
+  def usage(self, latents: jax.Array) -> jax.Array:
+    """Share of the codebook's entropy in use; see `quantizers.interface`."""
+    return self.quantizer.usage(latents)
 
   def __call__(
-    self,
-    video_BTHWC: jax.Array,
-    bottleneck: Callable[[jax.Array], jax.Array] = lfq.quantize,
+    self, video_BTHWC: jax.Array, bottleneck: Bottleneck = quantized
   ) -> tuple[jax.Array, jax.Array]:
     """Passes a video through the bottleneck, for training.
 
     Args:
       video_BTHWC: float in [-1, 1].
-      bottleneck: function from latents to the decoder's input.
+      bottleneck: function from the quantizer and latents to the decoder's
+        input.
 
     Returns:
       The reconstruction, not clipped, and the latents.
     """
     latents = self.latents(video_BTHWC)
-    return self.decoder(bottleneck(latents)), latents
+    return self.decoder(bottleneck(self.quantizer, latents)), latents

@@ -1,20 +1,7 @@
 """Residual vector quantization: each level codes the previous residual.
 
-The codebooks are ordinary parameters, so a training step stays a pure function
-of them and any optimizer, average or checkpoint applies. Two terms of the loss
-replace the moving averages and counters of SoundStream (arXiv 2107.03312,
-section III-C):
-
-- the codebook term pulls a chosen code to the latents that chose it;
-- the revival term pulls a code that no latent of the batch chose to the nearest
-of the latents that the level codes worse than the mean. Its weight is small,
-but an optimizer that divides by the history of the gradient (Adam) amplifies it
-for codes that have been idle for long: a code in use has a large history, an
-idle one has none.
-
-Parameters are one array (levels, codes, width): rank 3 on purpose, which
-excludes them from optimizers for matrices (Muon), since they are a set of
-points, not a map.
+How codes are looked up and learned is in `codebook`. Here, each level is also
+given what the levels before it leave over.
 """
 
 from __future__ import annotations
@@ -27,6 +14,8 @@ from flax import linen as nn
 from flax import struct
 import jax
 import jax.numpy as jnp
+
+from videopoet_jax.tokenizers.quantizers import codebook as codebook_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +57,6 @@ class Quantized:
   usage_K: jax.Array
 
 
-def distances(points_ND: jax.Array, codebook_VD: jax.Array) -> jax.Array:
-  """Squared distances minus the points' own norms, (points, codes)."""
-  dot_NV = jnp.einsum('nd,vd->nv', points_ND, codebook_VD)
-  return jnp.sum(jnp.square(codebook_VD), axis=-1)[None] - 2.0 * dot_NV
-
-
 def encode(latents_BFD: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
   """Returns the codes of latents.
 
@@ -88,7 +71,7 @@ def encode(latents_BFD: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
   residual_ND = latents_BFD.reshape(-1, width)
   ids = []
   for codebook_VD in codebooks_KVD:
-    ids_N = jnp.argmin(distances(residual_ND, codebook_VD), axis=-1)
+    ids_N = codebook_lib.nearest(residual_ND, codebook_VD)
     residual_ND = residual_ND - codebook_VD[ids_N]
     ids.append(ids_N.reshape(batch, frames))
   return jnp.stack(ids, axis=1).astype(jnp.int32)
@@ -114,7 +97,7 @@ def decode(ids_BKF: jax.Array, codebooks_KVD: jax.Array) -> jax.Array:
 
 def _refine(points_ND: jax.Array, _: int, centres_VD: jax.Array) -> jax.Array:
   """Runs one round of k-means; a centre without points stays."""
-  nearest_N = jnp.argmin(distances(points_ND, centres_VD), axis=-1)
+  nearest_N = codebook_lib.nearest(points_ND, centres_VD)
   member_NV = jax.nn.one_hot(nearest_N, centres_VD.shape[0])
   size_V = member_NV.sum(axis=0)
   sum_VD = jnp.einsum('nv,nd->vd', member_NV, points_ND)
@@ -156,17 +139,10 @@ def codebooks_from_data(
     centres_VD = centres_VD + 0.05 * spread * noise_VD
     refine = functools.partial(_refine, residual_ND)
     centres_VD = jax.lax.fori_loop(0, iterations, refine, centres_VD)
-    nearest_N = jnp.argmin(distances(residual_ND, centres_VD), axis=-1)
+    nearest_N = codebook_lib.nearest(residual_ND, centres_VD)
     residual_ND = residual_ND - centres_VD[nearest_N]
     codebooks.append(centres_VD)
   return jnp.stack(codebooks)
-
-
-# Codes have to keep up with latents that move as fast as a network can move
-# them, while an optimizer like Adam moves every parameter at the same rate, so
-# the
-# parameters are codes divided by this.
-SPEED = 8.0
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -180,15 +156,9 @@ class ResidualVectorQuantizer(nn.Module):
 
   def setup(self) -> None:
     config = self.config
-    codebooks = self.param(
-      'codebooks',
-      nn.with_logical_partitioning(
-        nn.initializers.normal(1.0 / SPEED), ('level', 'code', 'code_width')
-      ),
-      (config.num_levels, config.codebook_size, config.width),
-      jnp.float32,
+    self.codebooks = codebook_lib.param(
+      self, 'codebooks', config.num_levels, config.codebook_size, config.width
     )
-    self.codebooks = SPEED * codebooks
 
   def encode(self, latents_BFD: jax.Array) -> jax.Array:
     """Maps latents (batch, frames, width) to int32 (batch, levels, frames)."""
@@ -222,8 +192,7 @@ class ResidualVectorQuantizer(nn.Module):
       depth_B = jnp.where(dropped_B, drawn_B, depth_B)
     latents_ND = latents_BFD.reshape(-1, width)
     # The codebook loss moves codes to the latents; only the commitment term
-    # moves
-    # latents to the codes.
+    # moves latents to the codes.
     residual_ND = jax.lax.stop_gradient(latents_ND)
     total_BFD = jnp.zeros_like(latents_BFD)
     losses = dict.fromkeys(
@@ -231,23 +200,10 @@ class ResidualVectorQuantizer(nn.Module):
     )
     ids, usage = [], []
     for level in range(config.num_levels):
-      codebook_VD = self.codebooks[level]
-      table_NV = distances(residual_ND, jax.lax.stop_gradient(codebook_VD))
-      ids_N = jnp.argmin(table_NV, axis=-1)
-      chosen_ND = codebook_VD[ids_N]
-      fixed_ND = jax.lax.stop_gradient(chosen_ND)
-      used_V = jnp.zeros((config.codebook_size,)).at[ids_N].set(1.0)
-      # The points' norms, which the search for the nearest code may omit,
-      # matter
-      # in the search for the nearest point.
-      gaps_NV = table_NV + jnp.sum(jnp.square(residual_ND), axis=-1)[:, None]
-      error_N = jnp.min(gaps_NV, axis=-1)
-      well_coded_N = error_N < jnp.mean(error_N)
-      gaps_NV = jnp.where(well_coded_N[:, None], jnp.inf, gaps_NV)
-      closest_VD = residual_ND[jnp.argmin(gaps_NV, axis=0)]
-      gap_V = jnp.mean(jnp.square(codebook_VD - closest_VD), axis=-1)
-      losses['revival'] += jnp.mean((1.0 - used_V) * gap_V)
-      losses['codebook'] += jnp.mean(jnp.square(chosen_ND - residual_ND))
+      chosen = codebook_lib.choose(residual_ND, self.codebooks[level])
+      fixed_ND = jax.lax.stop_gradient(chosen.codes_ND)
+      losses['revival'] += chosen.revival_loss
+      losses['codebook'] += chosen.codebook_loss
       active_B = (level < depth_B).astype(latents_BFD.dtype)
       total_BFD += active_B[:, None, None] * fixed_ND.reshape(
         batch, frames, width
@@ -257,8 +213,8 @@ class ResidualVectorQuantizer(nn.Module):
         active_B[:, None, None] * jnp.square(gap_BFD)
       )
       residual_ND = residual_ND - fixed_ND
-      ids.append(ids_N.reshape(batch, frames))
-      usage.append(jnp.mean(used_V))
+      ids.append(chosen.ids_N.reshape(batch, frames))
+      usage.append(chosen.usage)
     straight_BFD = latents_BFD + jax.lax.stop_gradient(total_BFD - latents_BFD)
     return Quantized(
       latents_BFD=straight_BFD,

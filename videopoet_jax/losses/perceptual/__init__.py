@@ -1,0 +1,1 @@
+"""Perceptual losses: networks of PyTorch's model zoos, run in JAX."""
