@@ -62,15 +62,6 @@ def begin(directory: pathlib.Path) -> None:
     (directory / FILE_NAME).unlink(missing_ok=True)
 
 
-def check_kind(description: Mapping[str, Any], kind: str) -> None:
-  """Raises CheckpointError unless a description is of a kind."""
-  found = description.get('kind')
-  if found != kind:
-    raise errors.CheckpointError(
-      f'the checkpoint is of kind {found!r}; a {kind!r} checkpoint is needed.'
-    )
-
-
 def read_description(
   directory: pathlib.Path, kind: str | None = None
 ) -> dict[str, Any]:

@@ -7,7 +7,6 @@ generation needs neither gin files nor the training data.
 from collections.abc import Mapping
 from typing import Any
 
-from videopoet_jax.checkpoints import describe as describe_lib
 from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
@@ -61,7 +60,7 @@ def read(
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  describe_lib.check_kind(description, KIND)
+  descriptions.check_kind(description, KIND)
   try:
     config = config_lib.from_description(description['config'])
     space = description['space']

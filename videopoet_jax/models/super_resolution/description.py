@@ -4,7 +4,6 @@ from collections.abc import Mapping
 import dataclasses
 from typing import Any
 
-from videopoet_jax.checkpoints import describe as describe_lib
 from videopoet_jax.core import descriptions
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
@@ -58,7 +57,7 @@ def read(description: Mapping[str, Any]) -> Description:
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  describe_lib.check_kind(description, KIND)
+  descriptions.check_kind(description, KIND)
   try:
     return Description(
       config_lib.from_description(description['config']),
