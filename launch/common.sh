@@ -50,6 +50,46 @@ value() {
   printf '%s' "$3"
 }
 
+# read_flags SWITCHES NAMES [FORWARDED] -- "$@": reads a launcher's flags.
+#
+# --spot sets spot=true where `spot` is a switch, and --zone Z sets zone=Z where
+# `zone` is a name; a forwarded flag is appended to `options` as --flag=value.
+# Every launcher has --help, --dry_run, --t5x, --env (appended to `environment`)
+# and the command behind --. (Its own variables end in _, unlike any flag.)
+read_flags() {
+  local switches_=" dry_run t5x $1 " names_=" env $2 " forwarded_='' flag_ text_
+  shift 2
+  if [[ $1 != -- ]]; then
+    forwarded_=" $1 "
+    shift
+  fi
+  shift
+  while (($# > 0)); do
+    flag_=${1#--}
+    case $1 in
+    --help | -h) manual && exit ;;
+    --) shift && command=("$@") && return ;;
+    --*) ;;
+    *) unknown_flag "$1" ;;
+    esac
+    if [[ $switches_ == *" $flag_ "* ]]; then
+      printf -v "$flag_" true
+      shift
+      continue
+    fi
+    [[ "$names_$forwarded_" == *" $flag_ "* ]] || unknown_flag "$1"
+    text_=$(value "$1" "$@")
+    if [[ $flag_ == env ]]; then
+      environment+=("$text_")
+    elif [[ $forwarded_ == *" $flag_ "* ]]; then
+      options+=("$1=$text_")
+    else
+      printf -v "$flag_" '%s' "$text_"
+    fi
+    shift 2
+  done
+}
+
 # For each: check_X FLAG VALUE.
 check_count() {
   [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] ||

@@ -46,42 +46,17 @@ source "$here/common.sh"
 # shellcheck source=launch/topologies.sh
 source "$here/topologies.sh"
 
-action=start name='' slice='' image='' slices=1 namespace=default
+action=start name='' topology='' image='' slices=1 namespace=default
 service_account='' spot=false reservation='' queue='' priority_class=''
 max_restarts=20 grace_seconds=600 keep_seconds=604800 host_network=false
-cpus=16 memory=64Gi bucket='' log_dir='' dry_run=false t5x=false
+cpus=16 memory=64Gi mount_bucket='' log_dir='' dry_run=false t5x=false
 environment=() command=()
 
-while (($# > 0)); do
-  case $1 in
-  --help | -h) manual && exit ;;
-  --dry_run) dry_run=true && shift && continue ;;
-  --t5x) t5x=true && shift && continue ;;
-  --spot) spot=true && shift && continue ;;
-  --host_network) host_network=true && shift && continue ;;
-  --) shift && command=("$@") && break ;;
-  --action) action=$(value "$1" "$@") ;;
-  --name) name=$(value "$1" "$@") ;;
-  --topology) slice=$(value "$1" "$@") ;;
-  --image) image=$(value "$1" "$@") ;;
-  --slices) slices=$(value "$1" "$@") ;;
-  --namespace) namespace=$(value "$1" "$@") ;;
-  --service_account) service_account=$(value "$1" "$@") ;;
-  --reservation) reservation=$(value "$1" "$@") ;;
-  --queue) queue=$(value "$1" "$@") ;;
-  --priority_class) priority_class=$(value "$1" "$@") ;;
-  --max_restarts) max_restarts=$(value "$1" "$@") ;;
-  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
-  --keep_seconds) keep_seconds=$(value "$1" "$@") ;;
-  --cpus) cpus=$(value "$1" "$@") ;;
-  --memory) memory=$(value "$1" "$@") ;;
-  --mount_bucket) bucket=$(value "$1" "$@") ;;
-  --env) environment+=("$(value "$1" "$@")") ;;
-  --log_dir) log_dir=$(value "$1" "$@") ;;
-  *) unknown_flag "$1" ;;
-  esac
-  shift 2
-done
+switches='spot host_network'
+names='action name topology image slices namespace service_account reservation'
+names+=' queue priority_class max_restarts grace_seconds keep_seconds cpus'
+names+=' memory mount_bucket log_dir'
+read_flags "$switches" "$names" -- "$@"
 
 check_given --name "$name"
 check_name --name "$name"
@@ -126,7 +101,7 @@ delete)
 *) die "--action is '$action'; expected start, logs, status or delete" ;;
 esac
 
-check_given --topology "$slice"
+check_given --topology "$topology"
 check_given --image "$image"
 check_count --slices "$slices"
 check_number --max_restarts "$max_restarts"
@@ -140,14 +115,16 @@ check_count --cpus "$cpus"
 for setting in ${environment[@]+"${environment[@]}"}; do
   check_environment --env "$setting"
 done
-[[ -z $bucket || $bucket =~ ^[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]$ ]] ||
-  die "--mount_bucket is '$bucket'; expected a bucket's name without gs://"
-if [[ $slice == cpu:* ]]; then
-  hosts=${slice#cpu:}
+[[ -z $mount_bucket ||
+  $mount_bucket =~ ^[a-z0-9][-a-z0-9_.]{1,220}[a-z0-9]$ ]] ||
+  die "--mount_bucket is '$mount_bucket'; expected a bucket's name without" \
+    'gs://'
+if [[ $topology == cpu:* ]]; then
+  hosts=${topology#cpu:}
   check_count '--topology cpu:N' "$hosts"
   ((slices == 1)) || die "--slices $slices: give --topology cpu:N for N machines"
 else
-  read_topology "$slice"
+  read_topology "$topology"
   check_joined "$slices"
 fi
 check_command $((hosts * slices)) ${command[@]+"${command[@]}"}
@@ -167,9 +144,9 @@ variable() {
 }
 
 node_selector() {
-  if [[ $slice != cpu:* ]]; then
+  if [[ $topology != cpu:* ]]; then
     echo "              cloud.google.com/gke-tpu-accelerator: $accelerator"
-    echo "              cloud.google.com/gke-tpu-topology: $topology"
+    echo "              cloud.google.com/gke-tpu-topology: $shape"
   fi
   [[ $spot == false ]] || echo '              cloud.google.com/gke-spot: "true"'
   [[ -z $reservation ]] ||
@@ -192,7 +169,7 @@ HEAD
   [[ -z $queue ]] ||
     echo "    kueue.x-k8s.io/queue-name: $(yaml_string "$queue")"
   # One slice is one node pool, which no two of the run's slices share.
-  [[ $slice == cpu:* ]] || cat <<'PLACEMENT'
+  [[ $topology == cpu:* ]] || cat <<'PLACEMENT'
   annotations:
     alpha.jobset.sigs.k8s.io/exclusive-topology: cloud.google.com/gke-nodepool
 PLACEMENT
@@ -239,7 +216,7 @@ spec:
             labels:
               app: videopoet
 SPEC
-  [[ -z $bucket ]] || cat <<'MOUNTED'
+  [[ -z $mount_bucket ]] || cat <<'MOUNTED'
             annotations:
               gke-gcsfuse/volumes: "true"
 MOUNTED
@@ -248,14 +225,14 @@ MOUNTED
             restartPolicy: Never
             terminationGracePeriodSeconds: $grace_seconds
 SPEC
-  [[ -z $bucket ]] || cat <<VOLUME
+  [[ -z $mount_bucket ]] || cat <<VOLUME
             volumes:
             - name: bucket
               csi:
                 driver: gcsfuse.csi.storage.gke.io
                 readOnly: true
                 volumeAttributes:
-                  bucketName: $(yaml_string "$bucket")
+                  bucketName: $(yaml_string "$mount_bucket")
                   mountOptions: implicit-dirs
 VOLUME
   [[ -z $service_account ]] ||
@@ -288,7 +265,7 @@ CONTAINER
     argument "$setting"
   done
   echo '              env:'
-  if ((hosts * slices > 1)) && [[ $slice == cpu:* ]]; then
+  if ((hosts * slices > 1)) && [[ $topology == cpu:* ]]; then
     # No TPU tells them: the JobSet gives its pods names, the job numbers.
     variable COORDINATOR_ADDRESS "$name-slice-0-0.$name:8476"
     variable NUM_PROCESSES "$hosts"
@@ -302,7 +279,7 @@ NUMBER
     variable COORDINATOR_ADDRESS auto
   fi
   # A host that finds no TPU says so, and does not train on its CPU.
-  if [[ $slice == cpu:* ]]; then
+  if [[ $topology == cpu:* ]]; then
     variable JAX_PLATFORMS cpu
   else
     variable JAX_PLATFORMS tpu,cpu
@@ -310,13 +287,13 @@ NUMBER
   for setting in ${environment[@]+"${environment[@]}"}; do
     variable "${setting%%=*}" "${setting#*=}"
   done
-  [[ -z $bucket ]] || cat <<MOUNT
+  [[ -z $mount_bucket ]] || cat <<MOUNT
               volumeMounts:
               - name: bucket
-                mountPath: /gcs/$bucket
+                mountPath: /gcs/$mount_bucket
                 readOnly: true
 MOUNT
-  if [[ $slice == cpu:* ]]; then
+  if [[ $topology == cpu:* ]]; then
     cat <<MACHINE
               resources:
                 requests:

@@ -42,41 +42,17 @@ source "$here/common.sh"
 # shellcheck source=launch/topologies.sh
 source "$here/topologies.sh"
 
-action=run name='' zone='' project='' slice='' image='' slices=1 spot=false
+action=run name='' zone='' project='' topology='' image='' slices=1 spot=false
 reserved=false service_account='' network='' subnetwork='' internal_ips=false
 runtime_version='' max_restarts=20 grace_seconds=600 poll_seconds=30 log_dir=''
 dry_run=false t5x=false
 environment=() command=()
 
-while (($# > 0)); do
-  case $1 in
-  --help | -h) manual && exit ;;
-  --dry_run) dry_run=true && shift && continue ;;
-  --t5x) t5x=true && shift && continue ;;
-  --spot) spot=true && shift && continue ;;
-  --reserved) reserved=true && shift && continue ;;
-  --internal_ips) internal_ips=true && shift && continue ;;
-  --) shift && command=("$@") && break ;;
-  --action) action=$(value "$1" "$@") ;;
-  --name) name=$(value "$1" "$@") ;;
-  --zone) zone=$(value "$1" "$@") ;;
-  --project) project=$(value "$1" "$@") ;;
-  --topology) slice=$(value "$1" "$@") ;;
-  --image) image=$(value "$1" "$@") ;;
-  --slices) slices=$(value "$1" "$@") ;;
-  --service_account) service_account=$(value "$1" "$@") ;;
-  --network) network=$(value "$1" "$@") ;;
-  --subnetwork) subnetwork=$(value "$1" "$@") ;;
-  --runtime_version) runtime_version=$(value "$1" "$@") ;;
-  --max_restarts) max_restarts=$(value "$1" "$@") ;;
-  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
-  --poll_seconds) poll_seconds=$(value "$1" "$@") ;;
-  --env) environment+=("$(value "$1" "$@")") ;;
-  --log_dir) log_dir=$(value "$1" "$@") ;;
-  *) unknown_flag "$1" ;;
-  esac
-  shift 2
-done
+switches='spot reserved internal_ips'
+names='action name zone project topology image slices service_account network'
+names+=' subnetwork runtime_version max_restarts grace_seconds poll_seconds'
+names+=' log_dir'
+read_flags "$switches" "$names" -- "$@"
 
 check_given --name "$name"
 check_name --name "$name"
@@ -94,9 +70,9 @@ where=(--zone "$zone")
 container=videopoet-$name
 
 if [[ " run create start " == *" $action "* ]]; then
-  check_given --topology "$slice"
+  check_given --topology "$topology"
   check_count --slices "$slices"
-  read_topology "$slice"
+  read_topology "$topology"
   check_joined "$slices"
   [[ $spot == false || $reserved == false ]] ||
     die '--spot and --reserved exclude each other: take one of them'

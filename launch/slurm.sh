@@ -37,38 +37,14 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/common.sh"
 
 action=submit name='' nodes=1 gpus_per_node=8 process_per=gpu cpus_per_gpu=8
-cpus_per_node=16 time=24:00:00 max_restarts=20 grace_seconds=600 setup='' image='' mount=''
-log_dir=logs dry_run=false t5x=false
+cpus_per_node=16 time=24:00:00 max_restarts=20 grace_seconds=600 setup=''
+container='' mount='' log_dir=logs dry_run=false t5x=false
 environment=() command=() options=()
 
-while (($# > 0)); do
-  case $1 in
-  --help | -h) manual && exit ;;
-  --dry_run) dry_run=true && shift && continue ;;
-  --t5x) t5x=true && shift && continue ;;
-  --) shift && command=("$@") && break ;;
-  --action) action=$(value "$1" "$@") ;;
-  --name) name=$(value "$1" "$@") ;;
-  --nodes) nodes=$(value "$1" "$@") ;;
-  --gpus_per_node) gpus_per_node=$(value "$1" "$@") ;;
-  --process_per) process_per=$(value "$1" "$@") ;;
-  --cpus_per_gpu) cpus_per_gpu=$(value "$1" "$@") ;;
-  --cpus_per_node) cpus_per_node=$(value "$1" "$@") ;;
-  --time) time=$(value "$1" "$@") ;;
-  --partition | --account | --qos | --reservation | --constraint)
-    options+=("$1=$(value "$1" "$@")")
-    ;;
-  --max_restarts) max_restarts=$(value "$1" "$@") ;;
-  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
-  --setup) setup=$(value "$1" "$@") ;;
-  --container) image=$(value "$1" "$@") ;;
-  --mount) mount=$(value "$1" "$@") ;;
-  --env) environment+=("$(value "$1" "$@")") ;;
-  --log_dir) log_dir=$(value "$1" "$@") ;;
-  *) unknown_flag "$1" ;;
-  esac
-  shift 2
-done
+names='action name nodes gpus_per_node process_per cpus_per_gpu cpus_per_node'
+names+=' time max_restarts grace_seconds setup container mount log_dir'
+forwarded='partition account qos reservation constraint'
+read_flags '' "$names" "$forwarded" -- "$@"
 
 check_given --name "$name"
 check_name --name "$name"
@@ -101,7 +77,7 @@ check_number --max_restarts "$max_restarts"
 check_count --grace_seconds "$grace_seconds"
 [[ $time =~ ^([0-9]+-)?[0-9]+(:[0-9]{2}){0,2}$ ]] ||
   die "--time is '$time'; expected for example 24:00:00 or 2-00:00:00"
-[[ -z $mount || -n $image ]] || die '--mount is for --container; give both'
+[[ -z $mount || -n $container ]] || die '--mount is for --container; give both'
 [[ $log_dir != *' '* ]] || die "--log_dir is '$log_dir'; sbatch takes no spaces"
 for option in ${options[@]+"${options[@]}"}; do
   [[ ${option#*=} =~ ^[-A-Za-z0-9_.,\&\|@]+$ ]] ||
@@ -156,7 +132,7 @@ START
   for setting in ${environment[@]+"${environment[@]}"}; do
     echo "export $(shell_words "${setting%%=*}")=$(shell_word "${setting#*=}")"
   done
-  [[ -z $image ]] || step+=(--container-image "$image")
+  [[ -z $container ]] || step+=(--container-image "$container")
   [[ -z $mount ]] || step+=(--container-mounts "$mount")
   if [[ -n $setup ]]; then
     # shellcheck disable=SC2016

@@ -14,24 +14,24 @@
 # shellcheck disable=SC2034
 FLAT_TOPOLOGIES=(1x1 2x2 2x4 4x4 4x8 8x8 8x16 16x16)
 
-# Sets generation, topology, chips, hosts, chips_per_host, accelerator,
+# Sets generation, shape, chips, hosts, chips_per_host, accelerator,
 # machine, cloud_type, xpk_type and runtime; dies on an unknown slice.
 #   read_topology v5p:4x4x4
 read_topology() {
-  generation=${1%%:*} topology=${1#*:}
+  generation=${1%%:*} shape=${1#*:}
   [[ $1 == *:* ]] ||
     die "--topology is '$1'; expected GENERATION:TOPOLOGY such as v5p:4x4x4 or" \
       'v6e:8x8'
   local sizes cores=1
-  IFS=x read -r -a sizes <<<"$topology"
+  IFS=x read -r -a sizes <<<"$shape"
   case $generation in
   v4 | v5p)
     cores=2 chips_per_host=4
     check_cube "${sizes[@]}"
     ;;
   v5e | v6e)
-    [[ " ${FLAT_TOPOLOGIES[*]} " == *" $topology "* ]] ||
-      die "--topology: there is no $generation slice $topology (known:" \
+    [[ " ${FLAT_TOPOLOGIES[*]} " == *" $shape "* ]] ||
+      die "--topology: there is no $generation slice $shape (known:" \
         "${FLAT_TOPOLOGIES[*]})"
     ;;
   *)
@@ -69,7 +69,7 @@ read_topology() {
   # shellcheck disable=SC2034
   {
     hosts=$((chips / chips_per_host))
-    xpk_type=${cloud_type%-*}-$topology
+    xpk_type=${cloud_type%-*}-$shape
   }
 }
 
@@ -96,5 +96,5 @@ most_chips() {
 check_joined() {
   (($1 == 1 || hosts > 1)) ||
     die "--slices $1: only slices of several hosts can be joined, and" \
-      "$generation:$topology is one host; take a larger one"
+      "$generation:$shape is one host; take a larger one"
 }

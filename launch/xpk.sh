@@ -34,35 +34,14 @@ source "$here/common.sh"
 # shellcheck source=launch/topologies.sh
 source "$here/topologies.sh"
 
-action=start cluster='' name='' slice='' image='' slices=1 project='' zone=''
+action=start cluster='' name='' topology='' image='' slices=1 project='' zone=''
 priority=medium spot=false reservation='' max_restarts=1000 grace_seconds=600
 dry_run=false t5x=false
 environment=() command=()
 
-while (($# > 0)); do
-  case $1 in
-  --help | -h) manual && exit ;;
-  --dry_run) dry_run=true && shift && continue ;;
-  --t5x) t5x=true && shift && continue ;;
-  --spot) spot=true && shift && continue ;;
-  --) shift && command=("$@") && break ;;
-  --action) action=$(value "$1" "$@") ;;
-  --cluster) cluster=$(value "$1" "$@") ;;
-  --name) name=$(value "$1" "$@") ;;
-  --topology) slice=$(value "$1" "$@") ;;
-  --image) image=$(value "$1" "$@") ;;
-  --slices) slices=$(value "$1" "$@") ;;
-  --project) project=$(value "$1" "$@") ;;
-  --zone) zone=$(value "$1" "$@") ;;
-  --priority) priority=$(value "$1" "$@") ;;
-  --reservation) reservation=$(value "$1" "$@") ;;
-  --max_restarts) max_restarts=$(value "$1" "$@") ;;
-  --grace_seconds) grace_seconds=$(value "$1" "$@") ;;
-  --env) environment+=("$(value "$1" "$@")") ;;
-  *) unknown_flag "$1" ;;
-  esac
-  shift 2
-done
+names='action cluster name topology image slices project zone priority'
+names+=' reservation max_restarts grace_seconds'
+read_flags spot "$names" -- "$@"
 
 check_given --cluster "$cluster"
 check_given --name "$name"
@@ -81,7 +60,7 @@ delete)
 *) die "--action is '$action'; expected start or delete" ;;
 esac
 
-check_given --topology "$slice"
+check_given --topology "$topology"
 check_given --image "$image"
 check_count --slices "$slices"
 check_number --max_restarts "$max_restarts"
@@ -91,7 +70,7 @@ check_count --grace_seconds "$grace_seconds"
     'very-high'
 [[ $spot == false || -z $reservation ]] ||
   die '--spot and --reservation exclude each other: take one of them'
-read_topology "$slice"
+read_topology "$topology"
 # xpk counts four chips to a machine from four chips on, eight or not.
 ((chips == 1)) || hosts=$((chips / 4))
 check_joined "$slices"

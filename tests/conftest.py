@@ -22,6 +22,10 @@ if _DEVICES not in os.environ.get('XLA_FLAGS', ''):
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_DEVICES}'
 # A job started by a test inherits the cache.
 os.environ['JAX_COMPILATION_CACHE_DIR'] = str(_CACHE)
+# Without a cache two thirds of the suite's time are compilation, and the
+# programs are too small to gain from LLVM's costly passes. XLA's own passes all
+# run; with 0 in the environment, tests compile as users do.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('MPLBACKEND', 'agg')
 # As `evaluation.networks.pytorch` does, for tests that import torch themselves.

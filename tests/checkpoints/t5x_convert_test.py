@@ -8,6 +8,7 @@ import pytest
 
 from tests.training import tiny
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.checkpoints import t5x_steps
 from videopoet_jax.core import errors
@@ -36,7 +37,7 @@ def test_there_and_back_a_run_resumes_as_it_was(tmp_path):
   whole = _train(tmp_path / 'whole')
   there, back = tmp_path / 'there', tmp_path / 'back'
   assert t5x_convert.convert(tmp_path / 'whole', there, step=4) == 4
-  assert t5x_steps.complete_steps(there) == export.saved_steps(there) == [4]
+  assert t5x_steps.complete_steps(there) == opened.saved_steps(there) == [4]
   # It is served as it is.
   _equal(
     export.load_params(there, 'tiny')[1],
@@ -58,7 +59,7 @@ def test_averages_stay_behind_and_it_says_so(tmp_path):
   t5x_convert.convert(tmp_path / 'run', tmp_path / 'there', log=said.append)
   assert 'averaged parameters' in said[0]
   held = export.load_params(tmp_path / 'there')[1]
-  _equal(held, export.read_arrays(tmp_path / 'run/steps/8/params'))
+  _equal(held, opened.read_arrays(tmp_path / 'run/steps/8/params'))
 
 
 def test_what_stands_beside_the_steps_goes_along(tmp_path):

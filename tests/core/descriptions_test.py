@@ -2,7 +2,10 @@
 
 import dataclasses
 
+import pytest
+
 from videopoet_jax.core import descriptions
+from videopoet_jax.core import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,3 +58,9 @@ def test_values_are_copies():
   config = Mutable([[1]])
   descriptions.values(config)['rows'][0].append(2)
   assert config.rows == [[1]]
+
+
+def test_another_kind_is_refused():
+  descriptions.check_kind({'kind': 'toy'}, 'toy')
+  with pytest.raises(errors.CheckpointError, match="'toy'; a 'model'"):
+    descriptions.check_kind({'kind': 'toy'}, 'model')

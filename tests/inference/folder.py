@@ -9,7 +9,7 @@ import numpy as np
 
 from tests.models.prefix_lm import small
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
@@ -88,7 +88,7 @@ def write(directory: pathlib.Path) -> None:
   config = small.config()
   model = model_lib.PrefixLM(config, space.vocabulary)
   shapes = jax.eval_shape(lambda k: model.init(k, method='declare'), key)
-  tree.save_tree(directory / export.PARAMS, drawn(shapes['params']))
+  tree.save_tree(directory / opened.PARAMS, drawn(shapes['params']))
   described = description.describe(config, space, LAYOUTS)
   fingerprints = {'visual': visual.fingerprint}
   describe.write_description(

@@ -18,7 +18,7 @@ _SPACE = small.SPACE
 
 def _read(task, **given):
   layout = _SPACE.layout(f'{task}/{small.SIZE}')
-  return signals.read(layout, _SPACE, given)
+  return signals.read(layout, _SPACE, **given)
 
 
 def _video(frames=12, height=16, width=8):
@@ -38,10 +38,10 @@ def test_as_many_frames_are_taken_as_the_layout_needs():
 
 def test_a_short_condition_takes_fewer():
   layout = _SPACE.layout('future_prediction/9x16x8/condition=2')
-  found = signals.read(layout, _SPACE, {'video': _video(5)})
+  found = signals.read(layout, _SPACE, video=_video(5))
   assert _levels(found['video']) == list(range(5))
   with pytest.raises(errors.DataError, match='4 frames .* 5 at 8 are needed'):
-    signals.read(layout, _SPACE, {'video': _video(4)})
+    signals.read(layout, _SPACE, video=_video(4))
 
 
 @pytest.mark.parametrize(
@@ -122,6 +122,11 @@ def test_other_videos_are_refused(signal, message):
     _read('inpainting', **signal)
 
 
+def test_a_file_in_a_bucket_is_refused():
+  with pytest.raises(errors.DataError, match='copy it here first'):
+    _read('inpainting', video='gs://bucket/a.mp4')
+
+
 def test_a_picture_has_three_axes():
   with pytest.raises(errors.DataError, match=r'array uint8 \(H, W, 3\)'):
     _read('image_to_video', text='a', image=_video())
@@ -145,6 +150,6 @@ def test_structure_of_arrays_in_a_file(tmp_path):
 
 
 def test_prompts():
-  assert signals.texts({}) == []
-  assert signals.texts({'text': 'abc'}) == ['abc']
-  assert signals.texts({'text': ('a', 'b')}) == ['a', 'b']
+  assert signals.texts(None) == []
+  assert signals.texts('abc') == ['abc']
+  assert signals.texts(('a', 'b')) == ['a', 'b']

@@ -7,7 +7,7 @@ import jax
 
 from tests.inference import folder
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import specs
 from videopoet_jax.models.super_resolution import config as config_lib
@@ -69,7 +69,7 @@ def write(directory: pathlib.Path, low_seed: int = 0) -> None:
   shapes = jax.eval_shape(
     lambda key: model.init(key, method='declare'), jax.random.key(0)
   )
-  tree.save_tree(directory / export.PARAMS, folder.drawn(shapes['params']))
+  tree.save_tree(directory / opened.PARAMS, folder.drawn(shapes['params']))
   describe.write_description(directory, description.describe(says))
 
 

@@ -1,4 +1,4 @@
-"""Data, gin files, checkpoints and metrics in a bucket, as on a pod.
+"""Data, gin files, checkpoints, metrics and results in a bucket, as on a pod.
 
 Another process works on `gs://` paths by the libraries that a pod uses (gcsfs,
 TensorStore, ArrayRecord's own client), against the bucket of `tests.fake_gcs`.
@@ -18,10 +18,15 @@ import json, pathlib, sys
 import numpy as np
 from etils import epath
 import jax
+from tests.evaluation import tiny_protocol
+from tests.inference import folder as folder_lib
 from tests.preparation import token_set
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
+from videopoet_jax.evaluation import results
+from videopoet_jax.experiments import evaluate
 from videopoet_jax.experiments import train
 from videopoet_jax.training import metrics
 
@@ -84,6 +89,41 @@ for inner in sorted((bucket / 'lm' / 'steps' / '4' / 'params').iterdir()):
     inner.write_text('damaged')
 said['after_damage'], again = run(bucket, 4)
 said['same_after_damage'] = again == remote
+
+# An evaluation whose checkpoint and results lie in the bucket.
+local, bucket = local / 'evaluated', bucket / 'evaluated'
+protocol = tiny_protocol.make(tiny_protocol.task(samples=6))
+found = {}
+
+local.mkdir()
+folder_lib.write(local / 'lm')
+storage.copy_folder(local / 'lm', bucket / 'lm', 'checkpoint.json')
+
+
+def score(folder):
+  lines = []
+  outcome = evaluate.evaluate(
+    str(folder / 'lm'), protocol, str(folder / 'scores'),
+    batch_size=4, best='psnr/one', log=lines.append,
+  )
+  return lines, [
+    [r.metric, r.task, r.value, r.low, r.high, r.samples]
+    for r in outcome.results
+  ]
+
+
+_, here = score(local)
+found['first'], there = score(bucket)
+found['same'] = here == there
+found['again'], again = score(bucket)
+found['same_again'] = again == there
+# What a kill before the last files leaves.
+(bucket / 'scores' / 'results.jsonl').unlink()
+(bucket / 'scores' / 'report.html').unlink()
+found['same_after_a_loss'] = score(bucket)[1] == there
+found['read'] = len(results.read(bucket / 'scores'))
+
+said['evaluated'] = found
 print('RESULT ' + json.dumps(said))
 """
 
@@ -139,3 +179,23 @@ def test_the_bucket_holds_what_a_disk_would(said):
 
 def test_a_data_set_there_is_not_written_over(said):
   assert 'gs://bucket/tokens exists already' in said['again']
+
+
+def test_metrics_are_those_on_a_disk(said):
+  assert said['evaluated']['same'] and said['evaluated']['read'] == 1
+
+
+def test_an_evaluation_resumes(said):
+  assert (
+    said['evaluated']['same_again'] and said['evaluated']['same_after_a_loss']
+  )
+  assert len(said['evaluated']['again']) < len(said['evaluated']['first'])
+
+
+def test_the_bucket_holds_the_results(said):
+  names = said['names']
+  for name in ('results.jsonl', 'protocol.json', 'report.html'):
+    assert f'bucket/evaluated/scores/{name}' in names
+  assert any(n.startswith('bucket/evaluated/scores/best/') for n in names)
+  assert any(n.endswith('/values.npz') for n in names)
+  assert not [n for n in names if '.partial' in n and '/evaluated/' in n]

@@ -29,7 +29,7 @@ def _read(path: pathlib.Path, flag: str) -> np.ndarray:
   space = tasks_lib.LayoutSpace()
   name = task.get(flag, 'audio_to_video')
   layout = space.layout(name if '/' in name else f'{name}/17x{_SIDES}')
-  return signals.read(layout, space, {flag: str(path)})[flag][0]
+  return signals.read(layout, space, **{flag: str(path)})[flag][0]
 
 
 def _stored(files: list[pathlib.Path], folder, **options) -> dict:

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from tests.integration import job_process
+from videopoet_jax.core import entry
 from videopoet_jax.evaluation import results
 from videopoet_jax.experiments import evaluate
 from videopoet_jax.inference import generator
+from videopoet_jax.jobs import demo
 from videopoet_jax.shapes import config as shapes_config
 from videopoet_jax.shapes import held_out
 from videopoet_jax.shapes import judges
@@ -81,8 +83,8 @@ def test_second_run_reuses_every_stage(finished):
   assert before and {path: path.stat().st_mtime_ns for path in before} == before
 
 
-def test_unknown_profile_is_one_line(tmp_path):
-  result = _demo('--profile', 'demmo', '--out', str(tmp_path))
-  assert result.returncode == 2
-  assert 'gin/runs/demo.gin' in result.stderr
-  assert 'Traceback' not in result.stderr
+def test_unknown_profile_is_one_line(tmp_path, capsys):
+  flags = ['--profile', 'demmo', '--out', str(tmp_path)]
+  assert entry.run(demo.main, flags) == entry.USER_ERROR_STATUS
+  (line,) = capsys.readouterr().err.splitlines()
+  assert 'gin/runs/demo.gin' in line

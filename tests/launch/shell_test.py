@@ -77,8 +77,11 @@ def test_every_flag_is_in_the_manual(script):
   assert done.returncode == 0
   assert not done.stderr
   text = (scripts.ROOT / 'launch' / script).read_text()
-  flags = re.findall(r'^ +(--[a-z_]+)(?= \||\))', text, re.MULTILINE)
-  flags += re.findall(r'\| (--[a-z_]+)', text)
+  lists = re.findall(
+    r"^(?:switches|names|forwarded)\+?='(.*)'$", text, re.MULTILINE
+  )
+  flags = [f'--{name}' for line in lists for name in line.split()]
+  flags += ['--dry_run', '--t5x', '--env', '--help']
   assert {'--name', '--action', '--dry_run'} <= set(flags)
   missing = [flag for flag in flags if flag not in done.stdout]
   assert not missing

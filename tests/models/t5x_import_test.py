@@ -14,6 +14,7 @@ from tests.inference import t5_folder
 from tests.models import t5x_files
 from videopoet_jax.checkpoints import t5x
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.models import t5_encoder
 from videopoet_jax.models import t5_import
 from videopoet_jax.models import t5x_import
@@ -52,7 +53,7 @@ def test_the_published_layout_without_its_decoder(weights, tmp_path, old):
   loaded = t5x_import.load(folder)
   _check_same(loaded, weights)
   _check_same(t5x_import.load(folder / 'checkpoint'), weights)
-  _check_same(t5x_import.load(f'file://{folder}'), weights)
+  _check_same(t5x_import.load(storage.path(f'file://{folder}')), weights)
   ids = np.array([[5, 9, 7, 1, 0, 0], [3, 1, 0, 0, 0, 0]], np.int32)
   apply = t5_encoder.T5Encoder(loaded[0]).apply
   np.testing.assert_array_equal(
@@ -187,7 +188,7 @@ from videopoet_jax.models import t5x_import
 
 same = {}
 for folder in map(pathlib.Path, sys.argv[1:]):
-  there = f'gs://bucket/t5/{folder.name}'
+  there = storage.path(f'gs://bucket/t5/{folder.name}')
   storage.copy_folder(folder, there)
   found, expected = t5x_import.load(there), t5x_import.load(folder)
   jax.tree.map(np.testing.assert_array_equal, found[1], expected[1])

@@ -23,6 +23,8 @@ pytestmark = [
   ),
 ]
 _LAYOUT = 'text_to_video/17x128x128'
+# Settings of `tests/conftest.py` that a plan would compile with.
+_OF_TESTS = ('XLA_FLAGS', 'JAX_PLATFORMS', 'JAX_DISABLE_MOST_OPTIMIZATIONS')
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +35,7 @@ def _asked_for(request):
 
 def _plan(tmp_path, *flags):
   environment = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in ('XLA_FLAGS', 'JAX_PLATFORMS')
+    name: value for name, value in os.environ.items() if name not in _OF_TESTS
   }
   run = subprocess.run(
     [sys.executable, '-m', 'videopoet_jax.jobs.plan', '--json', *flags]

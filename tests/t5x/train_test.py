@@ -14,6 +14,7 @@ from tests.models import t5x_files
 from tests.preparation import token_set as token_set_lib
 from tests.t5x import runs
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import t5x_convert
 from videopoet_jax.core import errors
 from videopoet_jax.t5x import checkpoints
@@ -147,8 +148,8 @@ def test_a_run_changes_trainers_and_back(token_set, tmp_path):
   t5x_convert.convert(tmp_path / 'once', again)
   for item in ('params', 'optimizer'):
     runs.assert_equal(
-      export.read_arrays(runs_of / 'steps/2' / item),
-      export.read_arrays(again / 'steps/2' / item),
+      opened.read_arrays(runs_of / 'steps/2' / item),
+      opened.read_arrays(again / 'steps/2' / item),
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.models.prefix_lm import small
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.layers import embeddings
@@ -28,7 +28,7 @@ def _trainable(names=_NAMES, **changes):
 def _write(folder, trainable):
   """A folder as a run leaves it, and its parameters."""
   _, params = small.build(trainable.config)
-  tree_lib.save_tree(folder / export.PARAMS, params)
+  tree_lib.save_tree(folder / opened.PARAMS, params)
   # Through JSON, as what is written is.
   described = json.loads(json.dumps(trainable.describe()))
   describe.write_description(folder, described)

@@ -15,6 +15,7 @@ from tests.models.prefix_lm import small
 from tests.training import tiny
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.core import errors
 from videopoet_jax.core import low_rank as low_rank_lib
 from videopoet_jax.layers import low_rank as layer
@@ -137,7 +138,7 @@ def test_only_adapters_are_trained_and_saved(base, adapted):
   trainable, run_dir, result = adapted
   # The base in the run's folder is the pretrained one, before and after.
   _, pretrained = export.load_params(folder)
-  _equal(export.read_arrays(run_dir / 'base/params'), pretrained)
+  _equal(opened.read_arrays(run_dir / 'base/params'), pretrained)
   # What was learned is in both factors of every adapter.
   first = rules.unbox(trainable.init(jax.random.key(_LOOP.seed), None))
   for (path, before), after in zip(
@@ -161,7 +162,7 @@ def test_merged_equals_unmerged(base, adapted, tmp_path):
   described, merged = export.load_params(run_dir)
   assert low_rank_lib.KEY not in described
   # By hand: base + scale a b, the heads' axes multiplied.
-  base_params = export.read_arrays(run_dir / 'base/params')
+  base_params = opened.read_arrays(run_dir / 'base/params')
   inner = 'layers' if scan else 'layer_0'
   pick = (lambda x: x[0]) if scan else (lambda x: x)
 
@@ -233,7 +234,7 @@ def test_eight_devices_equal_one(base, adapted, tmp_path):
     jax.device_get(one.params), jax.device_get(eight.params), atol=1e-5
   )
   _equal(
-    export.read_arrays(tmp_path / 'eight/base/params'),
+    opened.read_arrays(tmp_path / 'eight/base/params'),
     export.load_params(folder)[1],
   )
 

@@ -1,6 +1,7 @@
 """`checkpoint.json`: the only description of a checkpoint folder."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -30,18 +31,35 @@ def write_description(
   """
   if 'kind' not in description:
     raise ValueError('a description must hold a kind')
-  path = directory / FILE_NAME
   text = json.dumps(
     {'format_version': FORMAT_VERSION, **description}, indent=2, sort_keys=True
   )
+  with writing(directory):
+    storage.write_whole(directory / FILE_NAME, text + '\n')
+
+
+@contextlib.contextmanager
+def writing(directory: pathlib.Path) -> Iterator[None]:
+  """Turns an OSError into a CheckpointError that names a folder."""
   try:
-    storage.write_whole(path, text + '\n')
+    yield
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot write the checkpoint folder {directory}: '
       f'{storage.failure(error)}; make room, or give a folder that can be '
       'written.'
     ) from error
+
+
+def begin(directory: pathlib.Path) -> None:
+  """Makes a folder, which counts as unfinished until it is described again.
+
+  Raises:
+    CheckpointError: it cannot be written.
+  """
+  with writing(directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / FILE_NAME).unlink(missing_ok=True)
 
 
 def read_description(

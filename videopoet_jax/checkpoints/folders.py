@@ -31,7 +31,7 @@ class Saveable(Protocol):
     """Writes a folder; CheckpointError if it cannot be written."""
 
 
-def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
+def within(directory: pathlib.Path, *names: str) -> pathlib.Path:
   """Finds a folder, or the first of the named folders inside it.
 
   A tokenizer may thus be given by its own folder or by that of a checkpoint
@@ -41,11 +41,10 @@ def within(directory: str | os.PathLike[str], *names: str) -> pathlib.Path:
     directory: a tokenizer's folder or a checkpoint's.
     *names: names of folders such as `VISUAL`.
   """
-  folder = storage.path(directory)
   for name in names:
-    if (folder / name / describe.FILE_NAME).is_file():
-      return folder / name
-  return folder
+    if (directory / name / describe.FILE_NAME).is_file():
+      return directory / name
+  return directory
 
 
 def copy(

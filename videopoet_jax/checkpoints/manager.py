@@ -105,6 +105,27 @@ def check_description(
       message lists the first differences.
   """
   found = describe.read_description(directory, expected.get('kind'))
+  check_same(directory, found, expected, keys)
+  return found
+
+
+def check_same(
+  directory: pathlib.Path,
+  found: Mapping[str, Any],
+  expected: Mapping[str, Any],
+  keys: tuple[str, ...] = _MUST_AGREE,
+) -> None:
+  """Compares the description of a folder with the expected one.
+
+  Args:
+    directory: the checkpoint folder, for messages.
+    found: its description.
+    expected: a description; only `keys` that it holds are compared.
+    keys: which parts must be equal.
+
+  Raises:
+    CheckpointError: it differs; the message lists the first differences.
+  """
   expected = json.loads(json.dumps(dict(expected)))  # Tuples become lists.
   wrong = []
   for key in keys:
@@ -119,7 +140,6 @@ def check_description(
       f'and wanted here: {"; ".join(wrong[:4])}{more}. Give the settings it '
       'was trained with, or another folder'
     )
-  return found
 
 
 class Manager:

@@ -19,7 +19,6 @@ arrays in it can only be read whole.
 
 from collections.abc import Iterable, Mapping
 import dataclasses
-import os
 import pathlib
 from typing import Any
 
@@ -112,12 +111,12 @@ class Target:
     )
 
 
-def is_checkpoint(path: str | os.PathLike[str]) -> bool:
+def is_checkpoint(path: pathlib.Path) -> bool:
   """Whether a path looks like a checkpoint that T5X wrote."""
-  return _find(storage.path(path)) is not None
+  return _find(path) is not None
 
 
-def open_target(path: str | os.PathLike[str]) -> Target:
+def open_target(path: pathlib.Path) -> Target:
   """Opens a checkpoint; no array is read yet.
 
   Args:
@@ -127,7 +126,6 @@ def open_target(path: str | os.PathLike[str]) -> Target:
   Raises:
     CheckpointError: there is none, it cannot be read, or it holds no model.
   """
-  path = storage.path(path)
   found = _find(path)
   if found is None:
     raise errors.CheckpointError(

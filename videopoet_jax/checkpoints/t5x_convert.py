@@ -15,6 +15,7 @@ import numpy as np
 from videopoet_jax.checkpoints import describe
 from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import opened as opened_lib
 from videopoet_jax.checkpoints import t5x_steps
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
@@ -46,21 +47,21 @@ def convert(
     CheckpointError: there is no such step, it cannot be read, the run trains
       adapters, or the folder holds steps or cannot be written.
   """
-  source, directory = storage.path(source), storage.path(directory)
-  description = describe.read_description(source)
+  directory = storage.absolute(directory)
+  opened = opened_lib.open_folder(storage.absolute(source))
+  source, description = opened.directory, dict(opened.description)
   if low_rank.KEY in description:
     raise errors.CheckpointError(
       f'{source} trains low-rank adapters, which T5X cannot; merge them with '
       'export first.'
     )
-  steps = export.saved_steps(source)
-  if not steps or (step is not None and step not in steps):
-    has = ', '.join(map(str, steps)) or 'none'
+  step = opened.choose(step)
+  if step is None:
     raise errors.CheckpointError(
-      f'{source} has no step {step or ""}; it has {has}.'
+      f'{source} holds parameters alone; give the folder of a run, which has '
+      'steps.'
     )
-  step = steps[-1] if step is None else step
-  if export.saved_steps(directory):
+  if opened_lib.saved_steps(directory):
     raise errors.CheckpointError(
       f'{directory} holds steps of a run already; give another folder.'
     )
@@ -103,15 +104,15 @@ def _to_t5x(
   step: int,
   log: Callable[[str], None],
 ) -> None:
-  folder = export.step_folder(source, step)
-  if (folder / export.EMA).is_dir():
+  folder = opened_lib.step_folder(source, step)
+  if (folder / opened_lib.EMA).is_dir():
     log(
       f'{source} keeps averaged parameters, which T5X does not: the run '
       'resumes from the parameters of its last step'
     )
-  moments = export.read_arrays(folder / 'optimizer')
+  moments = opened_lib.read_arrays(folder / 'optimizer')
   state = {
-    'target': export.read_arrays(folder / export.PARAMS),
+    'target': opened_lib.read_arrays(folder / opened_lib.PARAMS),
     'state': {
       'step': np.int32(step),
       'param_states': {
@@ -120,13 +121,8 @@ def _to_t5x(
     },
   }
   made = t5x_steps.step_folder(directory, step)
-  try:
+  with describe.writing(made):
     made.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.CheckpointError(
-      f'cannot write {made}: {storage.failure(error)}; make room, or give a '
-      'folder that can be written'
-    ) from error
   tree_lib.save_tree(made / t5x_steps.STATE, state)
 
 
@@ -136,7 +132,9 @@ def _from_t5x(
   step: int,
   description: dict[str, Any],
 ) -> None:
-  found = export.read_t5x(source, step, (t5x_steps.PARAMS, 'state'))
+  found = opened_lib.read_t5x(
+    t5x_steps.step_folder(source, step), (t5x_steps.PARAMS, 'state')
+  )
   zero = np.zeros((), np.int32)
   moments = dict(found['state']['param_states'])
   counted = {'step': np.asarray(step, np.int32)}
@@ -145,7 +143,10 @@ def _from_t5x(
   try:
     saved.save(
       step,
-      {export.PARAMS: found[t5x_steps.PARAMS], 'optimizer': moments | counted},
+      {
+        opened_lib.PARAMS: found[t5x_steps.PARAMS],
+        'optimizer': moments | counted,
+      },
       # Batches are a function of the step: there is no state of the data.
       # T5X does not record the seed; the resuming run's is used.
       {'step': step, 'seed': None, 'batches': {}, 'data': None},

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 import os
+import pathlib
 import tempfile
 from typing import Any
 
@@ -42,19 +43,16 @@ def save_tree(path: str | os.PathLike[str], tree: Any) -> None:
     ) from error
 
 
-def read_numpy(
-  path: str | os.PathLike[str], parts: Collection[str] = ()
-) -> Any:
+def read_numpy(path: pathlib.Path, parts: Collection[str] = ()) -> Any:
   """Reads a saved tree as numpy arrays, whatever it was saved from.
 
   Neither the devices nor the processes need be those that saved it. Raises the
   exceptions of Orbax and TensorStore.
 
   Args:
-    path: folder of the tree.
+    path: absolute path of the tree's folder.
     parts: keys of its outermost dict to read, all unless given.
   """
-  path = storage.absolute(path)
   with quiet.reading(), ocp.PyTreeCheckpointer() as checkpointer:
     metadata = checkpointer.metadata(path)
     shapes = getattr(metadata, 'item_metadata', metadata)
@@ -74,11 +72,11 @@ def read_numpy(
     )
 
 
-def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
+def restore_tree(path: pathlib.Path, target: Any = None) -> Any:
   """Reads a pytree of arrays.
 
   Args:
-    path: folder that `save_tree` wrote.
+    path: absolute path of a folder that `save_tree` wrote.
     target: the same tree with arrays or `jax.ShapeDtypeStruct` leaves, whose
       shardings the arrays take; None reads nested dicts of numpy arrays.
 
@@ -88,7 +86,6 @@ def restore_tree(path: str | os.PathLike[str], target: Any = None) -> Any:
   Raises:
     CheckpointError: if the folder is missing, incomplete or has another shape.
   """
-  path = storage.absolute(path)
   if not path.is_dir():
     raise errors.CheckpointError(
       f'{path} does not exist: the checkpoint is half written or not one; give'

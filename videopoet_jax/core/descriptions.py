@@ -7,9 +7,12 @@ the field existed still has the fingerprint and the description that this
 version computes.
 """
 
+from collections.abc import Mapping
 import copy
 import dataclasses
 from typing import Any
+
+from videopoet_jax.core import errors
 
 _LATER = 'later'
 
@@ -49,3 +52,12 @@ def _value(value: Any) -> Any:
   if isinstance(value, list | tuple):
     return type(value)(_value(item) for item in value)
   return copy.deepcopy(value)
+
+
+def check_kind(description: Mapping[str, Any], kind: str) -> None:
+  """Raises CheckpointError unless a description is of a kind."""
+  found = description.get('kind')
+  if found != kind:
+    raise errors.CheckpointError(
+      f'the checkpoint is of kind {found!r}; a {kind!r} checkpoint is needed.'
+    )

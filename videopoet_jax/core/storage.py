@@ -88,6 +88,11 @@ def absolute(name: Path) -> pathlib.Path:
   return path(name) if is_remote(name) else path(name).absolute()
 
 
+def given(name: Path) -> pathlib.Path | None:
+  """The path from the root of an optional folder or file; None for ''."""
+  return absolute(name) if os.fspath(name) else None
+
+
 def key_value_store(folder: Path) -> dict[str, str]:
   """TensorStore's description of a folder, here or in a bucket."""
   name = os.fspath(absolute(folder)).rstrip('/')

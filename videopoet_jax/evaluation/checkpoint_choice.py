@@ -6,14 +6,12 @@ import hashlib
 import pathlib
 
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
-from videopoet_jax.core import errors
+from videopoet_jax.checkpoints import opened as opened_lib
 from videopoet_jax.core import storage
 from videopoet_jax.models.prefix_lm import description
 
 # Files up to this size are hashed by content: descriptions, and the metadata
-# that
-# records when a step was saved. Larger ones are hashed by size.
+# that records when a step was saved. Larger ones are hashed by size.
 _SMALL = 2**16
 
 
@@ -22,49 +20,38 @@ class Checkpoint:
   """One checkpoint.
 
   Attributes:
-    folder: folder of the language model.
+    opened: folder of the language model.
     step: step of training; None for a folder of parameters alone.
     fingerprint: hash of its files, 16 hexadecimal digits.
   """
 
-  folder: pathlib.Path
+  opened: opened_lib.Opened
   step: int | None
   fingerprint: str
+
+  @property
+  def folder(self) -> pathlib.Path:
+    """Folder of the language model, an absolute path."""
+    return self.opened.directory
 
   @property
   def key(self) -> str:
     """Name of the folder of its evaluation."""
     step = 'params' if self.step is None else f'{self.step:08d}'
-    return f'{self.folder.absolute().name}_{step}_{self.fingerprint[:8]}'
+    return f'{self.folder.name}_{step}_{self.fingerprint[:8]}'
 
 
 def find(folder: pathlib.Path, step: int | None = None) -> Checkpoint:
   """Finds a checkpoint in a folder.
 
   Args:
-    folder: folder of a run or an export.
+    folder: absolute path of a run or an export.
     step: step to take; the newest unless given.
 
   Raises:
     CheckpointError: there is none, or it has another kind.
   """
-  describe.read_description(folder, description.KIND)
-  steps = export.saved_steps(folder)
-  if step is not None and step not in steps:
-    raise errors.CheckpointError(
-      f'{folder} has no step {step}; it has {", ".join(map(str, steps))}.'
-    )
-  if steps:
-    step = steps[-1] if step is None else step
-    inner = export.step_folder(folder, step)
-  else:
-    inner = folder / export.PARAMS
-    if not inner.is_dir():
-      raise errors.CheckpointError(
-        f'{folder} has no finished step; train until the first save, or give '
-        'another --checkpoint.'
-      )
-  return Checkpoint(folder, step, _fingerprint(folder, inner))
+  return _choose(opened_lib.open_folder(folder, description.KIND), step)
 
 
 def find_all(
@@ -73,12 +60,16 @@ def find_all(
   """Finds the newest checkpoint of each folder, or all that are on disk."""
   found = []
   for folder in folders:
-    steps = export.saved_steps(folder) if all_steps else []
-    if steps:
-      found += [find(folder, step) for step in steps]
-    else:
-      found.append(find(folder))
+    opened = opened_lib.open_folder(folder, description.KIND)
+    steps = opened.steps if all_steps else ()
+    found += [_choose(opened, step) for step in steps or (None,)]
   return found
+
+
+def _choose(opened: opened_lib.Opened, step: int | None) -> Checkpoint:
+  chosen = opened.choose(step)
+  inner = opened.step_folder(chosen)
+  return Checkpoint(opened, chosen, _fingerprint(opened.directory, inner))
 
 
 def _fingerprint(folder: pathlib.Path, inner: pathlib.Path) -> str:

@@ -136,7 +136,9 @@ class Job:
   ) -> None:
     sets = open_sets(self.protocol, self.data)
     generator = self.devices.spread(
-      generator_lib.Generator.load(checkpoint.folder, step=checkpoint.step)
+      generator_lib.Generator.from_opened(
+        checkpoint.opened, step=checkpoint.step
+      )
     )
     runs = [
       self._task_run(task, generator, sets, folder) for task in left

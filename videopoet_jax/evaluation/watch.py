@@ -10,6 +10,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import best as best_lib
 from videopoet_jax.checkpoints import export
+from videopoet_jax.checkpoints import opened as opened_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 from videopoet_jax.evaluation import checkpoint_choice
@@ -85,14 +86,14 @@ def watch(
       if not is_done(checkpoint):
         evaluate(checkpoint)
     except (errors.CheckpointError, OSError):
-      if step in export.saved_steps(folder):
+      if step in opened_lib.saved_steps(folder):
         raise
       log(f'step {step} was removed before it was read: left out')
     last_new = time.monotonic()
 
 
 def _newest(folder: pathlib.Path, seen: set[int]) -> int:
-  steps = export.saved_steps(folder)
+  steps = opened_lib.saved_steps(folder)
   return max((step for step in steps if step not in seen), default=_NONE)
 
 
@@ -173,7 +174,7 @@ class BestKeeper:
   def _copy(self, checkpoint: checkpoint_choice.Checkpoint) -> None:
     whole, partial = self._out / BEST, self._out / f'{BEST}.partial'
     storage.remove_folder(partial)
-    export.export_params(checkpoint.folder, partial, checkpoint.step)
+    export.export_opened(checkpoint.opened, partial, checkpoint.step)
     storage.remove_folder(whole)
     if storage.is_remote(self._out):
       storage.copy_folder(partial, whole, 'checkpoint.json')

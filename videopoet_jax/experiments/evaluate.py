@@ -153,7 +153,7 @@ def evaluate(
   devices = devices_lib.Devices.create(mesh)
   job = job_lib.Job(
     protocol=protocol,
-    out=storage.path(out),
+    out=storage.absolute(out),
     data=dict(data or {}),
     networks=networks,
     devices=dataclasses.replace(devices, rules=rules),
@@ -181,7 +181,9 @@ def evaluate(
 
   if watch:
     config = watching or watch_lib.WatchConfig()
-    watch_lib.watch(storage.path(watch), one, job.is_done, config, log=job.log)
+    watch_lib.watch(
+      storage.absolute(watch), one, job.is_done, config, log=job.log
+    )
     last = _newest(job.collect())
   else:
     for checkpoint_ in found:
@@ -198,7 +200,7 @@ def _folders(
   if isinstance(given, str):
     several = [given] if given else []
   return [
-    storage.path(one.directory if isinstance(one, pipeline.Model) else one)
+    storage.absolute(one.directory if isinstance(one, pipeline.Model) else one)
     for one in several
   ]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import folders as folders_lib
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.data import agd
 from videopoet_jax.data import batches as data_batches
@@ -407,6 +408,6 @@ def _tokenizers(
     ('audio', audio, folders_lib.AUDIO),
   ):
     if folder:
-      folders[kind] = folders_lib.within(folder, kind)
+      folders[kind] = folders_lib.within(storage.path(folder), kind)
       fingerprints[name] = interface.load(folders[kind], kind).fingerprint
   return folders, fingerprints

@@ -174,18 +174,18 @@ def _tokenizers(
       if name == 'low'
       else (folders_lib.VISUAL,)
     )
-    folder = str(folders_lib.within(folder, *inner))
-    found = interface.load(
-      folder, visual_bundle.VisualTokenizer.kind
+    path = folders_lib.within(storage.absolute(folder), *inner)
+    found = interface.open_folder(
+      path, visual_bundle.VisualTokenizer.kind
     ).fingerprint
     if found != stored[name]:
       what = 'visual' if name == 'visual' else 'low-resolution'
       raise errors.DataError(
         f'the {what} ids of {tokens} are of tokenizer {stored[name]}, the one '
-        f'in {folder} is {found}; bind super_resolution.{name}_tokenizer to '
+        f'in {path} is {found}; bind super_resolution.{name}_tokenizer to '
         'the folder that made them, or tokenize again.'
       )
-    folders[target] = storage.path(folder)
+    folders[target] = path
   same = stored['low'] == stored['visual']
   if visual and not low and not same:
     raise errors.ConfigError(

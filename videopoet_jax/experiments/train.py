@@ -47,7 +47,8 @@ _STOPPING_SECONDS = 60
 
 
 def train(
-  experiment: experiment_lib.Experiment,
+  experiment: experiment_lib.Experiment
+  | Callable[[], experiment_lib.Experiment],
   run_dir: str | os.PathLike[str],
   *,
   init_from: str | os.PathLike[str] | None = None,
@@ -56,7 +57,8 @@ def train(
   """Trains; called again with the same folder, it resumes.
 
   Args:
-    experiment: run to train.
+    experiment: run to train, or a function that opens it, which is called when
+      the run's folder is there.
     run_dir: the run's folder, which holds a usable checkpoint after the first
       save.
     init_from: folder of a checkpoint whose parameters a fresh run begins with.
@@ -69,16 +71,13 @@ def train(
     UserError: something does not match, or the folder cannot be written.
   """
   log = log or (lambda line: None)
-  folder = check_folder(run_dir)
+  folder = storage.path(run_dir)
+  # A folder that cannot be written is reported before data is opened.
+  folders_lib.copy({}, folder)
+  if callable(experiment):
+    experiment = experiment()
   with _alone_in(folder, log):
     return _train(experiment, folder, init_from, log)
-
-
-def check_folder(run_dir: str | os.PathLike[str]) -> pathlib.Path:
-  """Makes the run's folder; CheckpointError where that cannot be."""
-  folder = storage.path(run_dir)
-  folders_lib.copy({}, folder)
-  return folder
 
 
 def _train(

@@ -1,6 +1,6 @@
 """Encodes signals (text, pixels, sound) as the features of a layout."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import dataclasses
 from typing import Any
 
@@ -72,7 +72,7 @@ def prefix_features(layout: layout_lib.SequenceLayout) -> tuple[str, ...]:
 
 
 def missing(
-  layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
+  layout: layout_lib.SequenceLayout, given: Collection[str]
 ) -> tuple[str, ...]:
   """Features of the prefix neither in `given` nor following from it."""
   return tuple(
@@ -85,7 +85,7 @@ def missing(
 
 
 def _single_frame_needed(
-  layout: layout_lib.SequenceLayout, feature: str, given: Mapping[str, Any]
+  layout: layout_lib.SequenceLayout, feature: str, given: Collection[str]
 ) -> bool:
   return (
     feature == 'video_tokens'
@@ -95,7 +95,7 @@ def _single_frame_needed(
 
 
 def check_given(
-  layout: layout_lib.SequenceLayout, given: Mapping[str, Any]
+  layout: layout_lib.SequenceLayout, given: Collection[str]
 ) -> None:
   """Raises DataError if a condition of the layout is not given."""
   wanted = missing(layout, given)

@@ -1,15 +1,16 @@
 """A checkpoint folder opened for generation from conditions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import dataclasses
 import os
+import pathlib
 from typing import Any
 
 import jax
 import numpy as np
 
-from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
+from videopoet_jax.checkpoints import opened as opened_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
@@ -110,13 +111,25 @@ class Generator:
     Raises:
       CheckpointError: it is missing, empty, half written or of another kind.
     """
-    directory = storage.path(directory)
-    described, params = export.load_params(
-      directory, description.KIND, step=step
-    )
+    folder = storage.absolute(directory)
+    opened = opened_lib.open_folder(folder, description.KIND)
+    encoder = storage.given(text_encoder)
+    return cls.from_opened(opened, embed_text, encoder, step)
+
+  @classmethod
+  def from_opened(
+    cls,
+    opened: opened_lib.Opened,
+    embed_text: conditions_lib.EmbedText | None = None,
+    text_encoder: pathlib.Path | None = None,
+    step: int | None = None,
+  ) -> 'Generator':
+    """Does the same as `load` with an open checkpoint."""
+    directory = opened.directory
+    described, params = opened.read_params(step)
     config, space, names = description.read(described)
     found: dict[str, Any] = {
-      role: interface.load(directory / folder, folder)
+      role: interface.open_folder(directory / folder, folder)
       for role, folder in _FOLDERS.items()
       if (directory / folder).is_dir()
     }
@@ -161,12 +174,12 @@ class Generator:
     self.model.config.check(self.space.vocabulary, (layout,))
     return layout
 
-  def choose_layout(self, task: str, given: Mapping[str, Any]) -> str:
+  def choose_layout(self, task: str, given: Collection[str]) -> str:
     """Chooses the task's layout that uses most of the given conditions.
 
     Args:
       task: name of a task.
-      given: signals or features; only their names are used.
+      given: names of signals or features.
 
     Raises:
       LayoutError: the model was not trained on the task.

@@ -157,8 +157,8 @@ class Model:
       )
       if signal is not None
     }
-    texts = signals.texts(given)
-    chosen = self._choose(task, layout, given)
+    texts = signals.texts(text)
+    chosen = self._choose(task, layout, list(given))
     config = settings.changed(self.recommended(chosen.name), drawn)
     suffix = ''
     if preset:
@@ -181,7 +181,15 @@ class Model:
     )
     if upscaling:
       self._check_upscaling(chosen, texts, seconds, upscaling)
-    read = signals.read(chosen, self.generator.space, given)
+    read = signals.read(
+      chosen,
+      self.generator.space,
+      text=text,
+      image=image,
+      video=video,
+      audio=audio,
+      structure=structure,
+    )
     if 'text' not in read and len(texts) > 1:
       raise errors.DataError(f'{chosen.name} takes no text: give one at most.')
     if suffix:
@@ -205,7 +213,7 @@ class Model:
     )  # fmt: skip
 
   def _choose(
-    self, task: str, layout: str, given: Mapping[str, Any]
+    self, task: str, layout: str, given: Sequence[str]
   ) -> layout_lib.SequenceLayout:
     name = layout or self.generator.choose_layout(task, given)
     chosen = self.generator.layout(name)

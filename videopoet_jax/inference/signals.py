@@ -1,6 +1,6 @@
 """Reads conditions from files, arrays or clips, in the same way as training."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 import os
 import pathlib
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from videopoet_jax.core import errors
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.core import storage
 from videopoet_jax.core import tasks as tasks_lib
 from videopoet_jax.inference import clips
 from videopoet_jax.inference import conditions
@@ -16,7 +17,7 @@ from videopoet_jax.media import fitting
 from videopoet_jax.media import masking
 from videopoet_jax.media import pictures
 from videopoet_jax.media import sound
-from videopoet_jax.media import video
+from videopoet_jax.media import video as video_lib
 
 _ARRAY = pathlib.Path('the array')
 _SILENT = 'the clip has no sound; give one that has, or a sound file.'
@@ -25,17 +26,27 @@ _SILENT = 'the clip has no sound; give one that has, or a sound file.'
 def read(
   layout: layout_lib.SequenceLayout,
   space: tasks_lib.LayoutSpace,
-  given: Mapping[str, Any],
+  *,
+  text: str | Sequence[str] | None = None,
+  image: Any = None,
+  video: Any = None,
+  audio: Any = None,
+  structure: Any = None,
 ) -> dict[str, Any]:
   """Reads signals, each as long as the layout takes, one row a text.
 
   Args:
     layout: layout of the result.
     space: grids of the tokenizers.
-    given: `text`, one or a list. `image`, `video`, `audio` and `structure`,
-      each for all rows: the path of a file; an array (uint8 (H, W, 3) or (T, H,
-      W, 3) at the model's frame rate, int16 (T,) at its sampling rate); or a
-      `clips.Clip`.
+    text: a prompt or several, one a row.
+    image: the first frame, for all rows: the path of a local file, an array
+      uint8 (H, W, 3), or a `clips.Clip`.
+    video: frames for all rows: the path of a local file, an array uint8 (T, H,
+      W, 3) at the model's frame rate, or a `clips.Clip`.
+    audio: sound for all rows: the path of a local file, an array int16 (T,) at
+      the model's sampling rate, or a `clips.Clip`.
+    structure: flow and depth for all rows: the path of a `.npz`, or anything
+      that `video` may be.
 
   Returns:
     The signals for `Generator.generate`, each with a leading axis of rows.
@@ -47,28 +58,35 @@ def read(
   rate = space.visual.frame_rate
   found: dict[str, Any] = {}
   names = conditions.prefix_features(layout)
-  conditions.check_given(layout, given)
-  if 'text' in given and 'text' in names:
-    found['text'] = texts(given)
+  given = {
+    'text': text is not None,
+    'image': image is not None,
+    'video': video is not None,
+    'audio': audio is not None,
+    'structure': structure is not None,
+  }
+  conditions.check_given(layout, [name for name in given if given[name]])
+  if text is not None and 'text' in names:
+    found['text'] = texts(text)
   visual = [n for n in names if n not in ('text', 'audio_tokens')]
   video_features = [n for n in visual if n != 'structure_tokens']
-  if video_features and 'video' in given:
+  if video_features and video is not None:
     latents = max(
       conditions.needed_frames(layout, n) or 0 for n in video_features
     )
     count = space.visual.frames(latents)
-    found['video'] = _video(given['video'], count, rate, *size)[None]
-  elif video_features and 'image' in given:
-    found['image'] = _image(given['image'], *size)[None]
+    found['video'] = _video(video, count, rate, *size)[None]
+  elif video_features and image is not None:
+    found['image'] = _image(image, *size)[None]
   if 'structure_tokens' in names:
     found['structure'] = _structure(
-      given['structure'], frames, (size[0], size[1]), rate
+      structure, frames, (size[0], size[1]), rate
     )[None]
   if 'audio_tokens' in names:
     spec = space.audio
     latents = conditions.needed_frames(layout, 'audio_tokens') or 0
     found['audio'] = _audio(
-      given['audio'], spec.sampling_rate, latents * spec.hop, rate
+      audio, spec.sampling_rate, latents * spec.hop, rate
     )[None]
   rows = len(found.get('text', ('',)))
   return {
@@ -77,14 +95,22 @@ def read(
   }
 
 
-def texts(given: Mapping[str, Any]) -> list[str]:
+def texts(text: str | Sequence[str] | None) -> list[str]:
   """Returns the prompts, which may be none."""
-  text = given.get('text', [])
-  return [text] if isinstance(text, str) else list(text)
+  return [text] if isinstance(text, str) else list(text or ())
 
 
 def _is_path(signal: Any) -> bool:
   return isinstance(signal, (str, os.PathLike))
+
+
+def _file(name: str | os.PathLike[str]) -> pathlib.Path:
+  """The path of a local file; DataError for one in a bucket."""
+  if storage.is_remote(name):
+    raise errors.DataError(
+      f'{name}: a condition is read from a local file; copy it here first.'
+    )
+  return storage.path(name)
 
 
 def _pixels(array: Any, rank: int, what: str) -> np.ndarray:
@@ -110,7 +136,7 @@ def _fitted(frames_THWC: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _image(signal: Any, height: int, width: int) -> np.ndarray:
   if _is_path(signal):
-    return pictures.read(signal, height, width)
+    return pictures.read(_file(signal), height, width)
   if isinstance(signal, clips.Clip) and signal.video_THWC is not None:
     signal = signal.video_THWC[0]
   return _fitted(_pixels(signal, 3, 'image')[None], height, width)[0]
@@ -120,7 +146,7 @@ def _video(
   signal: Any, count: int, rate: float, height: int, width: int
 ) -> np.ndarray:
   if _is_path(signal):
-    return video.first_frames(signal, count, rate, height, width)
+    return video_lib.first_frames(_file(signal), count, rate, height, width)
   own_rate = rate
   if isinstance(signal, clips.Clip):
     own_rate, signal = signal.frame_rate, signal.video_THWC
@@ -139,7 +165,7 @@ def _audio(
   signal: Any, sampling_rate: int, samples: int, frame_rate: float
 ) -> np.ndarray:
   if _is_path(signal):
-    return sound.read_start(signal, sampling_rate, samples, frame_rate)
+    return sound.read_start(_file(signal), sampling_rate, samples, frame_rate)
   own_rate = sampling_rate
   if isinstance(signal, clips.Clip):
     own_rate, signal = signal.sampling_rate, signal.audio_T
@@ -163,10 +189,10 @@ def _structure(
   signal: Any, count: int, size: tuple[int, int], frame_rate: float
 ) -> np.ndarray:
   """Reads flow and depth from an `.npz`, or a video of three channels."""
-  if not _is_path(signal) or pathlib.Path(signal).suffix != '.npz':
+  if not _is_path(signal) or pathlib.PurePath(signal).suffix != '.npz':
     return _video(signal, count, frame_rate, *size)
   try:
-    with np.load(signal) as arrays:
+    with np.load(_file(signal)) as arrays:
       flow, depth = arrays['flow'], arrays['depth']
   except (OSError, ValueError, KeyError) as error:
     raise errors.DataError(

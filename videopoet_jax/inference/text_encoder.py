@@ -22,8 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import t5x
 from videopoet_jax.checkpoints import tree
 from videopoet_jax.core import errors
@@ -141,15 +141,7 @@ class TextEncoder:
       there = describe.read_description(directory)
       if all(there.get(key) == value for key, value in described.items()):
         return
-    try:
-      directory.mkdir(parents=True, exist_ok=True)
-      # The description comes last: without it the folder is unfinished.
-      (directory / describe.FILE_NAME).unlink(missing_ok=True)
-    except OSError as error:
-      raise errors.CheckpointError(
-        f'cannot write the text encoder folder {directory}: {error.strerror}; '
-        'give a folder that can be written.'
-      ) from error
+    describe.begin(directory)
     self.tokenizer.save(directory / _TOKENIZER)
     tree.save_tree(directory / interface.PARAMS_FOLDER, self.params)
     describe.write_description(directory, described)
@@ -169,14 +161,16 @@ def _sizes(encoder: TextEncoder) -> dict[str, Any]:
   return sizes
 
 
-def load(directory: str | os.PathLike[str]) -> TextEncoder:
+def load(directory: pathlib.Path) -> TextEncoder:
   """Opens a folder that `TextEncoder.save` wrote.
+
+  Args:
+    directory: absolute path of the folder.
 
   Raises:
     CheckpointError: it is missing, half written, of another kind, or holds
       other weights than it was written with.
   """
-  directory = storage.path(directory)
   described = describe.read_description(directory, KIND)
   try:
     config = t5_encoder.T5EncoderConfig(**described['config'])
@@ -187,7 +181,7 @@ def load(directory: str | os.PathLike[str]) -> TextEncoder:
     ) from error
   encoder = TextEncoder(
     config,
-    export.read_arrays(directory / interface.PARAMS_FOLDER),
+    opened.read_arrays(directory / interface.PARAMS_FOLDER),
     text_lib.load(directory / _TOKENIZER),
   )
   if encoder.fingerprint != fingerprint:
@@ -217,7 +211,12 @@ def open_encoder(
     ConfigError: there is no such preset, or the weights have other sizes.
     CheckpointError: something is missing or cannot be read.
   """
-  path = storage.path(path)
+  return _open_encoder(storage.absolute(path), preset, sentencepiece)
+
+
+def _open_encoder(
+  path: pathlib.Path, preset: str = '', sentencepiece: str = ''
+) -> TextEncoder:
   if preset and preset not in PRESETS:
     hint = errors.near_names(preset, PRESETS)
     raise errors.ConfigError(f'there is no text encoder {preset!r}{hint}.')
@@ -229,8 +228,9 @@ def open_encoder(
     is_t5x = t5x.is_checkpoint(path)
     config, params = (t5x_import if is_t5x else t5_import).load(path)
     beside = (path if path.is_dir() else path.parent) / text_lib.MODEL_FILE
-    found = str(beside) if beside.is_file() else ''
-    chosen = _tokenizer(sentencepiece or found)
+    chosen = _tokenizer(sentencepiece)
+    if chosen is None and beside.is_file():
+      chosen = text_lib.load_sentencepiece(beside)
     if chosen is None:
       published = t5x_import.VOCABULARY
       raise errors.CheckpointError(
@@ -248,27 +248,28 @@ def open_encoder(
 def beside(
   directory: pathlib.Path,
   described: Mapping[str, Any],
-  given: str | os.PathLike[str],
+  given: pathlib.Path | None,
 ) -> conditions.EmbedText:
   """Opens the text encoder that a checkpoint was trained with.
 
   Args:
-    directory: the checkpoint's folder, which contains the encoder.
+    directory: absolute path of the checkpoint's folder, which contains the
+      encoder.
     described: the checkpoint's description.
-    given: folder of the encoder, if it is elsewhere.
+    given: absolute path of the encoder, if it is elsewhere.
 
   Raises:
     CheckpointError: the text encoder cannot be read, or is another one. A
       missing one is reported when a text is given: other tasks need none.
   """
-  folder = directory / folders.TEXT_ENCODER
+  folder = given or directory / folders.TEXT_ENCODER
   if given or folder.is_dir():
     wanted = described.get('text_encoder')
-    key = str(given) or wanted or str(folder)
-    encoder = _OPEN.get(key) or open_encoder(given or folder)
+    key = str(given) if given else wanted or str(folder)
+    encoder = _OPEN.get(key) or _open_encoder(folder)
     if wanted and encoder.fingerprint != wanted:
       raise errors.CheckpointError(
-        f'the text encoder in {given or folder} has fingerprint '
+        f'the text encoder in {folder} has fingerprint '
         f'{encoder.fingerprint}; the model was trained on embeddings of '
         f'{wanted}. Give the one it was trained with.'
       )

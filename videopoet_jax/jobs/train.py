@@ -49,11 +49,11 @@ def main(argv: Sequence[str]) -> int:
   flags = _parser().parse_args(rest)
   start.initialize(start.from_environment())
   try:
-    # A folder that cannot be written is said before data is opened.
-    train.check_folder(flags.run_dir)
-    experiment = train.from_gin(flags.gin_file, bindings, flags.task_file)
     result = train.train(
-      experiment, flags.run_dir, init_from=flags.init_from, log=print
+      lambda: train.from_gin(flags.gin_file, bindings, flags.task_file),
+      flags.run_dir,
+      init_from=flags.init_from,
+      log=print,
     )
   except FloatingPointError as error:
     # Started again it would come to the same steps.

@@ -49,7 +49,7 @@ def is_picture(path: pathlib.Path) -> bool:
     return False
 
 
-def read(path: str | pathlib.Path, height: int, width: int) -> np.ndarray:
+def read(path: pathlib.Path, height: int, width: int) -> np.ndarray:
   """Reads a picture; of an animated one, the first frame.
 
   Args:
@@ -63,7 +63,6 @@ def read(path: str | pathlib.Path, height: int, width: int) -> np.ndarray:
   Raises:
     UnusableFileError: it is not a picture, damaged or too large.
   """
-  path = pathlib.Path(path)
   with _readable(path) as image:
     picture = _pixels(image, path)
   return fitting.fit(fitting.of_pixels(picture), height, width, path)

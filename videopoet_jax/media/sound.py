@@ -94,7 +94,7 @@ def clip(
 
 
 def read_start(
-  path: str | pathlib.Path,
+  path: pathlib.Path,
   sampling_rate: int,
   samples: int,
   frame_rate: float = 8.0,
@@ -114,7 +114,6 @@ def read_start(
   Raises:
     DataError: it cannot be read, has no sound track or is too short.
   """
-  path = pathlib.Path(path)
   found = read(path, sampling_rate, samples)
   if found is None:
     raise errors.DataError(

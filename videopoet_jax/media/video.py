@@ -170,7 +170,7 @@ def count_frames(path: pathlib.Path, frame_rate: float | None) -> int:
 
 
 def first_frames(
-  path: str | pathlib.Path,
+  path: pathlib.Path,
   count: int,
   frame_rate: float,
   height: int,
@@ -191,7 +191,7 @@ def first_frames(
   Raises:
     DataError: it cannot be read or has fewer.
   """
-  source = frames(pathlib.Path(path), frame_rate, height, width)
+  source = frames(path, frame_rate, height, width)
   found = list(itertools.islice(source, count))
   if len(found) < count:
     raise errors.DataError(

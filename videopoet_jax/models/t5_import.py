@@ -7,7 +7,6 @@ only to open a `.bin` file, neither for `.safetensors` nor for the conversion.
 from collections.abc import Mapping
 import dataclasses
 import json
-import os
 import pathlib
 import re
 from typing import Any
@@ -16,7 +15,6 @@ import numpy as np
 import safetensors
 
 from videopoet_jax.core import errors
-from videopoet_jax.core import storage
 from videopoet_jax.models import t5_encoder
 
 _EMBEDDING_NAMES = ('shared.weight', 'encoder.embed_tokens.weight')
@@ -115,7 +113,7 @@ def convert(
 
 
 def load(
-  path: str | os.PathLike[str],
+  path: pathlib.Path,
 ) -> tuple[t5_encoder.T5EncoderConfig, dict[str, Any]]:
   """Opens a `.safetensors`, `.bin`, `.pt` or `.pth` file of weights.
 
@@ -132,7 +130,6 @@ def load(
     CheckpointError: if the file is missing, cannot be read, or does not hold
       a T5 1.1 encoder.
   """
-  path = storage.path(path)
   files = _files(path)
   if not files or not all(file.is_file() for file in files):
     raise errors.CheckpointError(

@@ -12,7 +12,7 @@ buckets reach 128 positions and the norms' epsilon is 1e-6, the defaults of
 """
 
 from collections.abc import Iterable, Mapping
-import os
+import pathlib
 import re
 from typing import Any
 
@@ -48,7 +48,7 @@ _LAYER = re.compile(r'encoder\.layers_(\d+)\.')
 
 
 def load(
-  path: str | os.PathLike[str],
+  path: pathlib.Path,
 ) -> tuple[t5_encoder.T5EncoderConfig, dict[str, Any]]:
   """Reads the encoder of a checkpoint; the decoder's arrays are not opened.
 

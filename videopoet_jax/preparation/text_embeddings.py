@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import progress
 from videopoet_jax.core import storage
@@ -85,11 +84,8 @@ def embed_text(
       the output cannot be written.
   """
   started = time.monotonic()
-  given = {'--batch': (batch, 1), '--slots': (slots, 1)}
-  given['--file_texts'] = (file_texts, 0)
-  for name, (value, least) in given.items():
-    if value < least:
-      raise errors.ConfigError(f'{name} is {value}; expected at least 1.')
+  errors.check_positive('--batch', batch)
+  errors.check_positive('--slots', slots)
   if dtype not in DTYPES:
     hint = errors.near_names(dtype, DTYPES)
     raise errors.ConfigError(f'--dtype is {dtype!r}{hint}.')
@@ -119,14 +115,9 @@ def embed_text(
   split = max(counts, key=lambda name: counts[name])
   stored = len(records.read(split, [0])[0]) if counts[split] else 0
   example_bytes = stored + slots * model.width * np.dtype(dtype).itemsize
-  size = token_shards.examples_a_file(counts, example_bytes, batch, file_texts)
   settings = {
     'job': 'embed_text',
-    'version': __version__,
     'given': records.fingerprint,
-    'tokens': info.to_json(),
-    'batch': batch,
-    'file_texts': size,
     'dtype': dtype,
   }
 
@@ -137,8 +128,11 @@ def embed_text(
   token_files.make(
     hosts,
     output,
-    token_shards.plan(counts, size),
+    counts,
     examples,
+    batch=batch,
+    file_size=file_texts,
+    example_bytes=example_bytes,
     settings=settings,
     overwrite=overwrite,
     info=info,

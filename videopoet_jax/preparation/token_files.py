@@ -1,8 +1,10 @@
 """Writes token data sets on all hosts of a data job."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from videopoet_jax import __version__
+from videopoet_jax.core import errors
 from videopoet_jax.core import progress
 from videopoet_jax.core import storage
 from videopoet_jax.data import token_shards
@@ -13,9 +15,12 @@ from videopoet_jax.preparation import hosts as hosts_lib
 def make(
   hosts: hosts_lib.Hosts,
   output: storage.Path,
-  planned: Sequence[token_shards.Piece],
+  counts: Mapping[str, int],
   examples: Callable[[token_shards.Piece], Iterable[Mapping[str, Any]]],
   *,
+  batch: int,
+  file_size: int,
+  example_bytes: int,
   settings: Mapping[str, Any],
   overwrite: bool,
   info: tokens_lib.TokenInfo,
@@ -28,21 +33,36 @@ def make(
   Args:
     hosts: this host among them.
     output: the data set's folder.
-    planned: all files.
+    counts: number of examples by split.
     examples: function that yields the examples of one file, in order.
-    settings: see `hosts.making`.
+    batch: number of examples that are made together.
+    file_size: number of examples of a file, rounded up to whole batches; 0
+      decides by their size.
+    example_bytes: approximate size of an example in bytes.
+    settings: settings of the job besides these, see `hosts.making`.
     overwrite: see `hosts.making`.
     info: tokenizers that the ids belong to.
     metadata: JSON values for TFDS metadata.
     meter: makes the meter that shows the progress.
-    unit: unit of the meter.
+    unit: what an example is made of, 'clips' or 'texts'.
 
   Returns:
     Names of the features, on the first host only.
 
   Raises:
-    UserError: see `hosts.making` and `TokenShardWriter`.
+    UserError: `file_size` is negative; see also `hosts.making` and
+      `TokenShardWriter`.
   """
+  errors.check_not_negative(f'--file_{unit}', file_size)
+  size = token_shards.examples_a_file(counts, example_bytes, batch, file_size)
+  planned = token_shards.plan(counts, size)
+  settings = {
+    **settings,
+    'version': __version__,
+    'tokens': info.to_json(),
+    'batch': batch,
+    f'file_{unit}': size,
+  }
   features: tuple[str, ...] = ()
   with hosts_lib.making(hosts, output, settings, overwrite) as pieces:
     writer = token_shards.TokenShardWriter(pieces)

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax import __version__
 from videopoet_jax.core import errors
 from videopoet_jax.core import progress
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.core import upscaling
 from videopoet_jax.data import records as records_lib
-from videopoet_jax.data import token_shards
 from videopoet_jax.data import tokens as tokens_lib
 from videopoet_jax.media import masking
 from videopoet_jax.media import resizing
@@ -163,19 +161,10 @@ def tokenize(
       else 0.0
     ),
   )
-  if file_clips < 0:
-    raise errors.ConfigError(f'--file_clips is {file_clips}; at least 1')
-  size = token_shards.examples_a_file(
-    counts, encoder.example_bytes, batch, file_clips
-  )
   settings: dict[str, Any] = {
     'job': 'tokenize',
-    'version': __version__,
     'media': records.fingerprint,
-    'tokens': info.to_json(),
     'counts': counts,
-    'batch': batch,
-    'file_clips': size,
     'conditions': encoder.conditions,
     'condition_share': condition_share,
     'reduce': reduce,
@@ -185,8 +174,11 @@ def tokenize(
   features = token_files.make(
     hosts,
     output,
-    token_shards.plan(counts, size),
+    counts,
     lambda piece: encoder.examples(piece.split, piece.first, piece.stop),
+    batch=batch,
+    file_size=file_clips,
+    example_bytes=encoder.example_bytes,
     settings=settings,
     overwrite=overwrite,
     info=info,

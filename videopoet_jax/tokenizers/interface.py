@@ -16,6 +16,7 @@ import hashlib
 import importlib
 import json
 import os
+import pathlib
 from typing import Any, Protocol
 
 import jax
@@ -165,15 +166,7 @@ class TokenizerBundle:
       CheckpointError: if the folder cannot be written.
     """
     directory = storage.path(directory)
-    try:
-      directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-      raise errors.CheckpointError(
-        f'cannot write the tokenizer folder {directory}: {error.strerror}; give'
-        ' a folder that can be written.'
-      ) from error
-    # The description comes last: without it the folder counts as unfinished.
-    (directory / describe.FILE_NAME).unlink(missing_ok=True)
+    describe.begin(directory)
     tree.save_tree(directory / PARAMS_FOLDER, self.params)
     describe.write_description(
       directory,
@@ -226,7 +219,14 @@ def load(
     CheckpointError: if the folder is missing, empty, half written, of another
       kind, or its weights are not those that it was written with.
   """
-  directory = folders.within(directory, *((kind,) if kind else ()))
+  folder = storage.absolute(directory)
+  return open_folder(folders.within(folder, *((kind,) if kind else ())), kind)
+
+
+def open_folder(
+  directory: pathlib.Path, kind: str | None = None
+) -> TokenizerBundle:
+  """Does the same as `load` with the absolute path of a tokenizer's folder."""
   description = describe.read_description(directory, kind)
   found = description['kind']
   if found not in _BUILDERS:

@@ -102,15 +102,10 @@ class TextTokenizer(abc.ABC):
       CheckpointError: if the folder cannot be written.
     """
     directory = storage.path(directory)
-    try:
-      directory.mkdir(parents=True, exist_ok=True)
+    describe.begin(directory)
+    with describe.writing(directory):
       for name, content in self.files().items():
         (directory / name).write_bytes(content)
-    except OSError as error:
-      raise errors.CheckpointError(
-        f'cannot write the text tokenizer folder {directory}: '
-        f'{error.strerror}; give a folder that can be written.'
-      ) from error
     describe.write_description(
       directory,
       {
@@ -244,14 +239,13 @@ def train_sentencepiece(
   return SentencePieceTokenizer(model.getvalue())
 
 
-def load(directory: str | os.PathLike[str]) -> TextTokenizer:
+def load(directory: pathlib.Path) -> TextTokenizer:
   """Opens a folder that `TextTokenizer.save` wrote.
 
   Raises:
     CheckpointError: if the folder is missing, half written, or not of a text
       tokenizer.
   """
-  directory = storage.path(directory)
   description = describe.read_description(directory, KIND)
   tokenizer = _open(directory, description)
   if tokenizer.fingerprint != description['fingerprint']:
@@ -272,9 +266,10 @@ def find(name: str) -> str:
   Raises:
     CheckpointError: the folder holds no text tokenizer.
   """
-  if name == BYTES or not storage.path(name).is_dir():
+  path = storage.path(name)
+  if name == BYTES or not path.is_dir():
     return name
-  folder = folders.within(name, folders.TEXT)
+  folder = folders.within(path, folders.TEXT)
   if isinstance(load(folder), ByteTokenizer):
     return BYTES
   return str(folder / MODEL_FILE)
@@ -282,18 +277,22 @@ def find(name: str) -> str:
 
 def open_named(name: str) -> TextTokenizer:
   """Opens the tokenizer of a name that `find` takes."""
-  found = find(name)
-  return ByteTokenizer() if found == BYTES else load_sentencepiece(found)
+  path = storage.path(name)
+  if name == BYTES:
+    return ByteTokenizer()
+  if path.is_dir():
+    return load(folders.within(path, folders.TEXT))
+  return load_sentencepiece(path)
 
 
-def load_sentencepiece(path: str | os.PathLike[str]) -> SentencePieceTokenizer:
+def load_sentencepiece(path: pathlib.Path) -> SentencePieceTokenizer:
   """Opens a `.model` file, such as T5's.
 
   Raises:
     CheckpointError: if it is missing or not such a model.
   """
   try:
-    model = storage.path(path).read_bytes()
+    model = path.read_bytes()
   except OSError as error:
     raise errors.CheckpointError(
       f'cannot read the SentencePiece model {path}: {error.strerror}.'

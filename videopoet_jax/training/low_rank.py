@@ -21,13 +21,12 @@ import jax.numpy as jnp
 
 from videopoet_jax.checkpoints import contents
 from videopoet_jax.checkpoints import describe
-from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
 from videopoet_jax.checkpoints import manager
+from videopoet_jax.checkpoints import opened
 from videopoet_jax.checkpoints import tree as tree_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import low_rank
-from videopoet_jax.core import storage
 from videopoet_jax.layers import low_rank as layer
 from videopoet_jax.parallel import rules as rules_lib
 from videopoet_jax.parallel import start
@@ -276,16 +275,8 @@ def begin_base(
   whole = start.to_host(params)
   if jax.process_index() == 0:
     folder = run_dir / folders.BASE
-    try:
-      folder.mkdir(parents=True, exist_ok=True)
-      # The description comes last: without it the folder is unfinished.
-      (folder / describe.FILE_NAME).unlink(missing_ok=True)
-    except OSError as error:
-      raise errors.CheckpointError(
-        f'cannot write {folder}: {storage.failure(error)}; give a --run_dir '
-        'that can be written'
-      ) from error
-    tree_lib.save_tree(folder / export.PARAMS, whole)
+    describe.begin(folder)
+    tree_lib.save_tree(folder / opened.PARAMS, whole)
     describe.write_description(folder, description)
   start.barrier('base of the adapters is written')
   return params

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 import dataclasses
 import os
+import pathlib
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from videopoet_jax.checkpoints import export
 from videopoet_jax.checkpoints import folders
+from videopoet_jax.checkpoints import opened as opened_lib
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
@@ -62,7 +63,7 @@ class Given:
 
 
 def _open_tokenizer(
-  directory: Any, wanted: str | None, what: str
+  directory: pathlib.Path, wanted: str | None, what: str
 ) -> interface.TokenizerBundle | None:
   """Opens a tokenizer beside a checkpoint; None if there is none.
 
@@ -71,7 +72,9 @@ def _open_tokenizer(
   """
   if not directory.is_dir():
     return None
-  tokenizer = interface.load(directory, visual_bundle.VisualTokenizer.kind)
+  tokenizer = interface.open_folder(
+    directory, visual_bundle.VisualTokenizer.kind
+  )
   if wanted and tokenizer.fingerprint != wanted:
     raise errors.CheckpointError(
       f'{directory} has fingerprint {tokenizer.fingerprint}; {what} the '
@@ -130,8 +133,9 @@ class Upscaler:
       CheckpointError: it is missing, empty, half written or of another kind, or
         a tokenizer is not the one that it was trained with.
     """
-    folder = storage.path(directory)
-    values, params = export.load_params(folder, description.KIND)
+    folder = storage.absolute(directory)
+    opened = opened_lib.open_folder(folder, description.KIND)
+    values, params = opened.read_params()
     described = description.read(values)
     wanted = described.fingerprints
     visual = _open_tokenizer(
@@ -144,7 +148,8 @@ class Upscaler:
       low = visual
     text: dict[str, Any] = {}
     if described.config.text == 'embeddings':
-      text['embed_text'] = text_encoder_lib.beside(folder, values, text_encoder)
+      encoder = storage.given(text_encoder)
+      text['embed_text'] = text_encoder_lib.beside(folder, values, encoder)
     if (folder / folders.TEXT).is_dir():
       text['text'] = text_lib.load(folder / folders.TEXT)
     return cls(

@@ -60,11 +60,7 @@ def read(
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  kind = description.get('kind')
-  if kind != KIND:
-    raise errors.CheckpointError(
-      f'the checkpoint is of kind {kind!r}; a {KIND!r} checkpoint is needed.'
-    )
+  descriptions.check_kind(description, KIND)
   try:
     config = config_lib.from_description(description['config'])
     space = description['space']

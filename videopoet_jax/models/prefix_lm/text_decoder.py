@@ -16,6 +16,7 @@ import numpy as np
 
 from videopoet_jax.checkpoints import t5x
 from videopoet_jax.core import errors
+from videopoet_jax.core import storage
 from videopoet_jax.models.prefix_lm import config as config_lib
 
 _EMBEDDINGS = ('decoder.token_embedder.embedding', 'token_embedder.embedding')
@@ -39,9 +40,10 @@ _Path = tuple[str, ...]
 
 def is_text_decoder(path: str | os.PathLike[str]) -> bool:
   """Whether a path is a T5X checkpoint with a text decoder in it."""
-  if not t5x.is_checkpoint(path):
+  folder = storage.path(path)
+  if not t5x.is_checkpoint(folder):
     return False
-  return any(_LAYER.match(name) for name in t5x.open_target(path).names)
+  return any(_LAYER.match(name) for name in t5x.open_target(folder).names)
 
 
 def take(
@@ -66,7 +68,7 @@ def take(
   Raises:
     CheckpointError: there is no such checkpoint, or nothing in it matches.
   """
-  target = t5x.open_target(path)
+  target = t5x.open_target(storage.path(path))
   wanted = dict(_wanted(target.names, params, config))
   found = target.read(sorted({name for name, _ in wanted.values()}))
   taken: dict[_Path, np.ndarray] = {}

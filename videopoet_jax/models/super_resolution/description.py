@@ -57,11 +57,7 @@ def read(description: Mapping[str, Any]) -> Description:
   Raises:
     CheckpointError: it is of another kind, or a part is missing or unknown.
   """
-  kind = description.get('kind')
-  if kind != KIND:
-    raise errors.CheckpointError(
-      f'the checkpoint is of kind {kind!r}; a {KIND!r} checkpoint is needed.'
-    )
+  descriptions.check_kind(description, KIND)
   try:
     return Description(
       config_lib.from_description(description['config']),
