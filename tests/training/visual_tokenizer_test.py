@@ -1,5 +1,6 @@
 """Tests of the visual tokenizer's training."""
 
+import dataclasses
 import functools
 
 from flax import linen as nn
