@@ -91,9 +91,10 @@ def visual_tokenizer(
   Raises:
     ConfigError: parts are bound that do not act together.
   """
+  plain = visual_lib.VisualTokenizerTrainable(config, recipe, perceptual)
   trainable: (
     visual_lib.VisualTokenizerTrainable | adversarial_lib.AdversarialTrainable
-  ) = visual_lib.VisualTokenizerTrainable(config, recipe, perceptual)
+  ) = plain
   if (discriminator is None) != (adversarial is None):
     raise errors.ConfigError(
       'visual_tokenizer.discriminator and visual_tokenizer.adversarial act '
@@ -101,7 +102,7 @@ def visual_tokenizer(
     )
   if discriminator is not None and adversarial is not None:
     trainable = adversarial_lib.AdversarialTrainable(
-      trainable, discriminator, adversarial
+      plain, discriminator, adversarial
     )
   return _parts(
     trainable,

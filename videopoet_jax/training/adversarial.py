@@ -201,10 +201,10 @@ class AdversarialTrainable:
     # The gradient of this term is the distance to the new value, so that plain
     # gradient descent at rate 1 - decay is a moving average of that decay. Its
     # own value is left out of the sum.
-    toward = sum(
-      0.5 * jnp.square(statistics[name] - jax.lax.stop_gradient(mean))
-      for name, mean in means.items()
-    )
+    toward = jnp.zeros((), jnp.float32)
+    for name, mean in means.items():
+      distance = statistics[name] - jax.lax.stop_gradient(mean)
+      toward += 0.5 * jnp.square(distance)
     toward -= jax.lax.stop_gradient(toward)
     return moved + judged + lecam + penalty + toward, {
       'adversarial': moved,

@@ -346,7 +346,8 @@ def branches(
   def update(
     updates: Any, state: dict[str, Any], params: Any = None
   ) -> tuple[Any, dict[str, Any]]:
-    changed, new_state = {}, {}
+    changed: dict[str, Any] = {}
+    new_state: dict[str, Any] = {}
     for name, transformation in inner.items():
       part, new_state[name] = transformation.update(
         {name: updates[name]}, state[name], {name: params[name]}

@@ -51,14 +51,17 @@ def convolution(
 
 
 def same_padding(
-  size: tuple[int, int], kernel: int, stride: int
+  size: tuple[int, ...], kernel: int, stride: int
 ) -> tuple[tuple[int, int], tuple[int, int]]:
   """Returns TensorFlow's padding, whose odd zero is at the bottom and right."""
-  sides = []
-  for length in size:
-    total = max((-(-length // stride) - 1) * stride + kernel - length, 0)
-    sides.append((total // 2, total - total // 2))
-  return sides[0], sides[1]
+  height, width = (
+    max((-(-length // stride) - 1) * stride + kernel - length, 0)
+    for length in size
+  )
+  return (
+    (height // 2, height - height // 2),
+    (width // 2, width - width // 2),
+  )
 
 
 def batch_norm(

@@ -78,11 +78,11 @@ def blur_pool(video_BTHWC: jax.Array, axes: tuple[int, ...]) -> jax.Array:
     sides = [(0, 0)] * video_BTHWC.ndim
     sides[axis] = (1, 2 * half + 1 - size)
     padded = jnp.pad(video_BTHWC, sides, mode='edge')
-    video_BTHWC = sum(
-      weight
-      * jax.lax.slice_in_dim(padded, tap, tap + 2 * half - 1, 2, axis=axis)
-      for tap, weight in enumerate(_BLUR)
-    )
+    video_BTHWC = jnp.zeros((), video_BTHWC.dtype)
+    for tap, weight in enumerate(_BLUR):
+      video_BTHWC += weight * jax.lax.slice_in_dim(
+        padded, tap, tap + 2 * half - 1, 2, axis=axis
+      )
   return video_BTHWC
 
 
