@@ -155,7 +155,7 @@ class TokenizerBundle:
         filler = np.repeat(part[-1:], self.batch_size - kept, axis=0)
         part = np.concatenate((part, filler))
       parts.append(np.asarray(function(part))[:kept])
-    return np.concatenate(parts)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes a folder that `load` reads.

@@ -33,7 +33,7 @@ class VisualTokenizer(interface.TokenizerBundle):
 
   Attributes:
     chunk_frames: most frames that pass through the network at once, rounded
-      down to 1 + temporal_stride * k and at least 1 + temporal_stride.
+      down to 1 + temporal_stride * k; at least 1 + temporal_stride.
     tiling: how frames above its size are split; None for no such size.
   """
 
@@ -246,7 +246,13 @@ class VisualTokenizer(interface.TokenizerBundle):
   @property
   def _chunk_latents(self) -> int:
     """Latent frames of a chunk after the first, which has one more."""
-    return max(1, (self.chunk_frames - 1) // self.spec.temporal_stride)
+    stride = self.spec.temporal_stride
+    if self.chunk_frames <= stride:
+      raise errors.ConfigError(
+        f'VisualTokenizer.chunk_frames is {self.chunk_frames}; expected at '
+        f'least {1 + stride}, two latent frames.'
+      )
+    return (self.chunk_frames - 1) // stride
 
   def _size_of(self, cells: np.ndarray) -> tuple[int, int, int]:
     """Frames, height and width of ids or codes."""

@@ -197,6 +197,9 @@ class Mosaic:
   def add(self, whole: np.ndarray, tile: Tile, result: np.ndarray) -> None:
     """Adds the result of a tile: kept ids, or pixels times their weights."""
     rows, columns = tile
+    if len(self.tiles) == 1:
+      whole[...] = result
+      return
     if self._decodes:
       height = rows.weights(self._stride)
       width = columns.weights(self._stride)
