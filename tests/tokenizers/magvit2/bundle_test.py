@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 
-from flax import linen as nn
-import jax
 import numpy as np
 import pytest
 
@@ -26,16 +24,7 @@ def _tokenizer(name, strides, **settings):
   if name == 'magvit2':
     levels = {8: (1, 1, 2, 2), 4: (1, 1, 2)}[strides[0]]
     config = dataclasses.replace(config, channel_multipliers=levels)
-  params = nn.unbox(
-    jax.jit(lambda key: bundle.init_params(config, key))(jax.random.key(0))
-  )
-  # Adaptive norms start at zero: the codes would act at one place only.
-  rng = np.random.default_rng(0)
-  params = jax.tree.map(
-    lambda leaf: leaf + rng.normal(0, 0.1, leaf.shape).astype(np.float32),
-    params,
-  )
-  return bundle.VisualTokenizer(config, params, **settings)
+  return bundle.VisualTokenizer(config, configs.drawn(config), **settings)
 
 
 @functools.cache
