@@ -247,9 +247,7 @@ def read(
   Raises:
     UnusableFileError: the file cannot be read, or is damaged on the way.
   """
-  source = read_frames(
-    path, height=height, width=width, frame_rate=frame_rate
-  )
+  source = read_frames(path, height=height, width=width, frame_rate=frame_rate)
   return np.stack(list(itertools.islice(source, most)))
 
 

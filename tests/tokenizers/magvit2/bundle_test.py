@@ -134,7 +134,9 @@ def test_tiles_of_a_large_frame():
   np.testing.assert_array_equal(found, ids)
   pixels, decoded = whole.decode(ids), tiled.decode(ids)
   assert decoded.shape == pixels.shape == video.shape
-  np.testing.assert_allclose(decoded[..., :24, :], pixels[..., :24, :], atol=1e-5)
+  np.testing.assert_allclose(
+    decoded[..., :24, :], pixels[..., :24, :], atol=1e-5
+  )
   assert np.abs(decoded - pixels).max() < 0.5 * np.abs(pixels).max()
   streamed = np.concatenate(list(tiled.stream_encode(video[0])))
   np.testing.assert_array_equal(streamed, found[0])

@@ -89,7 +89,7 @@ def test_a_reader_may_reuse_its_memory():
       memory[...] = index
       yield memory
 
-  (chunk, _), = chunks.gather(frames(), 2, 5, 4)
+  ((chunk, _),) = chunks.gather(frames(), 2, 5, 4)
   assert chunk[:, 0, 0].tolist() == [0, 1, 2, 3, 4]
 
 

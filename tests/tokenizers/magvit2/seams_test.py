@@ -73,9 +73,7 @@ def trained():
     for _ in range(_BATCH):
       which = rng.integers(len(pictures))
       row, column = rng.integers(0, 96 - _CROP, 2)
-      crops.append(
-        pictures[which, row : row + _CROP, column : column + _CROP]
-      )
+      crops.append(pictures[which, row : row + _CROP, column : column + _CROP])
     params, state = step(params, state, np.stack(crops)[:, None])
   return params
 
@@ -124,9 +122,7 @@ def check(images):
   for name, seams in places.items():
     # As far from a border of cells as the seam: the decoder's own grid of
     # cells shows in the whole frame too.
-    found[name] = ratio_of(
-      np.concatenate(decoded), seams, beside=(4, 8)
-    )
+    found[name] = ratio_of(np.concatenate(decoded), seams, beside=(4, 8))
     found[f'{name}, whole'] = ratio_of(
       np.concatenate(plain), seams, beside=(4, 8)
     )

@@ -187,9 +187,7 @@ class VisualTokenizer(interface.TokenizerBundle):
       codes_BTHWC,
     )
 
-  def stream_encode(
-    self, frames: Iterable[np.ndarray]
-  ) -> Iterator[np.ndarray]:
+  def stream_encode(self, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Encodes one video as its frames come, holding one chunk of them.
 
     Args:
@@ -208,9 +206,7 @@ class VisualTokenizer(interface.TokenizerBundle):
 
     def mosaic_of(video_BTHWC: np.ndarray) -> tiling_lib.Mosaic:
       # Any chunk is as the first, or a frame shorter.
-      model_lib.check_video_shape(
-        self.spec, (1, 1, *video_BTHWC.shape[2:])
-      )
+      model_lib.check_video_shape(self.spec, (1, 1, *video_BTHWC.shape[2:]))
       return self._mosaic(*video_BTHWC.shape[2:4], decodes=False)
 
     return chunks.stream(coder, mosaic_of, frames, rank=3)

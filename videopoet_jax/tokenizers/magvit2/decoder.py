@@ -47,9 +47,7 @@ class ConvDecoder(nn.Module):
     time_factor, space_factor = 1, 1
     for level in reversed(range(levels)):
       features = config.channels * config.channel_multipliers[level]
-      codes = blocks.repeat_codes(
-        codes_BTHWC, time_factor, space_factor, first
-      )
+      codes = blocks.repeat_codes(codes_BTHWC, time_factor, space_factor, first)
       hidden = blocks.AdaptiveFrameGroupNorm(
         config.norm_groups, name=f'level_{level}_adaptive_norm'
       )(hidden, codes)

@@ -167,9 +167,7 @@ class Mosaic:
     tiles: the tiles, row by row.
   """
 
-  def __init__(
-    self, tiles: Sequence[Tile], stride: int, decodes: bool
-  ) -> None:
+  def __init__(self, tiles: Sequence[Tile], stride: int, decodes: bool) -> None:
     """Takes the tiles of one size of frames.
 
     Args:
