@@ -11,8 +11,8 @@ CPU, where a sum of 2D convolutions, one for each temporal tap, is used.
 
 A clip may be convolved in chunks. Each layer then carries the last frames that
 the next chunk's outputs see: `k_t - 1` frames of zeros before the first chunk,
-and `k_t - s` frames of its input afterwards, since the next output is `s` frames
-after the last one. `CausalConv3D` keeps them in the collection `STREAM`.
+and `k_t - s` frames of its input afterwards, since the next output is `s`
+frames after the last one. `CausalConv3D` keeps them in the collection `STREAM`.
 """
 
 from collections.abc import Callable

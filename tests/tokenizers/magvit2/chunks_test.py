@@ -12,7 +12,7 @@ from videopoet_jax.tokenizers.magvit2 import tiling
 
 _STRIDE = 4
 _SPEC = specs.VisualSpec(temporal_stride=_STRIDE, spatial_stride=1)
-_MOSAIC = tiling.Mosaic(tiling.whole_frame(2, 3), 1, decodes=False)
+_MOSAIC = tiling.Mosaic(tiling.whole_frame(2, 3), given=1, made=1)
 
 
 def _step(carry, chunk):

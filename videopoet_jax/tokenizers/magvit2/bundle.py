@@ -1,6 +1,7 @@
 """The visual tokenizer with its weights, behind the common interface."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
 from typing import Any
 
 import jax
@@ -15,7 +16,6 @@ from videopoet_jax.tokenizers.magvit2 import chunks
 from videopoet_jax.tokenizers.magvit2 import config as config_lib
 from videopoet_jax.tokenizers.magvit2 import model as model_lib
 from videopoet_jax.tokenizers.magvit2 import tiling as tiling_lib
-
 
 # The longest clips of the paper go whole, so that no program of theirs changes.
 CHUNK_FRAMES = 41
@@ -52,7 +52,8 @@ class VisualTokenizer(interface.TokenizerBundle):
     self.chunk_frames = chunk_frames
     self.tiling = tiling
     self._decode_codes = jax.jit(self.decode_codes_batch)
-    self._encode_chunk = jax.jit(self.encode_chunk)
+    self._latents_chunk = jax.jit(functools.partial(self._chunk, 'latents'))
+    self._quantize = jax.jit(self._quantize_batch)
     self._decode_chunk = jax.jit(self.decode_chunk)
 
   @property
@@ -207,7 +208,7 @@ class VisualTokenizer(interface.TokenizerBundle):
     def mosaic_of(video_BTHWC: np.ndarray) -> tiling_lib.Mosaic:
       # Any chunk is as the first, or a frame shorter.
       model_lib.check_video_shape(self.spec, (1, 1, *video_BTHWC.shape[2:]))
-      return self._mosaic(*video_BTHWC.shape[2:4], decodes=False)
+      return self._encoded_tiles(*video_BTHWC.shape[2:4])
 
     return chunks.stream(coder, mosaic_of, frames, rank=3)
 
@@ -228,7 +229,7 @@ class VisualTokenizer(interface.TokenizerBundle):
 
     def mosaic_of(ids_BTHW: np.ndarray) -> tiling_lib.Mosaic:
       self._check_ids(ids_BTHW)
-      return self._mosaic(*self._size_of(ids_BTHW)[1:], decodes=True)
+      return self._decoded_tiles(*ids_BTHW.shape[2:4])
 
     return chunks.stream(coder, mosaic_of, ids, rank=2)
 
@@ -262,28 +263,39 @@ class VisualTokenizer(interface.TokenizerBundle):
       return True
     return self.spec.latent_frames(frames) > 1 + self._chunk_latents
 
-  def _mosaic(
-    self, height: int, width: int, *, decodes: bool
-  ) -> tiling_lib.Mosaic:
-    stride = self.spec.spatial_stride
-    rows, columns = height // stride, width // stride
+  def _tiles(self, rows: int, columns: int) -> Sequence[tiling_lib.Tile]:
     if self.tiling:
-      tiles = self.tiling.tiles(rows, columns, stride)
-    else:
-      tiles = tiling_lib.whole_frame(rows, columns)
-    return tiling_lib.Mosaic(tiles, stride, decodes)
+      return self.tiling.tiles(rows, columns, self.spec.spatial_stride)
+    return tiling_lib.whole_frame(rows, columns)
+
+  def _encoded_tiles(self, height: int, width: int) -> tiling_lib.Mosaic:
+    """Tiles of pixels that become latents."""
+    stride = self.spec.spatial_stride
+    tiles = self._tiles(height // stride, width // stride)
+    return tiling_lib.Mosaic(tiles, given=stride, made=1)
+
+  def _decoded_tiles(self, rows: int, columns: int) -> tiling_lib.Mosaic:
+    """Tiles of ids or codes that become pixels."""
+    tiles = self._tiles(rows, columns)
+    return tiling_lib.Mosaic(tiles, given=1, made=self.spec.spatial_stride)
+
+  def _quantize_batch(self, params: Any, latents: jax.Array) -> jax.Array:
+    return self.module.apply({'params': params}, latents, method='quantize')
 
   def _encoder(self, latents: int) -> chunks.Coder:
-    """Encoding in chunks of so many latent frames, the first of one more."""
+    """Encoding in chunks of some latent frames, the first of one more."""
 
     def step(carry: Any, chunk: np.ndarray) -> tuple[Any, jax.Array]:
       video_BTHWC = self.place(np.asarray(from_pixels(chunk)))
-      return self._encode_chunk(self.params, carry, video_BTHWC)
+      return self._latents_chunk(self.params, carry, video_BTHWC)
+
+    def finish(latents_BTHWC: np.ndarray) -> np.ndarray:
+      return np.asarray(self._quantize(self.params, latents_BTHWC))
 
     spec = self.spec
     later = latents * spec.temporal_stride
     return chunks.Coder(
-      step, 1 + later, later, lambda n: chunks.latents_of(spec, n)
+      step, 1 + later, later, lambda n: chunks.latents_of(spec, n), finish
     )
 
   def _decoder(self, latents: int) -> chunks.Coder:
@@ -301,13 +313,12 @@ class VisualTokenizer(interface.TokenizerBundle):
   def _encode_large(self, video_BTHWC: np.ndarray) -> np.ndarray:
     frames, height, width = video_BTHWC.shape[1:4]
     latents = self._latents_of_chunks(self.spec.latent_frames(frames))
-    mosaic = self._mosaic(height, width, decodes=False)
+    mosaic = self._encoded_tiles(height, width)
     return chunks.run(self._encoder(latents), mosaic, video_BTHWC)
 
   def _decode_large(self, cells: np.ndarray) -> np.ndarray:
-    _, height, width = self._size_of(cells)
     latents = self._latents_of_chunks(cells.shape[1])
-    mosaic = self._mosaic(height, width, decodes=True)
+    mosaic = self._decoded_tiles(*cells.shape[2:4])
     return chunks.run(self._decoder(latents), mosaic, cells)
 
 

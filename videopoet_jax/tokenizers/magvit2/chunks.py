@@ -1,9 +1,9 @@
 """Chunks of a clip, each continuing from what the one before it has left.
 
-The first chunk of a clip has 1 + stride * k frames and 1 + k latent frames, every
-later one stride * k and k. The last chunk is filled up at its end, which changes
-nothing before it because the tokenizer is causal, and its result is cut; so a
-clip of any length takes two compiled programs.
+The first chunk of a clip has 1 + stride * k frames and 1 + k latent frames,
+every later one stride * k and k. The last chunk is filled up at its end, which
+changes nothing before it because the tokenizer is causal, and its result is
+cut; so a clip of any length takes two compiled programs.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -31,12 +31,14 @@ class Coder:
     later: frames of every later chunk.
     length_of: number of latent frames (or frames) that so many from the start
       of the clip hold.
+    finish: what becomes of the result of a whole frame's tiles.
   """
 
   step: Step
   first: int
   later: int
   length_of: Callable[[int], int]
+  finish: Callable[[np.ndarray], np.ndarray] = lambda result: result
 
 
 def latents_of(spec: specs.VisualSpec, frames: int) -> int:
@@ -95,7 +97,7 @@ def run(
       done += result.shape[1]
   assert whole is not None
   mosaic.finish(whole)
-  return whole
+  return coder.finish(whole)
 
 
 def stream(
@@ -129,7 +131,7 @@ def stream(
       mosaic.add(whole, tile, result)
     assert whole is not None
     mosaic.finish(whole)
-    yield whole[0]
+    yield coder.finish(whole)[0]
 
 
 def split(

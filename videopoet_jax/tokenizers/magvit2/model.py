@@ -77,7 +77,11 @@ class VisualTokenizerModel(nn.Module):
 
   def encode(self, video_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Returns int32 ids (batch, t, h, w); see `latents`."""
-    return lfq.latents_to_ids(self.latents(video_BTHWC, first))
+    return self.quantize(self.latents(video_BTHWC, first))
+
+  def quantize(self, latents_BTHWC: jax.Array) -> jax.Array:
+    """Returns int32 ids (batch, t, h, w) of latents."""
+    return lfq.latents_to_ids(latents_BTHWC)
 
   def decode_codes(
     self, codes_BTHWC: jax.Array, first: bool = True

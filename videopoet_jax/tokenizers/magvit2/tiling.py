@@ -1,10 +1,11 @@
-"""Tiles of large frames: their places, and how their results are joined.
+"""Tiles of large frames: their places, and how their results are blended.
 
-All tiles have one size, so one program serves them, and neighbours overlap. A
-tile's ids are kept up to the middle of the overlap: each was computed with
-pixels around it. Decoded tiles are blended with weights that fall linearly
-across the overlap. The statistics of group norms span a tile in place of the
-frame, so the result is close to that of the whole frame and not equal to it.
+All tiles have one size, so one program serves them, and neighbours overlap. The
+latents before quantization and the decoded pixels are blended, with weights
+that fall linearly across the overlap. The statistics of group norms span a
+tile in place of the frame, so the result is close to that of the whole frame
+and not equal to it. A hard change from one tile's ids to the next one's would
+show: where statistics differ, so do the colours on both sides.
 """
 
 from collections.abc import Sequence
@@ -87,32 +88,32 @@ class Span:
   Attributes:
     start: first cell.
     stop: cell after the last.
-    first: first cell whose id is kept.
-    last: cell after the last whose id is kept.
     before: cells shared with the tile before.
     after: cells shared with the tile after.
   """
 
   start: int
   stop: int
-  first: int
-  last: int
   before: int
   after: int
 
-  def weights(self, stride: int) -> np.ndarray:
-    """Weight of each pixel: 1, and linear ramps over what is shared."""
-    place = np.arange((self.stop - self.start) * stride, dtype=np.float32) + 0.5
+  def weights(self, unit: int) -> np.ndarray:
+    """Weights along the tile: 1, and linear ramps over what is shared.
+
+    Args:
+      unit: number of weights for each cell.
+    """
+    place = np.arange((self.stop - self.start) * unit, dtype=np.float32) + 0.5
     weights = np.ones_like(place)
     for shared, distance in ((self.before, place), (self.after, place[::-1])):
       if shared:
-        weights = np.minimum(weights, distance / (shared * stride))
+        weights = np.minimum(weights, distance / (shared * unit))
     return weights
 
 
 def whole_frame(rows: int, columns: int) -> tuple['Tile', ...]:
   """The one tile of a frame that is not split."""
-  return (Tile(*(Span(0, side, 0, side, 0, 0) for side in (rows, columns))),)
+  return (Tile(*(Span(0, side, 0, 0) for side in (rows, columns))),)
 
 
 def spans(cells: int, size: int, overlap: int) -> tuple[Span, ...]:
@@ -124,18 +125,16 @@ def spans(cells: int, size: int, overlap: int) -> tuple[Span, ...]:
     overlap: cells that neighbours share at least.
   """
   if cells <= size:
-    return (Span(0, cells, 0, cells, 0, 0),)
+    return (Span(0, cells, 0, 0),)
   steps = math.ceil((cells - size) / (size - overlap))
   starts = [index * (cells - size) // steps for index in range(steps + 1)]
   shared = [a + size - b for a, b in itertools.pairwise(starts)]
-  cuts = [b + n // 2 for b, n in zip(starts[1:], shared, strict=True)]
   return tuple(
-    Span(start, start + size, first, last, before, after)
-    for start, first, last, before, after in zip(
-      starts, [0, *cuts], [*cuts, cells], [0, *shared], [*shared, 0],
-      strict=True,
+    Span(start, start + size, before, after)
+    for start, before, after in zip(
+      starts, [0, *shared], [*shared, 0], strict=True
     )
-  )  # fmt: skip
+  )
 
 
 class Tile(NamedTuple):
@@ -161,64 +160,54 @@ class Tile(NamedTuple):
 
 
 class Mosaic:
-  """Frames that are encoded or decoded tile by tile.
+  """Frames whose tiles are encoded or decoded one by one.
 
   Attributes:
     tiles: the tiles, row by row.
   """
 
-  def __init__(self, tiles: Sequence[Tile], stride: int, decodes: bool) -> None:
+  def __init__(self, tiles: Sequence[Tile], given: int, made: int) -> None:
     """Takes the tiles of one size of frames.
 
     Args:
-      tiles: result of `tiles_of`.
-      stride: pixels of a cell.
-      decodes: whether tiles are decoded; they are encoded otherwise.
+      tiles: result of `Tiling.tiles`.
+      given: positions of a cell in what the tiles are made from: its pixels
+        along a side to encode, 1 to decode.
+      made: positions of a cell in the result.
     """
     self.tiles = tuple(tiles)
-    self._decodes = decodes
-    self._units = (1, stride) if decodes else (stride, 1)
-    self._stride = stride
+    self._given, self._made = given, made
 
   def part(self, tile: Tile, clips: np.ndarray) -> np.ndarray:
     """The pixels, ids or codes that a tile is made from."""
-    return tile.of(clips, self._units[0])
+    return tile.of(clips, self._given)
 
   def empty(self, frames: int, result: np.ndarray) -> np.ndarray:
-    """Zeros for so many whole frames, otherwise like the result of a tile."""
-    last, unit = self.tiles[-1], self._units[1]
-    size = last.rows.stop * unit, last.columns.stop * unit
+    """Zeros for this number of whole frames, otherwise like a tile's result."""
+    last = self.tiles[-1]
+    size = last.rows.stop * self._made, last.columns.stop * self._made
     return np.zeros(
       (result.shape[0], frames, *size, *result.shape[4:]), result.dtype
     )
 
   def add(self, whole: np.ndarray, tile: Tile, result: np.ndarray) -> None:
-    """Adds the result of a tile: kept ids, or pixels times their weights."""
-    rows, columns = tile
+    """Adds the result of a tile, times its weights; a single one as it is."""
     if len(self.tiles) == 1:
       whole[...] = result
       return
-    if self._decodes:
-      height = rows.weights(self._stride)
-      width = columns.weights(self._stride)
-      weights = (height[:, None] * width)[None, None, :, :, None]
-      tile.of(whole, self._units[1])[...] += result * weights
-      return
-    kept = (
-      slice(rows.first - rows.start, rows.last - rows.start),
-      slice(columns.first - columns.start, columns.last - columns.start),
-    )
-    tile.of(whole, 1)[:, :, *kept] = result[:, :, *kept]
+    height, width = (span.weights(self._made) for span in tile)
+    weights = (height[:, None] * width)[None, None, :, :, None]
+    tile.of(whole, self._made)[...] += result * weights
 
   def finish(self, whole: np.ndarray) -> None:
-    """Divides blended pixels by the sum of their weights, in place."""
-    if not self._decodes or len(self.tiles) == 1:
+    """Divides by the sum of the weights, in place."""
+    if len(self.tiles) == 1:
       return
     totals = []
     for axis in range(2):
       total = np.zeros(whole.shape[2 + axis], np.float32)
       for span in {tile[axis] for tile in self.tiles}:
-        pixels = slice(span.start * self._stride, span.stop * self._stride)
-        total[pixels] += span.weights(self._stride)
+        inside = slice(span.start * self._made, span.stop * self._made)
+        total[inside] += span.weights(self._made)
       totals.append(total)
     whole /= (totals[0][:, None] * totals[1])[None, None, :, :, None]
