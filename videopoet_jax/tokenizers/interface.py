@@ -141,7 +141,9 @@ class TokenizerBundle:
     )
 
   def _in_batches(
-    self, function: Callable[[np.ndarray], jax.Array], examples: np.ndarray
+    self,
+    function: Callable[[np.ndarray], jax.Array | np.ndarray],
+    examples: np.ndarray,
   ) -> np.ndarray:
     total = examples.shape[0]
     if not total:

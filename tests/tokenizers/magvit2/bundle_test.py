@@ -19,12 +19,11 @@ _LATENTS = 12
 
 @functools.cache
 def _tokenizer(name, strides, **settings):
-  config = dataclasses.replace(
-    configs.BOTH[name], spatial_stride=strides[0], temporal_stride=strides[1]
-  )
+  changes = {'spatial_stride': strides[0], 'temporal_stride': strides[1]}
   if name == 'magvit2':
     levels = {8: (1, 1, 2, 2), 4: (1, 1, 2)}[strides[0]]
-    config = dataclasses.replace(config, channel_multipliers=levels)
+    changes['channel_multipliers'] = levels
+  config = dataclasses.replace(configs.BOTH[name], **changes)
   return bundle.VisualTokenizer(config, configs.drawn(config), **settings)
 
 

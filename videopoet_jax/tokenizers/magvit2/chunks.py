@@ -29,9 +29,9 @@ class Coder:
     step: runs one chunk of a batch.
     first: frames (or latent frames, to decode) of the first chunk.
     later: frames of every later chunk.
-    length_of: number of latent frames (or frames) that so many from the start
-      of the clip hold.
-    finish: what becomes of the result of a whole frame's tiles.
+    length_of: maps the number of frames taken since the start of the clip to
+      that of latent frames, or to decode the reverse.
+    finish: applied to the result of whole frames, all tiles joined.
   """
 
   step: Step
