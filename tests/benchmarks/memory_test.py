@@ -14,8 +14,9 @@ def test_two_thousand_frames_take_the_memory_of_a_hundred():
   assert (short['latent_frames'], short['frames']) == (26, 101)
   assert (long['latent_frames'], long['frames']) == (501, 2001)
   assert found['peak_ratio'] < 1.1
-  # Programs take most of the peak; the decoded video alone would take 24 MB.
-  assert long['growth_bytes'] < short['growth_bytes'] + 12e6
+  # Programs take most of the peak; a video that was held would show here: half
+  # of it decoded is 12 MB.
+  assert long['growth_bytes'] < 6e6
 
 
 def test_other_systems_are_refused(monkeypatch, tmp_path):

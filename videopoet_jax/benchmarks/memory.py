@@ -17,7 +17,6 @@ from videopoet_jax.core import errors
 
 FRAMES = (100, 2000)
 _SIDE = 32
-_CLEAR = pathlib.Path('/proc/self/clear_refs')
 _STATUS = pathlib.Path('/proc/self/status')
 
 
@@ -25,13 +24,12 @@ def memory(frames: Sequence[int] = FRAMES) -> dict[str, Any]:
   """Measures encoding and decoding of videos of some lengths.
 
   Args:
-    frames: numbers of frames, each of more than two chunks.
+    frames: numbers of frames.
 
   Returns:
-    For each number its `peak_bytes`; `growth_bytes`, how far memory rose above
-    what was in use after the first two chunks, with which both programs of
-    each direction are compiled; and the number of latent frames and of frames
-    that came out. `peak_ratio` is the last peak over the first.
+    For each number its `peak_bytes`; `growth_bytes`, the memory in use at the
+    end minus that in the middle of the video; and the number of latent frames
+    and of frames that came out. `peak_ratio` is the last peak over the first.
 
   Raises:
     DataError: the system does not report the peak memory of a process.
@@ -78,16 +76,14 @@ def measure(frames: int) -> dict[str, int]:
       latents += len(part_THW)
       yield part_THW
 
-  out = peak = start = 0
-  for index, part_THWC in enumerate(tokenizer.stream_decode(ids())):
+  out = middle = 0
+  for part_THWC in tokenizer.stream_decode(ids()):
     out += len(part_THWC)
-    if index == 1:
-      peak, start = _status('VmHWM'), _status('VmRSS')
-      _CLEAR.write_text('5')  # The peak is counted from here.
-  later = _status('VmHWM')
+    if not middle and 2 * out >= frames:
+      middle = _status('VmRSS')
   return {
-    'peak_bytes': max(peak, later),
-    'growth_bytes': later - start,
+    'peak_bytes': _status('VmHWM'),
+    'growth_bytes': _status('VmRSS') - middle,
     'latent_frames': latents,
     'frames': out,
   }
