@@ -103,3 +103,60 @@ def test_module_adds_a_bias_and_names_its_axes():
 def test_unknown_implementation_is_refused():
   with pytest.raises(ValueError, match='fourier'):
     causal_conv.choose_implementation('fourier')
+
+
+def _in_chunks(module, params, video, lengths):
+  """Applies a module to chunks of these lengths, one after the other."""
+  state, outs, start = {}, [], 0
+  for length in lengths:
+    out, state = module.apply(
+      {'params': params, **state},
+      video[:, start : start + length],
+      mutable=[causal_conv.STREAM],
+    )
+    outs.append(np.asarray(out))
+    start += length
+  assert start == video.shape[1]
+  return np.concatenate(outs, axis=1)
+
+
+@pytest.mark.parametrize('implementation', ['native', 'taps'])
+@pytest.mark.parametrize(
+  ('kernel_size', 'stride'),
+  [((3, 3, 3), 1), ((3, 3, 3), 2), ((1, 3, 3), 1), ((2, 1, 1), 2)],
+)
+def test_chunks_carry_the_frames_that_the_next_one_sees(
+  implementation, kernel_size, stride
+):
+  video, kernel = _inputs(kernel_size, frames=9)
+  module = causal_conv.CausalConv3D(
+    4, kernel_size, (stride, 1, 1), implementation
+  )
+  params = {'kernel': kernel, 'bias': np.arange(4, dtype=np.float32)}
+  whole = np.asarray(module.apply({'params': params}, video))
+  # A first chunk shorter than what the next one needs is among them.
+  for lengths in [(1, 8), (1, 2, 6), (3, 2, 2, 2), (1, 2, 2, 2, 2), (9,)]:
+    np.testing.assert_allclose(
+      _in_chunks(module, params, video, lengths), whole, atol=1e-5
+    )
+
+
+def test_nothing_is_carried_unless_asked():
+  video, _ = _inputs((3, 3, 3))
+  module = causal_conv.CausalConv3D(4, strides=(2, 1, 1))
+  variables = module.init(jax.random.key(0), video)
+  assert set(variables) == {'params'}
+  out, state = module.apply(variables, video, mutable=[causal_conv.STREAM])
+  np.testing.assert_array_equal(out, module.apply(variables, video))
+  # Three taps and a stride of two: one frame is seen again.
+  np.testing.assert_array_equal(
+    state[causal_conv.STREAM]['past'], video[:, -1:]
+  )
+
+
+def test_frames_skipped_between_chunks_are_refused():
+  video, _ = _inputs((1, 3, 3))
+  module = causal_conv.CausalConv3D(4, (1, 3, 3), (2, 1, 1))
+  variables = module.init(jax.random.key(0), video)
+  with pytest.raises(ValueError, match='skips frames'):
+    module.apply(variables, video, mutable=[causal_conv.STREAM])

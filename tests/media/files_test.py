@@ -73,6 +73,20 @@ def test_an_mp4_has_frames_rate_and_sound(tmp_path):
   assert sound.read(tmp_path / 'b.mp4', 16_000) is None
 
 
+def test_an_mp4_is_written_from_pieces_as_they_come(tmp_path):
+  video = _clip(4)
+  files.write_mp4(tmp_path / 'a.mp4', video, 4.0)
+  files.write_mp4(tmp_path / 'b.mp4', iter(video), 4.0)
+  files.write_mp4(
+    tmp_path / 'c.mp4', (part for part in (video[:1], video[1:])), 4.0
+  )
+  whole, *others = [(tmp_path / f'{name}.mp4').read_bytes() for name in 'abc']
+  assert others == [whole, whole]
+  for nothing in (video[:0], iter(())):
+    with pytest.raises(errors.DataError, match='no frame'):
+      files.write_mp4(tmp_path / 'd.mp4', nothing, 4.0)
+
+
 def _sheet(tmp_path, video, **options):
   path = tmp_path / 'sheet.png'
   files.write_contact_sheet(path, video, shortest=8, **options)

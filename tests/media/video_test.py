@@ -1,5 +1,7 @@
 """Tests of decoding: times, crops, sound, and files that cannot be used."""
 
+import os
+
 import av
 import numpy as np
 import pytest
@@ -26,6 +28,15 @@ def test_frame_k_is_what_is_shown_at_k_over_rate(tmp_path, rate):
   shown = np.floor(times * rate + 1e-6) / rate
   assert len(found) == int(np.ceil(num_source / rate * 8 - 1e-3))
   np.testing.assert_allclose(found, media_files.level(shown), atol=_LEVEL_ERROR)
+
+
+def test_frames_one_by_one_are_those_read_at_once(tmp_path):
+  path = media_files.ramp_file(tmp_path / 'a.mp4', 2.0)
+  frames = video.read_frames(path, height=16, width=32)
+  found = [next(frames), *frames]
+  whole = video.read(os.fspath(path), height=16, width=32)
+  assert whole.shape == (16, 16, 32, 3)
+  np.testing.assert_array_equal(found, whole)
 
 
 def test_variable_frame_rate_follows_the_time_stamps(tmp_path):

@@ -342,3 +342,22 @@ def test_sizes_that_make_no_pairs_are_refused(
   argv += [f'--output={tmp_path / "no"}', *flags]
   assert entry.run(tokenize_media.main, argv) == 2
   assert re.search(message, capsys.readouterr().err)
+
+
+def test_long_clips_are_encoded_in_parts_of_a_batch(
+  folders, written, tmp_path, monkeypatch
+):
+  assert [
+    tokenizing.clips_together(64, frames) for frames in (1, 41, 42, 100, 5000)
+  ] == [64, 64, 32, 16, 1]
+  # As if the clips of nine frames were long: one at a time.
+  monkeypatch.setattr(visual_lib, 'CHUNK_FRAMES', 3)
+  output = tmp_path / 'tokens'
+  flags = [f'--{name}={value}' for name, value in folders.items()]
+  argv = [*flags, f'--output={output}', '--batch=4']
+  assert entry.run(tokenize_media.main, argv) == 0
+  for split in ('train', 'validation'):
+    for found, expected in zip(
+      _examples(output, split), _examples(written, split), strict=True
+    ):
+      chex.assert_trees_all_equal(found, expected)

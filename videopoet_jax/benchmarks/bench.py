@@ -13,6 +13,7 @@ import numpy as np
 from videopoet_jax.benchmarks import cost
 from videopoet_jax.benchmarks import data
 from videopoet_jax.benchmarks import decoder
+from videopoet_jax.benchmarks import memory
 from videopoet_jax.benchmarks import super_resolution
 from videopoet_jax.benchmarks import windows
 from videopoet_jax.core import layout as layout_lib
@@ -29,9 +30,10 @@ WHATS = (
   'super_resolution',
   'decoder_step',
   'windows',
+  'memory',
 )
 # They measure models of their own, regardless of --size.
-OF_NO_SIZE = ('decoder_step', 'windows')
+OF_NO_SIZE = ('decoder_step', 'windows', 'memory')
 
 
 _TINY_CLIP = (17, 32, 32)
@@ -260,6 +262,7 @@ def bench(
     ),
     'decoder_step': functools.partial(decoder.decoder_step, rounds),
     'windows': functools.partial(windows.windows, rounds),
+    'memory': memory.memory,
   }
   result: dict[str, Any] = {
     'size': size_name,

@@ -22,6 +22,7 @@ from videopoet_jax.models.prefix_lm import presets
 _ACTS_ON = {
   'size': tuple(name for name in bench.WHATS if name not in bench.OF_NO_SIZE),
   'tokens_per_batch': ('train_step', 'data'),
+  'rounds': tuple(name for name in bench.WHATS if name != 'memory'),
   'batch': ('decode', 'tokenizers', 'super_resolution'),
 }
 

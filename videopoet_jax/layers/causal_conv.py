@@ -8,6 +8,11 @@ therefore sees itself only, which is what makes an image a one-frame video.
 One module, three ways to compute it. XLA's three-dimensional convolution is
 native on accelerators but several times slower than two-dimensional ones on a
 CPU, where a sum of 2D convolutions, one for each temporal tap, is used.
+
+A clip may be convolved in chunks. Each layer then carries the last frames that
+the next chunk's outputs see: `k_t - 1` frames of zeros before the first chunk,
+and `k_t - s` frames of its input afterwards, since the next output is `s`
+frames after the last one. `CausalConv3D` keeps them in the collection `STREAM`.
 """
 
 from collections.abc import Callable
@@ -18,6 +23,8 @@ import jax
 import jax.numpy as jnp
 
 IMPLEMENTATIONS = ('auto', 'native', 'taps')
+# Collection of the frames that a chunk of a clip leaves to the next.
+STREAM = 'stream'
 KERNEL_AXES = ('conv_time', 'conv_height', 'conv_width', 'conv_in', 'conv_out')
 
 
@@ -41,14 +48,17 @@ def choose_implementation(name: str) -> str:
 
 
 def _native(
-  video_BTHWC: jax.Array, kernel: jax.Array, strides: tuple[int, int, int]
+  video_BTHWC: jax.Array,
+  kernel: jax.Array,
+  strides: tuple[int, int, int],
+  zeros: int,
 ) -> jax.Array:
   return jax.lax.conv_general_dilated(
     video_BTHWC,
     kernel,
     strides,
     padding=(
-      (kernel.shape[0] - 1, 0),
+      (zeros, 0),
       *_same_padding(video_BTHWC.shape[2:4], kernel.shape[1:3], strides[1:]),
     ),
     dimension_numbers=('NDHWC', 'DHWIO', 'NDHWC'),
@@ -56,13 +66,16 @@ def _native(
 
 
 def _taps(
-  video_BTHWC: jax.Array, kernel: jax.Array, strides: tuple[int, int, int]
+  video_BTHWC: jax.Array,
+  kernel: jax.Array,
+  strides: tuple[int, int, int],
+  zeros: int,
 ) -> jax.Array:
   batch, frames, height, width, channels = video_BTHWC.shape
   taps, stride = kernel.shape[0], strides[0]
-  frames_out = (frames - 1) // stride + 1
+  frames_out = (zeros + frames - taps) // stride + 1
   spatial = _same_padding((height, width), kernel.shape[1:3], strides[1:])
-  padded = jnp.pad(video_BTHWC, ((0, 0), (taps - 1, 0), (0, 0), (0, 0), (0, 0)))
+  padded = jnp.pad(video_BTHWC, ((0, 0), (zeros, 0), (0, 0), (0, 0), (0, 0)))
 
   def part(tap: int) -> jax.Array:
     # The frame that this tap sees, for each output frame.
@@ -96,6 +109,7 @@ def causal_conv3d(
   kernel: jax.Array,
   strides: tuple[int, int, int] = (1, 1, 1),
   implementation: str = 'auto',
+  past_BTHWC: jax.Array | None = None,
 ) -> jax.Array:
   """Convolves with temporal padding before the clip only.
 
@@ -105,18 +119,30 @@ def causal_conv3d(
     strides: over time, height and width.
     implementation: one of `IMPLEMENTATIONS`; all give the same result up to
       rounding.
+    past_BTHWC: frames right before the video, for a chunk of a longer clip;
+      None for k_t - 1 frames of zeros.
 
   Returns:
-    (batch, (frames - 1) // s_t + 1, ceil(height / s_h), ceil(width / s_w),
-    channels out).
+    (batch, (past + frames - k_t) // s_t + 1, ceil(height / s_h),
+    ceil(width / s_w), channels out); without `past_BTHWC` the frames are
+    (frames - 1) // s_t + 1.
   """
+  zeros = kernel.shape[0] - 1
+  if past_BTHWC is not None:
+    video_BTHWC = jnp.concatenate((past_BTHWC, video_BTHWC), axis=1)
+    zeros = 0
   if choose_implementation(implementation) == 'native':
-    return _native(video_BTHWC, kernel, strides)
-  return _taps(video_BTHWC, kernel, strides)
+    return _native(video_BTHWC, kernel, strides, zeros)
+  return _taps(video_BTHWC, kernel, strides, zeros)
 
 
 class CausalConv3D(nn.Module):
   """A causal 3D convolution with a bias.
+
+  Where the collection `STREAM` is mutable, the input is a chunk of a longer
+  clip: the first chunk (1 + s_t * k frames) if the collection is empty,
+  otherwise the next one (s_t * k frames). The frames that the chunk after it
+  needs are written to the collection.
 
   Attributes:
     features: channels out.
@@ -151,10 +177,35 @@ class CausalConv3D(nn.Module):
       (self.features,),
       jnp.float32,
     )
+    video_BTHWC = video_BTHWC.astype(self.dtype)
+    past_BTHWC = None
+    if self.is_mutable_collection(STREAM) and not self.is_initializing():
+      past_BTHWC = self._exchange(video_BTHWC)
     out = causal_conv3d(
-      video_BTHWC.astype(self.dtype),
+      video_BTHWC,
       kernel.astype(self.dtype),
       self.strides,
       self.implementation,
+      past_BTHWC,
     )
     return out + bias.astype(self.dtype).reshape(1, 1, 1, 1, -1)
+
+  def _exchange(self, video_BTHWC: jax.Array) -> jax.Array | None:
+    """Returns the frames before a chunk and keeps those before the next."""
+    taps, stride = self.kernel_size[0], self.strides[0]
+    if taps == stride == 1:
+      return None
+    if taps < stride:
+      raise ValueError(
+        f'a convolution of {taps} taps and stride {stride} over time skips '
+        'frames, which chunks cannot.'
+      )
+    batch, _, *rest = video_BTHWC.shape
+    if self.has_variable(STREAM, 'past'):
+      past_BTHWC = self.get_variable(STREAM, 'past')
+    else:
+      past_BTHWC = jnp.zeros((batch, taps - 1, *rest), self.dtype)
+    seen = jnp.concatenate((past_BTHWC, video_BTHWC), axis=1)
+    kept = taps - stride
+    self.put_variable(STREAM, 'past', seen[:, seen.shape[1] - kept :])
+    return past_BTHWC

@@ -1,8 +1,9 @@
 """Writes files of pictures, clips and sounds, with Pillow and PyAV."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 from fractions import Fraction
+import itertools
 import math
 import os
 import pathlib
@@ -63,7 +64,7 @@ def _enlarged(video_THWC: np.ndarray, shortest: int) -> np.ndarray:
 
 def write_mp4(
   path: Path,
-  video_THWC: np.ndarray,
+  video_THWC: np.ndarray | Iterable[np.ndarray],
   frame_rate: float,
   audio_T: np.ndarray | None = None,
   sampling_rate: int = 16_000,
@@ -73,26 +74,32 @@ def write_mp4(
 
   Args:
     path: file to write.
-    video_THWC: uint8 frames.
+    video_THWC: uint8 frames; or an iterable of them, (height, width, 3), or
+      of pieces of the video, (frames, height, width, 3), held one at a time.
     frame_rate: frames a second.
     audio_T: int16 samples.
     sampling_rate: samples a second of the sound.
     shortest: least pixels of the shorter side; small clips are enlarged to it.
 
   Raises:
-    DataError: it cannot be written.
+    DataError: it cannot be written, or there is no frame.
   """
-  frames = _enlarged(video_THWC, shortest)
+  pieces = _pieces(video_THWC, shortest)
+  first = next(pieces, None)
+  if first is None:
+    raise errors.DataError(f'{path}: there is no frame to write.')
   with writing(path) as target, av.open(str(target), 'w') as container:
     rate = Fraction(frame_rate).limit_denominator(1001)
     stream = container.add_stream('libx264', rate=rate)
-    stream.height, stream.width = frames.shape[1:3]
+    stream.height, stream.width = first.shape[1:3]
     stream.pix_fmt = 'yuv420p'
     stream.options = {'crf': '14'}
     sound = None
     if audio_T is not None:
       sound = container.add_stream('aac', rate=sampling_rate, layout='mono')
-    for picture in frames:
+    for picture in itertools.chain.from_iterable(
+      itertools.chain([first], pieces)
+    ):
       frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), 'rgb24')
       container.mux(stream.encode(frame))
     container.mux(stream.encode())
@@ -105,6 +112,16 @@ def write_mp4(
       block.time_base = Fraction(1, sampling_rate)
       container.mux(sound.encode(block))
       container.mux(sound.encode())
+
+
+def _pieces(
+  video_THWC: np.ndarray | Iterable[np.ndarray], shortest: int
+) -> Iterator[np.ndarray]:
+  """Yields pieces of a video, (frames, height, width, 3), enlarged."""
+  if isinstance(video_THWC, np.ndarray):
+    video_THWC = [video_THWC] if len(video_THWC) else []
+  for piece in video_THWC:
+    yield _enlarged(piece if piece.ndim == 4 else piece[None], shortest)
 
 
 def write_gif(

@@ -201,6 +201,29 @@ def first_frames(
   return np.stack(found)
 
 
+def read_frames(
+  path: str | pathlib.Path,
+  *,
+  height: int,
+  width: int,
+  frame_rate: float | None = 8.0,
+) -> Iterator[np.ndarray]:
+  """Reads the frames of a file one by one, as `read` does all of them.
+
+  Args:
+    path: a media file, or a file of pictures.
+    height: height of the result in pixels.
+    width: width of the result in pixels.
+    frame_rate: frames a second; None takes the frames of the file.
+
+  Returns:
+    Iterator of frames, uint8 (height, width, 3), cropped to the centre and
+    resized. It raises UnusableFileError if the file cannot be read, or is
+    damaged on the way.
+  """
+  return frames(pathlib.Path(path), frame_rate, height, width)
+
+
 def read(
   path: str | pathlib.Path,
   *,
@@ -224,7 +247,7 @@ def read(
   Raises:
     UnusableFileError: the file cannot be read, or is damaged on the way.
   """
-  source = frames(pathlib.Path(path), frame_rate, height, width)
+  source = read_frames(path, height=height, width=width, frame_rate=frame_rate)
   return np.stack(list(itertools.islice(source, most)))
 
 

@@ -23,6 +23,7 @@ from videopoet_jax.preparation import hosts as hosts_lib
 from videopoet_jax.preparation import token_files
 from videopoet_jax.tokenizers import frame_counts
 from videopoet_jax.tokenizers import interface
+from videopoet_jax.tokenizers.magvit2 import bundle as visual_bundle
 
 FRAME_POLICIES = frame_counts.POLICIES
 _SIGNALS = ('video', 'audio', 'flow', 'depth')
@@ -81,7 +82,8 @@ def tokenize(
       sound in the data set, there are no audio tokens.
     splits: splits of the data set, all by default.
     most: number of clips of each split, the first ones; 0 for all.
-    batch: number of clips encoded together.
+    batch: number of clips encoded together; long clips are read and encoded
+      in parts of a batch, see `clips_together`.
     conditions: conditions to encode besides the clip; structure only if the
       data set has flow and depth.
     condition_share: share of the clips whose conditions are encoded, to save
@@ -264,10 +266,11 @@ class Encoder:
     self._records = records
     self._visual = visual
     self._audio = audio
-    self._batch = visual.batch_size = batch
-    if audio:
-      audio.batch_size = batch
+    self._batch = batch
     given, height, width, _ = records.schema(['video']).shape['video']
+    self._together = visual.batch_size = clips_together(batch, given)
+    if audio:
+      audio.batch_size = self._together
     self._reduce, self._low = reduce, low
     self.fit = _fit(given, frames, visual.spec, records.directory)
     self.clip = _encoded_size(
@@ -279,7 +282,7 @@ class Encoder:
     )
     self._check_rate('frame_rate', visual.spec.frame_rate)
     if low:
-      low.tokenizer.batch_size = batch
+      low.tokenizer.batch_size = self._together
       self._check_rate('frame_rate', low.tokenizer.spec.frame_rate)
     if audio:
       self._check_rate('sampling_rate', audio.spec.sampling_rate)
@@ -344,17 +347,18 @@ class Encoder:
       stop: number of the example after the last.
     """
     dataset = self._records.examples(split, self._names, first, stop)
-    batches = dataset.batch(self._batch).prefetch(2).as_numpy_iterator()
-    for index, arrays in enumerate(batches, first // self._batch):
+    parts = dataset.batch(self._together).prefetch(2).as_numpy_iterator()
+    for number, arrays in enumerate(parts):
+      index = (first + number * self._together) // self._batch
       # Whole batches: those at which the share's multiples step up.
       chosen = int((index + 1) * self._share) > int(index * self._share)
       yield from self._encode(dict(arrays), chosen or self._share == 1)
 
   def _encode(self, arrays: Arrays, chosen: bool) -> list[dict[str, Any]]:
     count = len(arrays['video'])
-    if count < self._batch:
+    if count < self._together:
       # Filled up, so that the last batch does not compile a second program.
-      repeats = np.minimum(np.arange(self._batch), count - 1)
+      repeats = np.minimum(np.arange(self._together), count - 1)
       arrays = {name: array[repeats] for name, array in arrays.items()}
     for name in {'video', 'flow', 'depth'} & set(arrays):
       arrays[name] = self.fit.apply(arrays[name])
@@ -376,7 +380,7 @@ class Encoder:
     if self._audio:
       columns['audio_tokens'] = self._audio.encode(self._sound(arrays['audio']))
     if self._conditions:
-      columns['has_conditions'] = np.full(self._batch, chosen, np.int32)
+      columns['has_conditions'] = np.full(self._together, chosen, np.int32)
     for name in self._labels:
       columns['text' if name == 'caption' else name] = arrays[name]
     return [
@@ -405,6 +409,23 @@ def _fit(
       f'the clips of {directory} have {given} frames: {error} Or give --frames '
       'trim or --frames pad.'
     ) from error
+
+
+def clips_together(batch: int, frames: int) -> int:
+  """Number of clips of a batch that are read and encoded together.
+
+  Together they have no more frames than a batch of clips that the tokenizer
+  encodes in one chunk, so long clips take no more memory than short ones.
+
+  Args:
+    batch: number of clips in a batch.
+    frames: frames of a clip.
+
+  Returns:
+    A divisor of `batch`, at least 1.
+  """
+  most = max(1, batch * visual_bundle.CHUNK_FRAMES // frames)
+  return max(n for n in range(1, min(batch, most) + 1) if batch % n == 0)
 
 
 def _encoded_size(

@@ -143,7 +143,9 @@ class TokenizerBundle:
     )
 
   def _in_batches(
-    self, function: Callable[[np.ndarray], jax.Array], examples: np.ndarray
+    self,
+    function: Callable[[np.ndarray], jax.Array | np.ndarray],
+    examples: np.ndarray,
   ) -> np.ndarray:
     total = examples.shape[0]
     if not total:
@@ -157,7 +159,7 @@ class TokenizerBundle:
         filler = np.repeat(part[-1:], self.batch_size - kept, axis=0)
         part = np.concatenate((part, filler))
       parts.append(np.asarray(function(part))[:kept])
-    return np.concatenate(parts)
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
   def save(self, directory: str | os.PathLike[str]) -> None:
     """Writes a folder that `load` reads.

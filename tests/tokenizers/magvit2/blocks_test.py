@@ -35,6 +35,21 @@ def test_time_folds_the_first_frame_alone_and_unfolds():
   np.testing.assert_array_equal(blocks.unfold_time(folded, 4), video)
 
 
+def test_later_chunks_fold_and_unfold_every_frame():
+  video = _video(frames=8)
+  folded = blocks.fold_time(video, 4, first=False)
+  assert folded.shape == (2, 2, 4, 6, 16)
+  # The groups of a clip of which these are frames 1 to 8.
+  clip = np.concatenate([video[:, :1], video], axis=1)
+  np.testing.assert_array_equal(folded, blocks.fold_time(clip, 4)[:, 1:])
+  np.testing.assert_array_equal(
+    blocks.unfold_time(folded, 4, first=False), video
+  )
+  codes = np.arange(2.0).reshape(1, 2, 1, 1, 1)
+  out = np.asarray(blocks.repeat_codes(codes, 4, 1, first=False))
+  np.testing.assert_array_equal(out[0, :, 0, 0, 0], [0] * 4 + [1] * 4)
+
+
 def test_codes_repeat_to_the_frames_they_hold():
   codes = np.arange(2.0).reshape(1, 2, 1, 1, 1)
   out = np.asarray(blocks.repeat_codes(codes, 4, 2))

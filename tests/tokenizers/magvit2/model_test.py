@@ -18,24 +18,9 @@ from videopoet_jax.tokenizers.magvit2 import model as model_lib
 
 @functools.cache
 def _tokenizer(name):
-  """A tokenizer of random weights; no norm or bias is at a neutral value."""
+  """A tokenizer of random weights."""
   config = configs.BOTH[name]
-  shapes = nn.unbox(
-    jax.eval_shape(
-      lambda rng: bundle.init_params(config, rng), jax.random.key(0)
-    )
-  )
-  rng = np.random.default_rng(0)
-
-  def draw(path, leaf):
-    if leaf.ndim > 1:
-      scale, middle = np.prod(leaf.shape[:-1]) ** -0.5, 0.0
-    else:
-      scale, middle = 0.1, float("'scale'" in jax.tree_util.keystr(path[-1:]))
-    return rng.normal(middle, scale, leaf.shape).astype(np.float32)
-
-  params = jax.tree_util.tree_map_with_path(draw, shapes)
-  return bundle.VisualTokenizer(config, params)
+  return bundle.VisualTokenizer(config, configs.drawn(config))
 
 
 def _video(frames=17, batch=2, height=32, width=32):

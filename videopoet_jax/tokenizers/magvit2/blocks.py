@@ -234,51 +234,74 @@ def unfold_space(video_BTHWC: jax.Array, size: int) -> jax.Array:
   )
 
 
-def fold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
+def fold_time(
+  video_BTHWC: jax.Array, size: int, first: bool = True
+) -> jax.Array:
   """Moves groups of frames into the channels, the first frame alone.
 
   The first frame is repeated to fill a group of its own: 1 + size * k frames
   become 1 + k.
 
   Args:
-    video_BTHWC: 1 + size * k frames.
+    video_BTHWC: 1 + size * k frames; size * k in a later chunk of a clip.
     size: frames a group.
+    first: whether the video begins with the clip's first frame.
 
   Returns:
-    (batch, 1 + k, height, width, size * channels).
+    (batch, 1 + k, height, width, size * channels); k frames in a later chunk.
   """
   _, frames, height, width, channels = video_BTHWC.shape
-  first = jnp.repeat(video_BTHWC[:, :1], size - 1, axis=1)
-  groups = (frames - 1) // size + 1
-  padded = jnp.concatenate((first, video_BTHWC), axis=1).reshape(
-    -1, groups, size, height, width, channels
-  )
+  groups = frames // size
+  if first:
+    groups = (frames - 1) // size + 1
+    repeated = jnp.repeat(video_BTHWC[:, :1], size - 1, axis=1)
+    video_BTHWC = jnp.concatenate((repeated, video_BTHWC), axis=1)
+  padded = video_BTHWC.reshape(-1, groups, size, height, width, channels)
   return padded.transpose(0, 1, 3, 4, 2, 5).reshape(
     -1, groups, height, width, size * channels
   )
 
 
-def unfold_time(video_BTHWC: jax.Array, size: int) -> jax.Array:
-  """Moves channels out into frames; of the first group only the last stays."""
+def unfold_time(
+  video_BTHWC: jax.Array, size: int, first: bool = True
+) -> jax.Array:
+  """Moves channels out into frames; of the first group only the last stays.
+
+  Args:
+    video_BTHWC: (batch, groups, height, width, size * channels).
+    size: frames a group.
+    first: whether the video begins with the clip's first group; if not, every
+      frame stays.
+
+  Returns:
+    (batch, 1 + (groups - 1) * size, height, width, channels); groups * size
+    frames in a later chunk.
+  """
   batch, groups, height, width, channels = video_BTHWC.shape
   inner = channels // size
   split = video_BTHWC.reshape(batch, groups, height, width, size, inner)
-  return split.transpose(0, 1, 4, 2, 3, 5).reshape(
+  frames = split.transpose(0, 1, 4, 2, 3, 5).reshape(
     batch, groups * size, height, width, inner
-  )[:, size - 1 :]
+  )
+  return frames[:, size - 1 :] if first else frames
 
 
 def repeat_codes(
-  codes_BTHWC: jax.Array, time_factor: int, space_factor: int
+  codes_BTHWC: jax.Array,
+  time_factor: int,
+  space_factor: int,
+  first: bool = True,
 ) -> jax.Array:
   """Repeats codes to a finer resolution, the first frame only in space.
 
   Args:
     codes_BTHWC: codes at latent resolution.
-    time_factor: t latent frames become 1 + (t - 1) * time_factor.
+    time_factor: t latent frames become 1 + (t - 1) * time_factor, or
+      t * time_factor in a later chunk.
     space_factor: factor by which height and width grow.
+    first: whether the codes begin with the clip's first frame.
   """
   for axis, factor in ((1, time_factor), (2, space_factor), (3, space_factor)):
     if factor > 1:
       codes_BTHWC = jnp.repeat(codes_BTHWC, factor, axis=axis)
-  return codes_BTHWC[:, time_factor - 1 :]
+  return codes_BTHWC[:, time_factor - 1 :] if first else codes_BTHWC

@@ -19,15 +19,19 @@ class ConvDecoder(nn.Module):
   config: config_lib.VisualTokenizerConfig
 
   @nn.compact
-  def __call__(self, codes_BTHWC: jax.Array) -> jax.Array:
+  def __call__(self, codes_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Decodes.
 
     Args:
       codes_BTHWC: float32 codes of the quantizer, (batch, t, h, w, channels).
+      first: whether the codes begin with the clip's first frame. A later chunk
+        needs the collection that the chunk before it has left, see
+        `layers.causal_conv`.
 
     Returns:
       float32 video, (batch, 1 + (t - 1) * temporal_stride, h * stride,
-      w * stride, 3), meant to lie in [-1, 1] but not clipped.
+      w * stride, 3), meant to lie in [-1, 1] but not clipped; a later chunk has
+      t * temporal_stride frames.
     """
     config = self.config
     dtype = jnp.dtype(config.dtype)
@@ -51,7 +55,7 @@ class ConvDecoder(nn.Module):
     time_factor, space_factor = 1, 1
     for level in reversed(range(levels)):
       features = config.channels * config.channel_multipliers[level]
-      codes = blocks.repeat_codes(codes_BTHWC, time_factor, space_factor)
+      codes = blocks.repeat_codes(codes_BTHWC, time_factor, space_factor, first)
       hidden = blocks.AdaptiveFrameGroupNorm(
         config.norm_groups, name=f'level_{level}_adaptive_norm'
       )(hidden, codes)
@@ -73,7 +77,7 @@ class ConvDecoder(nn.Module):
         dtype=dtype,
         name=f'level_{level}_up',
       )(hidden)
-      hidden = blocks.unfold_time(hidden, grows_time)
+      hidden = blocks.unfold_time(hidden, grows_time, first)
       hidden = blocks.unfold_space(hidden, 2)
       time_factor *= grows_time
       space_factor *= 2
@@ -93,8 +97,8 @@ class PatchDecoder(nn.Module):
   config: config_lib.VisualTokenizerConfig
 
   @nn.compact
-  def __call__(self, codes_BTHWC: jax.Array) -> jax.Array:
-    """Decodes; shapes as in `ConvDecoder`."""
+  def __call__(self, codes_BTHWC: jax.Array, first: bool = True) -> jax.Array:
+    """Decodes; arguments and shapes as in `ConvDecoder`."""
     config = self.config
     hidden = blocks.Dense(config.latent_dim, name='codes')(
       codes_BTHWC.astype(config.dtype)
@@ -121,6 +125,6 @@ class PatchDecoder(nn.Module):
       config.temporal_stride * config.patch_size**2 * 3, name='pixels'
     )(hidden)
     hidden = blocks.unfold_space(hidden, config.patch_size)
-    return blocks.unfold_time(hidden, config.temporal_stride).astype(
+    return blocks.unfold_time(hidden, config.temporal_stride, first).astype(
       jnp.float32
     )

@@ -19,15 +19,21 @@ class ConvEncoder(nn.Module):
   config: config_lib.VisualTokenizerConfig
 
   @nn.compact
-  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
+  def __call__(self, video_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Encodes.
 
     Args:
-      video_BTHWC: float, 1 + temporal_stride * k frames of 3 channels.
+      video_BTHWC: float, 1 + temporal_stride * k frames of 3 channels;
+        temporal_stride * k in a later chunk of a clip.
+      first: whether the video begins with the clip's first frame. A later
+        chunk needs the collection that the chunk before it has left, see
+        `layers.causal_conv`.
 
     Returns:
-      float32 (batch, 1 + k, height / stride, width / stride, channels).
+      float32 (batch, 1 + k, height / stride, width / stride, channels); k
+      frames in a later chunk.
     """
+    del first  # The convolutions know it by what they carry.
     config = self.config
     dtype = jnp.dtype(config.dtype)
     hidden = causal_conv.CausalConv3D(
@@ -78,11 +84,11 @@ class PatchEncoder(nn.Module):
   config: config_lib.VisualTokenizerConfig
 
   @nn.compact
-  def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
-    """Encodes; shapes as in `ConvEncoder`."""
+  def __call__(self, video_BTHWC: jax.Array, first: bool = True) -> jax.Array:
+    """Encodes; arguments and shapes as in `ConvEncoder`."""
     config = self.config
     hidden = blocks.fold_time(
-      video_BTHWC.astype(config.dtype), config.temporal_stride
+      video_BTHWC.astype(config.dtype), config.temporal_stride, first
     )
     hidden = blocks.fold_space(hidden, config.patch_size)
     hidden = nn.gelu(

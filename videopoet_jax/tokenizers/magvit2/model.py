@@ -14,14 +14,29 @@ from videopoet_jax.tokenizers.magvit2 import encoder
 from videopoet_jax.tokenizers.quantizers import interface
 
 
-def check_video_shape(spec: specs.VisualSpec, shape: tuple[int, ...]) -> None:
-  """Raises LayoutError if a tokenizer cannot take video of this shape."""
+def check_video_shape(
+  spec: specs.VisualSpec, shape: tuple[int, ...], first: bool = True
+) -> None:
+  """Raises LayoutError if a tokenizer cannot take video of this shape.
+
+  Args:
+    spec: grid of the tokenizer.
+    shape: shape of the video.
+    first: whether it begins with the clip's first frame.
+  """
   if len(shape) != 5 or shape[-1] != 3:
     raise errors.LayoutError(
       'the visual tokenizer takes (batch, frames, height, width, 3); got'
       f' {shape}.'
     )
-  spec.latent_shape(*shape[1:4])
+  frames, height, width = shape[1:4]
+  stride = spec.temporal_stride
+  if not first and (not frames or frames % stride):
+    raise errors.LayoutError(
+      f'a later chunk of a clip has {frames} frames; expected a multiple of '
+      f"the tokenizer's temporal stride, {stride}."
+    )
+  spec.latent_shape(frames if first else 1 + frames, height, width)
 
 
 # Maps the quantizer and latents to the decoder's input.
@@ -52,11 +67,13 @@ class VisualTokenizerModel(nn.Module):
       self.encoder = encoder.PatchEncoder(self.config)
       self.decoder = decoder.PatchDecoder(self.config)
 
-  def latents(self, video_BTHWC: jax.Array) -> jax.Array:
+  def latents(self, video_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Returns latents before quantization.
 
     Args:
       video_BTHWC: float in [-1, 1], 3 channels.
+      first: whether it begins with the clip's first frame; False for a later
+        chunk of a clip, see `encoder.ConvEncoder`.
 
     Returns:
       float32 (batch, t, h, w, channels of codes).
@@ -65,28 +82,34 @@ class VisualTokenizerModel(nn.Module):
       LayoutError: if the frames are not 1 + temporal_stride * k, or height or
         width is not a multiple of the spatial stride.
     """
-    check_video_shape(self.config.spec, video_BTHWC.shape)
-    return self.encoder(video_BTHWC)
+    check_video_shape(self.config.spec, video_BTHWC.shape, first)
+    return self.encoder(video_BTHWC, first)
 
-  def encode(self, video_BTHWC: jax.Array) -> jax.Array:
+  def encode(self, video_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Returns int32 ids (batch, t, h, w); see `latents`."""
-    return self.quantizer.latents_to_ids(self.latents(video_BTHWC))
+    return self.quantize(self.latents(video_BTHWC, first))
 
-  def decode_codes(self, codes_BTHWC: jax.Array) -> jax.Array:
-    """Returns the video of codes, clipped to [-1, 1]."""
-    return jnp.clip(self.decoder(codes_BTHWC), -1.0, 1.0)
+  def quantize(self, latents_BTHWC: jax.Array) -> jax.Array:
+    """Returns int32 ids (batch, t, h, w) of latents."""
+    return self.quantizer.latents_to_ids(latents_BTHWC)
 
-  def decode(self, ids_BTHW: jax.Array) -> jax.Array:
-    """Returns the video of ids, clipped to [-1, 1]."""
-    return self.decode_codes(self.quantizer.ids_to_codes(ids_BTHW))
+  def decode_codes(
+    self, codes_BTHWC: jax.Array, first: bool = True
+  ) -> jax.Array:
+    """Returns the video of codes, clipped; see `decoder.ConvDecoder`."""
+    return jnp.clip(self.decoder(codes_BTHWC, first), -1.0, 1.0)
 
-  def decode_bits(self, bits_BTHWC: jax.Array) -> jax.Array:
+  def decode(self, ids_BTHW: jax.Array, first: bool = True) -> jax.Array:
+    """Returns the video of ids, clipped; see `decoder.ConvDecoder`."""
+    return self.decode_codes(self.quantizer.ids_to_codes(ids_BTHW), first)
+
+  def decode_bits(self, bits_BTHWC: jax.Array, first: bool = True) -> jax.Array:
     """Returns the video of expected bits from -1 to 1, clipped to [-1, 1].
 
     Raises:
       ConfigError: ids of this quantizer have no bits.
     """
-    return self.decode_codes(self.quantizer.expected_codes(bits_BTHWC))
+    return self.decode_codes(self.quantizer.expected_codes(bits_BTHWC), first)
 
   def terms(
     self,
