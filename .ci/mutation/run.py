@@ -1,10 +1,11 @@
 """Mutates modules with Cosmic Ray and runs their own tests on each mutant.
 
-  .cache/mutation/env/bin/python .ci/mutation/run.py [MODULE...]
+  .cache/mutation/env/bin/python .ci/mutation/run.py [OPTIONS] [MODULE...]
 
 Results are kept in `.cache/mutation`: a session a module, which a later call
 continues as long as neither the module nor its tests change, and the
-survivors of each as diffs.
+survivors of each as diffs. `--sample` tests some of the mutants of a large
+module, `--keep-killed` only those that survived before tests were added.
 """
 
 import argparse
@@ -12,10 +13,13 @@ import ast
 from collections.abc import Iterator, Sequence
 import contextlib
 import hashlib
+import itertools
 import os
 import pathlib
+import random
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -81,17 +85,49 @@ def _within(position: Position, node: Any) -> bool:
   return start <= position < (node.end_lineno, node.end_col_offset)
 
 
-def _skip(database: work_db.WorkDB, module: pathlib.Path, places: list) -> None:
-  """Marks as skipped what the configuration leaves out."""
+def _skip(
+  database: work_db.WorkDB,
+  module: pathlib.Path,
+  places: Sequence[str],
+  sample: int | None,
+) -> None:
+  """Marks as skipped what the configuration or the sample leaves out.
+
+  Args:
+    database: the session, of which no mutant was tested yet.
+    module: the source that is mutated.
+    places: see `_left_out`; besides, 'marker' is the `*` before arguments that
+      are given by keyword.
+    sample: how many mutants to test, drawn with a fixed seed; None takes all.
+  """
   arguments = argparse.Namespace(config=str(_CONFIG))
   operators_filter.OperatorsFilter().filter(database, arguments)
-  nodes = _left_out(module.read_text(), places)
-  for item in database.pending_work_items:
-    if any(_within(item.mutations[0].start_pos, node) for node in nodes):
-      database.set_result(
-        item.job_id,
-        work_item.WorkResult(worker_outcome=work_item.WorkerOutcome.SKIPPED),
-      )
+  text = module.read_text()
+  nodes, lines = _left_out(text, places), text.splitlines()
+
+  def is_left_out(item: work_item.WorkItem) -> bool:
+    row, column = position = item.mutations[0].start_pos
+    # Read as a product, and made a `/`.
+    is_marker = lines[row - 1][column : column + 2] == '*,'
+    return (is_marker and 'marker' in places) or any(
+      _within(position, node) for node in nodes
+    )
+
+  pending = database.pending_work_items  # In a random order.
+  kept = sorted(
+    itertools.filterfalse(is_left_out, pending),
+    key=lambda item: _place(item.mutations[0]),
+  )
+  if sample is not None and sample < len(kept):
+    kept = random.Random(0).sample(kept, sample)
+  for job in {item.job_id for item in pending} - {item.job_id for item in kept}:
+    database.set_result(
+      job, work_item.WorkResult(worker_outcome=work_item.WorkerOutcome.SKIPPED)
+    )
+
+
+def _place(mutation: work_item.MutationSpec) -> tuple[Any, ...]:
+  return mutation.start_pos, mutation.operator_name, mutation.occurrence
 
 
 @contextlib.contextmanager
@@ -135,8 +171,40 @@ def _seconds_of(command: str, home: pathlib.Path) -> float:
 
 
 def _digest(*files: pathlib.Path) -> str:
-  contents = b'\0'.join(file.read_bytes() for file in (*files, _CONFIG))
+  contents = b'\0'.join(file.read_bytes() for file in files)
   return hashlib.sha256(contents).hexdigest()[:12]
+
+
+def _session(
+  home: pathlib.Path,
+  source: pathlib.Path,
+  test: pathlib.Path,
+  sample: int | None,
+  keep_killed: bool,
+) -> pathlib.Path:
+  """The file of a module's results.
+
+  Args:
+    home: folder of the module's results.
+    source: the module.
+    test: its tests.
+    sample: how many mutants are tested; None means all.
+    keep_killed: a session that does not exist begins with the mutants that the
+      newest session of the same module killed.
+  """
+  mutants = _digest(source, _CONFIG) + (f'-{sample}' if sample else '')
+  session = home / f'{mutants}_{_digest(test)}.sqlite'
+  earlier = sorted(
+    home.glob(f'{mutants}_*.sqlite'), key=lambda file: file.stat().st_mtime
+  )
+  if keep_killed and earlier and not session.exists():
+    shutil.copy(earlier[-1], session)
+    with contextlib.closing(sqlite3.connect(session)) as results, results:
+      results.execute(
+        'DELETE FROM work_results WHERE test_outcome = ?',
+        (work_item.TestOutcome.SURVIVED.name,),
+      )
+  return session
 
 
 def _is_begun(database: work_db.WorkDB) -> bool:
@@ -147,7 +215,9 @@ def _is_begun(database: work_db.WorkDB) -> bool:
   )
 
 
-def _mutate(module: str, settings: dict[str, Any]) -> str:
+def _mutate(
+  module: str, settings: dict[str, Any], sample: int | None, keep_killed: bool
+) -> str:
   """Runs the mutants of a module; returns its line of the table."""
   # Of its own, so that several modules can be mutated at a time.
   home = _OUT / module.replace('/', '-')
@@ -156,7 +226,7 @@ def _mutate(module: str, settings: dict[str, Any]) -> str:
   _copy_tree(tree)
   source = tree / f'videopoet_jax/{module}.py'
   test = f'tests/{module}_test.py'
-  session = home / f'{_digest(source, tree / test)}.sqlite'
+  session = _session(home, source, tree / test, sample, keep_killed)
   is_light, libraries = module in settings['light'], settings['libraries']
   libraries = libraries['light' if is_light else 'others'] + (
     libraries.get(module.split('/')[0], [])
@@ -165,7 +235,7 @@ def _mutate(module: str, settings: dict[str, Any]) -> str:
     if not database.num_work_items:
       commands.init([source], database, {})
     if not _is_begun(database):
-      _skip(database, source, settings['leave_out']['places'])
+      _skip(database, source, settings['leave_out']['places'], sample)
     if database.pending_work_items:
       with _warm(home, test, libraries, 600) as command:
         _seconds_of(command, home)  # Fills the caches of compilations.
@@ -195,14 +265,31 @@ def _mutate(module: str, settings: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str]) -> None:
   """Runs the modules given, or all of the configuration."""
+  parser = argparse.ArgumentParser()
+  parser.add_argument(
+    'modules', nargs='*', help='separated by commas or spaces'
+  )
+  parser.add_argument(
+    '--sample', type=int, help='tests so many mutants of each module, not all'
+  )
+  parser.add_argument(
+    '--keep-killed',
+    action='store_true',
+    help='after tests were added and none was weakened: tests the survivors of '
+    'the last run alone',
+  )
+  options = parser.parse_args(argv)
+  if options.sample is not None and options.sample < 1:
+    parser.error(f'--sample is {options.sample}; it must be at least 1.')
   settings = config_lib.toml.loads(_CONFIG.read_text())['mutants']
-  modules = [name for text in argv for name in text.replace(',', ' ').split()]
+  modules = ' '.join(options.modules).replace(',', ' ').split()
   unknown = sorted(set(modules) - set(settings['modules']))
   if unknown:
     sys.exit(f'{", ".join(unknown)}: not among the modules of {_CONFIG}.')
   rows = []
   for module in modules or settings['modules']:
-    rows.append(_mutate(module, settings))
+    row = _mutate(module, settings, options.sample, options.keep_killed)
+    rows.append(row)
     print(rows[-1], flush=True)
   print(f'\n{"module":<44}{"mutants":>8}{"killed":>8}{"survived":>10}')
   print('\n'.join(rows))

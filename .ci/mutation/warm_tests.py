@@ -30,8 +30,13 @@ def _test(arguments: Sequence[str]) -> int:
   shown = os.open(_SHOWN, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
   for stream in (0, 1, 2):
     os.dup2(shown, stream)
+  import hypothesis
   import pytest
 
+  # One failure is enough: the search for a simpler one takes most of the time.
+  phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
+  hypothesis.settings.register_profile('mutants', phases=phases)
+  hypothesis.settings.load_profile('mutants')
   # Drawn examples are the same for every mutant.
   options = ['-x', '-q', '--assert=plain', '--hypothesis-seed=0']
   return int(pytest.main([*options, *arguments]))

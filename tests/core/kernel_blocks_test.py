@@ -47,6 +47,60 @@ def test_sizes_are_what_the_kernel_takes():
     assert chosen.computed_keys >= min(chosen.keys, 256)
 
 
+@pytest.mark.parametrize(
+  ('queries', 'keys', 'computed'),
+  [
+    (128, 128, 128),
+    (1024, 1024, 512),
+    (512, 896, 128),  # 7 x 128.
+    (512, 640, 640),  # The most that is worked on at one time.
+    (768, 768, 384),
+    # 640 keys by 896 queries would not fit.
+    (768, 640, 640),
+    (896, 640, 128),
+    (1024, 512, 512),
+  ],
+)
+def test_keys_worked_on_at_one_time_by_hand(queries, keys, computed):
+  assert kernel_blocks.Blocks(queries, keys).computed_keys == computed
+
+
+def test_padding_and_time_by_hand():
+  blocks = kernel_blocks.Blocks(2, 2)
+  assert blocks.padded(5) == (6, 6) and blocks.padded(6) == (6, 6)
+  assert blocks.padded(5, 2) == (8, 6)
+  assert kernel_blocks.Blocks(4, 3).padded(5) == (8, 6)
+  # Queries 0-1, 2-3 and 4-5 by keys, of which the first 3 are the prefix.
+  worked_on = [[1, 1, 0], [1, 1, 0], [1, 1, 1]]
+  assert kernel_blocks.run(5, 3, blocks).astype(int).tolist() == worked_on
+  causal = [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+  for prefix in (0, 1, 2):
+    found = kernel_blocks.run(5, prefix, blocks)
+    assert found.astype(int).tolist() == causal
+  # Elements of each block, and the cost of its step.
+  assert kernel_blocks.cost(5, 3, blocks) == 7 * (4 + 100_000)
+  # On 2 devices the queries are padded to 8, the keys are not.
+  assert kernel_blocks.cost(5, 3, blocks, 2) == 10 * (4 + 100_000)
+  wide = kernel_blocks.Blocks(4, 3)
+  assert kernel_blocks.cost(5, 0, wide) == 4 * (12 + 100_000)
+
+
+def test_all_pairs_of_sizes_but_those_of_small_parts_are_candidates():
+  pairs = {pair for _, pair in kernel_blocks.candidates(200, 5)}
+  assert pairs == set(itertools.product((128, 256), repeat=2))
+  pairs = {pair for _, pair in kernel_blocks.candidates(2000, 5)}
+  sizes = range(128, 1025, 128)
+  # 896 keys divide into 7 x 128 only, and 640 too where queries are many.
+  assert pairs == {
+    (queries, keys)
+    for queries, keys in itertools.product(sizes, sizes)
+    if keys != 896 and not (keys == 640 and queries > 768)
+  }
+  assert kernel_blocks.candidates(200, 5)[0][0] == kernel_blocks.cost(
+    200, 5, kernel_blocks.Blocks(128, 128)
+  )
+
+
 def test_what_a_layout_says_is_what_its_blocks_pad():
   for layout in LAYOUTS:
     shape = layout.input_length, layout.prefix_length

@@ -59,6 +59,11 @@ def test_the_scale_is_alpha_over_rank_and_acts_on_a_once():
   assert found['a'].dtype == np.float32
 
 
+def test_the_defaults_leave_the_product_as_it_is():
+  config = low_rank.LowRankConfig()
+  assert (config.rank, config.alpha, config.scale) == (8, 8.0, 1.0)
+
+
 def test_a_tree_is_merged_where_it_has_adapters_only():
   params = {'mlp': {'up': _draw(3, 4), 'down': _draw(4, 3)}, 'norm': _draw(3)}
   adapter = {'a': _draw(3, 1), 'b': _draw(1, 4)}

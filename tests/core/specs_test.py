@@ -36,6 +36,20 @@ def test_other_numbers_of_frames_are_refused(frames, stride):
     spec.latent_frames(frames)
 
 
+def test_the_defaults_are_the_papers():
+  assert _VISUAL == specs.VisualSpec(262_144, 8, 4, 8.0)
+  assert _AUDIO == specs.AudioSpec(4, 1024, 16_000, 320)
+
+
+@pytest.mark.parametrize('frames', [0, -1, -4])
+def test_a_clip_has_frames(frames):
+  # With a stride of one, every other number fits.
+  spec = specs.VisualSpec(temporal_stride=1)
+  assert spec.latent_frames(1) == 1
+  with pytest.raises(errors.LayoutError, match='use 1 or 2'):
+    spec.latent_frames(frames)
+
+
 def test_no_latent_frames_hold_no_frames():
   assert _VISUAL.frames(0) == 0
   assert _VISUAL.frames(1) == 1

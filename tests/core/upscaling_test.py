@@ -50,3 +50,32 @@ def test_refuses_what_strides_do_not_divide() -> None:
     unit.low_latent(_SPEC)
   with pytest.raises(errors.LayoutError, match='use 13 or 17'):
     upscaling.Upscaling(16, 128, 128).latent(_SPEC)
+
+
+@pytest.mark.parametrize(
+  ('size', 'divisor', 'words'),
+  [(53, 16, '48 or 64'), (48, 16, '48 or 64'), (7, 8, '8'), (8, 8, '8 or 16')],
+)
+def test_multiples_next_to_a_size(size: int, divisor: int, words: str) -> None:
+  assert upscaling.nearest_multiples(size, divisor) == words
+
+
+def test_the_least_sizes() -> None:
+  unit = upscaling.Upscaling(1, 2, 2)
+  assert unit.scale == 2 and unit.low_size == (1, 1, 1)
+  least = upscaling.Upscaling(1, 16, 16)
+  assert least.low_latent(_SPEC) == (1, 1, 1)
+  for height, width in ((0, 2), (2, 0), (1, 2)):
+    with pytest.raises(errors.LayoutError, match='use 2'):
+      upscaling.Upscaling(1, height, width)
+  with pytest.raises(errors.LayoutError, match='there must be at least 1'):
+    upscaling.Upscaling(0, 2, 2)
+
+
+def test_a_name_is_taken_whole() -> None:
+  for name in ('my_super_resolution/1x2x2', 'super_resolution/1x2x2/scale=2x'):
+    with pytest.raises(errors.LayoutError, match='no unit of super-resolution'):
+      upscaling.Upscaling.parse(name)
+  unit = upscaling.Upscaling.parse('super_resolution/5x32x16/scale=4')
+  assert unit == upscaling.Upscaling(5, 32, 16, 4)
+  assert unit.low_size == (5, 8, 4)

@@ -154,3 +154,79 @@ def test_a_host_reads_a_contiguous_part_of_every_batch():
   assert source.host_positions(0, 8, 0, 1).tolist() == list(range(8))
   parts = [source.host_positions(2, 6, host, 3) for host in range(3)]
   assert np.concatenate(parts).tolist() == list(range(12, 18))
+
+
+def test_what_seqio_is_told(token_set):
+  stream = source.IndexedSource(token_set)
+  # An endless stream must be neither kept in memory nor counted.
+  assert not stream.caching_permitted
+  assert stream.num_input_examples('train') is None
+  assert stream.supports_arbitrary_sharding
+  assert stream.list_shards('train') == ('train',)
+  assert set(stream.splits) == {'train', 'validation'}
+  assert stream.directory == token_set
+  # Names given for splits stand, whether or not there is a directory.
+  for directory in ('', token_set):
+    given = source.IndexedSource(directory, splits=['train', 'test'])
+    assert set(given.splits) == {'train', 'test'}
+  several = source.IndexedSource((token_set, token_set))
+  assert several.directory == f'{token_set}, {token_set}'
+
+
+def test_the_defaults_of_a_stream(token_set):
+  stream = source.IndexedSource(token_set)
+  plain = list(itertools.islice(stream.get_dataset().as_numpy_iterator(), 4))
+  assert set(plain[0]) > {'clip_id', 'text', 'video_tokens', 'quality'}
+  explicit = source.IndexedSource(token_set, batch_size=1, start=0, stream='')
+  dataset = explicit.get_dataset('train', True, 0, seqio.ShardInfo(0, 1))
+  wanted = list(itertools.islice(dataset.as_numpy_iterator(), 4))
+  for found, other in zip(plain, wanted, strict=True):
+    assert found['clip_id'] == other['clip_id']
+    assert found['position'] == other['position']
+    np.testing.assert_array_equal(found['seed'], other['seed'])
+  assert [int(e['position']) for e in plain] == [0, 1, 2, 3]
+  on_disk = stream.get_dataset(shuffle=False).as_numpy_iterator()
+  assert [e['clip_id'] for e in itertools.islice(on_disk, 3)] == [
+    b'clip-0', b'clip-1', b'clip-2',
+  ]  # fmt: skip
+
+
+def test_numbers_of_records_are_those_that_are_read(token_set):
+  for selection in (
+    source.Selection(),
+    source.Selection(minimum=(('quality', 0.5),)),
+  ):
+    stream = source.IndexedSource(
+      token_set, features=['clip_id'], batch_size=8, selection=selection
+    )
+    order = stream.order('train', 3, True)
+    numbers = stream.numbers('train', order, np.arange(20))
+    read = [clip for clip, _ in _clips(token_set, 20, selection=selection)]
+    assert [f'clip-{n}' for n in numbers] == read
+  assert stream.order('train', 3, True).size == 25
+  assert stream.order('train', None, True) == stream.order('train', 0, True)
+  assert stream.order('train', 1, True) != stream.order('train', 0, True)
+  assert not stream.order('train', 3, False).shuffled
+  assert source.Order(3, 0).shuffled
+
+
+def test_a_stream_is_replaced_by_another_of_the_same_records(token_set):
+  stream = source.IndexedSource(
+    token_set,
+    features=['clip_id'],
+    stream='mine',
+    batch_size=8,
+    start=2,
+    selection=source.Selection(minimum=(('quality', 0.5),)),
+  )
+
+  def read(stream, count):
+    dataset = stream.get_dataset('train', seed=3)
+    examples = itertools.islice(dataset.as_numpy_iterator(), count)
+    return [(e['clip_id'], int(e['position'])) for e in examples]
+
+  assert read(stream.replace(), 16) == read(stream, 16)
+  assert read(stream.replace(start=3), 8) == read(stream, 16)[8:]
+  assert set(next(stream.replace().get_dataset().as_numpy_iterator())) == {
+    'clip_id', 'position', 'seed',
+  }  # fmt: skip

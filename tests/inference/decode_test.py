@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tests.models.prefix_lm import small
+from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import types
 from videopoet_jax.inference import decode
+from videopoet_jax.inference import draws
 from videopoet_jax.inference import sampling
 
 
@@ -107,6 +109,16 @@ def test_samples_do_not_see_the_true_target_nor_their_batch(built):
   ]
   again_BL = _run(built, layout, tokens_BL[:2], seed=3, first_sample=1)
   np.testing.assert_array_equal(again_BL, made_BL[1:3])
+  numbers = np.array([3, 0])
+  again_BL = _run(built, layout, tokens_BL[:2], seed=3, sample_numbers=numbers)
+  np.testing.assert_array_equal(again_BL, made_BL[numbers])
+  other_BL = _run(built, layout, tokens_BL[:2], seed=3, path=(1,))
+  assert not np.array_equal(other_BL, made_BL[:2])
+  # By default the seed and the first sample are 0.
+  default_BL = _run(built, layout, tokens_BL[:2])
+  zero_BL = _run(built, layout, tokens_BL[:2], seed=0, first_sample=0)
+  np.testing.assert_array_equal(default_BL, zero_BL)
+  assert not np.array_equal(default_BL, made_BL[:2])
 
 
 def test_temperature_zero_takes_the_likeliest(built):
@@ -178,3 +190,79 @@ def test_every_position_draws_by_itself():
   assert all(len(set(row)) > 2 for row in drawn_BT.tolist())
   # And all samples by themselves.
   assert len({tuple(row) for row in drawn_BT.tolist()}) == 8
+  # A draw's key follows from sample, position and factor: 64 codes are 8 x 8.
+  keys_B = draws.sample_keys(0, np.arange(8), ())
+  drawn = jax.vmap(jax.random.categorical, (0, None))
+  fold = jax.vmap(jax.random.fold_in, (0, None))
+  for position in range(run.start, run.stop):
+    at_B = fold(keys_B, position)
+    high, low = (drawn(fold(at_B, k), jnp.zeros(8)) for k in range(2))
+    np.testing.assert_array_equal(
+      filled[:, position], run.range.start + 8 * high + low
+    )
+
+
+def test_the_last_position_that_is_drawn():
+  layout = small.SPACE.layout(f'unconditional/{small.SIZE}')
+  (target,) = layout.filled(types.Role.TARGET)
+  # Behind the video come `<eov_o>` and `<eos>`, which are fixed.
+  assert decode.last_drawn(layout) == layout.slices[target.name].stop - 1
+  assert decode.last_drawn(layout) == layout.length - 3
+  image = small.SPACE.layout('text_to_image/1x16x8')
+  assert decode.last_drawn(image) == image.length - 1
+  fixed = layout_lib.SequenceLayout(
+    'a/1x8x8',
+    (layout.segments[0], *layout.segments[-2:]),
+    layout.vocabulary,
+  )
+  assert decode.last_drawn(fixed) == fixed.prefix_length == 1
+
+
+def test_positions_of_equal_ranges_share_a_branch():
+  layout = small.SPACE.layout(f'audio_video_continuation/{small.SIZE}')
+  runs, index_L = decode._distinct_runs(layout)
+  ranges = [run.range for run in runs]
+  assert len(set(ranges)) == len(ranges)
+  assert index_L.dtype == np.int32
+  for run in layout.target_runs:
+    for position in range(run.start, run.stop):
+      assert ranges[index_L[position]] == run.range
+
+
+def test_temperatures_by_position():
+  layout = small.SPACE.layout(f'text_to_video/{small.SIZE}')
+  (target,) = layout.filled(types.Role.TARGET)
+  first = layout.slices[target.name].start
+  plain = sampling.SamplingConfig(temperature=0.5)
+  expected = np.full(layout.length, 0.5, np.float32)
+  np.testing.assert_array_equal(decode._temperatures(layout, plain), expected)
+  # A latent frame is 2 x 1 cells.
+  own = sampling.SamplingConfig(temperature=0.5, first_temperature=0.25)
+  expected[first : first + 2] = 0.25
+  found = decode._temperatures(layout, own)
+  np.testing.assert_array_equal(found, expected)
+  assert found.dtype == np.float32
+  # Neither a video that continues another nor sound has a first frame.
+  for task in ('image_to_video', 'video_to_audio'):
+    layout = small.SPACE.layout(f'{task}/{small.SIZE}')
+    assert set(decode._temperatures(layout, own)) == {np.float32(0.5)}
+
+
+def test_hidden_conditions_by_hand():
+  layout = small.SPACE.layout(f'image_to_video/{small.SIZE}')
+  text, video = (layout.slices[f'{n}_i'] for n in ('text', 'video_tokens'))
+  for features, parts in (
+    (('text',), (text,)),
+    (('video_tokens',), (video,)),
+    (('text', 'video_tokens'), (text, video)),
+    (('audio_tokens',), ()),
+  ):
+    expected_L = np.zeros(layout.length, bool)
+    for part in parts:
+      expected_L[part] = True
+    found_L = decode.conditions_of(layout, features)
+    np.testing.assert_array_equal(found_L, expected_L)
+    visible_BL = np.ones((2, layout.length), bool)
+    visible_BL[1, 0] = False
+    hidden_BL = decode.hide(layout, visible_BL, features)
+    np.testing.assert_array_equal(hidden_BL, visible_BL & ~expected_L)

@@ -89,6 +89,100 @@ def test_a_window_of_rows_is_a_softmax_over_them():
     np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_logits_of_a_table_by_hand():
+  weight = jnp.asarray([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, 0.0]])
+  hidden = jnp.asarray([[1.0, 3.0], [2.0, -1.0]])
+  logits = cross_entropy.table_logits(hidden, cross_entropy.Table(weight, 7, 4))
+  np.testing.assert_allclose(logits, [[1, 3, 4, 2], [2, -1, 1, 4]])
+  capped = cross_entropy.table_logits(
+    hidden, cross_entropy.Table(weight, 7, 4), 2.0
+  )
+  np.testing.assert_allclose(capped, 2 * np.tanh(np.asarray(logits) / 2))
+  # Rows 1 and 2 alone, for any number of leading axes.
+  part = cross_entropy.table_logits(
+    hidden[None, None], cross_entropy.Table(weight, 7, 2, first=1)
+  )
+  assert part.shape == (1, 1, 2, 4)
+  np.testing.assert_allclose(part[0, 0, :, 1:3], logits[:, 1:3])
+  assert float(part[..., jnp.asarray([0, 3])].max()) <= -1e30
+  # By default the first row is the first that is admitted.
+  begin = cross_entropy.table_logits(hidden, cross_entropy.Table(weight, 7, 1))
+  assert float(begin[:, 1:].max()) <= -1e30
+  np.testing.assert_allclose(begin[:, 0], logits[:, 0])
+
+
+def test_logits_are_single_precision_where_states_are_half():
+  weight, hidden = jnp.ones((3, 2)), jnp.ones((4, 2), jnp.bfloat16)
+  logits = cross_entropy.table_logits(hidden, cross_entropy.Table(weight, 0, 3))
+  assert logits.dtype == jnp.float32
+
+
+def test_by_default_logits_are_whole_and_not_capped():
+  hidden, (weight,), _, _, labels = _problem(1)
+  table = cross_entropy.Table(10 * weight, 0, 8)
+  found = cross_entropy.cross_entropy(hidden, jnp.asarray(labels), [table])
+  logits = 10 * np.asarray(hidden) @ np.asarray(weight).T
+  wanted = optax.softmax_cross_entropy_with_integer_labels(
+    logits, jnp.asarray(labels)
+  )
+  np.testing.assert_allclose(found.loss_BT, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_equal_logits_count_as_correct():
+  table = cross_entropy.Table(jnp.zeros((4, _WIDTH)), 0, 4)
+  labels = jnp.asarray([[0, 3]])
+  found = cross_entropy.cross_entropy(jnp.ones((1, 2, _WIDTH)), labels, [table])
+  assert np.asarray(found.correct_BT).all()
+  np.testing.assert_allclose(found.loss_BT, np.log(4), rtol=1e-6)
+  np.testing.assert_allclose(found.log_z_BT, np.log(4), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('length', 'chunk_size', 'chunks'),
+  [
+    (11, 0, [11]),
+    (11, 11, [11]),
+    (11, 12, [11]),
+    (11, 10, [6, 6]),  # As even as can be.
+    (11, 4, [4, 4, 4]),
+    (12, 5, [4, 4, 4]),
+    (11, 1, [1] * 11),
+  ],
+)
+def test_positions_are_taken_in_even_chunks(
+  monkeypatch, length, chunk_size, chunks
+):
+  lengths = []
+  chunk = cross_entropy._chunk
+
+  def spy(hidden, *arguments):
+    lengths.append(hidden.shape[1])
+    return chunk(hidden, *arguments)
+
+  monkeypatch.setattr(cross_entropy, '_chunk', spy)
+  table = cross_entropy.Table(jnp.zeros((8, _WIDTH)), 0, 8)
+  found = cross_entropy.cross_entropy(
+    jnp.zeros((2, length, _WIDTH)),
+    jnp.zeros((2, length), jnp.int32),
+    [table],
+    chunk_size=chunk_size,
+  )
+  assert set(lengths) == set(chunks)
+  assert found.loss_BT.shape == (2, length)
+  loops = jax.make_jaxpr(
+    lambda hidden: cross_entropy.cross_entropy(
+      hidden,
+      jnp.zeros((2, length), jnp.int32),
+      [table],
+      chunk_size=chunk_size,
+    )
+  )(jnp.zeros((2, length, _WIDTH)))
+  scans = [e for e in loops.eqns if e.primitive.name == 'scan']
+  assert [e.params['length'] for e in scans] == (
+    [len(chunks)] if len(chunks) > 1 else []
+  )
+
+
 def _temporaries(length, chunk_size):
   """Bytes that value and gradients need beside arguments and results."""
   rows, width = 4096, 8

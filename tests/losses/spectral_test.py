@@ -98,6 +98,57 @@ def test_loss_is_equation_4_of_soundstream(windows):
   np.testing.assert_allclose(float(found) * scale, expected, rtol=1e-3)
 
 
+def test_the_defaults_are_soundstreams_windows():
+  drawn = np.random.default_rng(2)
+  target = drawn.normal(size=(1, 2048)) * 0.1
+  guess = target + drawn.normal(size=(1, 2048)) * 0.03
+  found = spectral.multi_scale_mel_loss(
+    jnp.asarray(target, jnp.float32),
+    jnp.asarray(guess, jnp.float32),
+    sampling_rate=16_000,
+  )
+  # The longest is as long as the sound.
+  windows = (64, 128, 256, 512, 1024, 2048)
+  expected = _equation_4(target, guess, windows, 1e-5) / (2048 * 6)
+  np.testing.assert_allclose(float(found), expected, rtol=1e-3)
+
+
+def test_windows_longer_than_the_sound_do_not_count():
+  drawn = np.random.default_rng(3)
+  pair = jnp.asarray(drawn.normal(size=(2, 1, 500)), jnp.float32)
+  loss = lambda windows: float(
+    spectral.multi_scale_mel_loss(*pair, sampling_rate=16_000, windows=windows)
+  )
+  assert loss((64, 501)) == loss((64,)) != loss((64, 500))
+
+
+def test_a_magnitude_and_its_gradient_at_zero():
+  spectrum = jnp.asarray([3.0 + 4.0j, 0.0])
+  np.testing.assert_allclose(
+    spectral.magnitude(spectrum), [5.0, 1e-5], rtol=1e-6
+  )
+  slope = jax.grad(lambda x: spectral.magnitude(x + 0j).sum())
+  assert float(slope(jnp.zeros(()))) == 0.0
+
+
+def test_the_window_is_periodic():
+  np.testing.assert_allclose(
+    spectral.hann_window(4), [0.0, 0.5, 1.0, 0.5], atol=1e-7
+  )
+  assert spectral.hann_window(4).dtype == np.float32
+
+
+def test_the_spectrum_of_a_cosine_by_hand():
+  # Hann of 8 samples times cos(2 pi n / 4): half of its sum, 4, at bin 2, and a
+  # quarter of that beside it, with the opposite sign.
+  cosine = np.cos(2 * np.pi * np.arange(12) / 4)[None].astype(np.float32)
+  spectrum = spectral.short_time_spectrum(jnp.asarray(cosine), 8, 4)
+  assert spectrum.shape == (1, 2, 5)
+  np.testing.assert_allclose(
+    np.asarray(spectrum[0]), np.tile([0, -1, 2, -1, 0], (2, 1)), atol=1e-5
+  )
+
+
 def test_a_signal_shorter_than_every_window_is_refused():
   short = jnp.zeros((1, 100))
   with pytest.raises(errors.ConfigError, match='100 samples'):
