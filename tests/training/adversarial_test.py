@@ -203,6 +203,8 @@ def _axes(trainable):
 
 def _run(run_dir, batches=_Clips(), config=_LOOP, **settings):
   lines = []
+  if 'mesh' not in settings:
+    settings['devices'] = jax.devices()[:1]
   result = loop.run(
     _trainable(start=0.2, penalty_every=2),
     batches,
@@ -236,7 +238,7 @@ def test_resuming_continues_both_networks_bit_for_bit(tmp_path):
 
 
 def test_eight_devices_equal_one(tmp_path):
-  one, _ = _run(tmp_path / 'one', devices=jax.devices()[:1])
+  one, _ = _run(tmp_path / 'one')
   eight, _ = _run(tmp_path / 'eight', mesh=mesh_lib.MeshConfig(data=4, fsdp=2))
   for branch in ('generator', 'discriminator', 'statistics'):
     jax.tree.map(

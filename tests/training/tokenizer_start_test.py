@@ -73,6 +73,7 @@ def _run(run_dir, judged=True, kernel=3, **settings):
     run_dir,
     config=_LOOP,
     optimizer=_optimizer(judged),
+    devices=jax.devices()[:1],
     log=lines.append,
     **settings,
   )
