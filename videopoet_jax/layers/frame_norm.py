@@ -77,6 +77,10 @@ def normalize_and_swish(
   return _forward(video_BTHWC, scale_C, shift_C, num_groups, epsilon)[0]
 
 
+def _spread(vector_C: jax.Array) -> jax.Array:
+  return vector_C.reshape(1, 1, 1, 1, -1)
+
+
 def _forward(
   video_BTHWC: jax.Array,
   scale_C: jax.Array,
@@ -86,7 +90,9 @@ def _forward(
 ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
   wide = video_BTHWC.astype(jnp.float32)
   mean, factor = _statistics(wide, num_groups, epsilon)
-  out = jax.nn.swish((wide - mean) * factor * scale_C + shift_C)
+  out = jax.nn.swish(
+    (wide - mean) * factor * _spread(scale_C) + _spread(shift_C)
+  )
   residuals = (video_BTHWC, mean, factor, scale_C, shift_C)
   return out.astype(video_BTHWC.dtype), residuals
 
@@ -100,14 +106,14 @@ def _backward(
   del epsilon
   video_BTHWC, mean, factor, scale_C, shift_C = residuals
   normal = (video_BTHWC.astype(jnp.float32) - mean) * factor
-  before = normal * scale_C + shift_C
+  before = normal * _spread(scale_C) + _spread(shift_C)
   open_part = jax.nn.sigmoid(before)
   inner = gradient_BTHWC.astype(jnp.float32) * (
     open_part * (1.0 + before * (1.0 - open_part))
   )
   scale_gradient = jnp.sum(inner * normal, axis=(0, 1, 2, 3))
   shift_gradient = jnp.sum(inner, axis=(0, 1, 2, 3))
-  inner = inner * scale_C
+  inner = inner * _spread(scale_C)
   video_gradient = factor * (
     inner
     - _means(inner, num_groups)
