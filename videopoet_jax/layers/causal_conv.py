@@ -14,6 +14,7 @@ for each temporal tap, is as fast and copies nothing.
 """
 
 from collections.abc import Callable
+import functools
 from typing import Any
 
 from flax import linen as nn
@@ -119,6 +120,50 @@ def _stacked(
   return out.reshape(batch, frames_out, *out.shape[1:])
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _with_whole_operands(
+  video_BTHWC: jax.Array,
+  kernel: jax.Array,
+  strides: tuple[int, int, int],
+  compute: Callable[..., jax.Array],
+) -> jax.Array:
+  """Computes a convolution whose gradients read arrays that are in memory.
+
+  The gradient of a kernel reads both its operands transposed. On a CPU, XLA
+  would compute whatever made them (norms, activations, their gradients) within
+  that, one value at a time in the wrong order.
+  """
+  return compute(video_BTHWC, kernel, strides)
+
+
+def _whole_forward(
+  video_BTHWC: jax.Array,
+  kernel: jax.Array,
+  strides: tuple[int, int, int],
+  compute: Callable[..., jax.Array],
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+  return compute(video_BTHWC, kernel, strides), (video_BTHWC, kernel)
+
+
+def _whole_backward(
+  strides: tuple[int, int, int],
+  compute: Callable[..., jax.Array],
+  operands: tuple[jax.Array, jax.Array],
+  gradient_BTHWC: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  video_BTHWC, kernel, gradient_BTHWC = jax.lax.optimization_barrier(
+    (*operands, gradient_BTHWC)
+  )
+  _, pull = jax.vjp(
+    lambda video, kernel: compute(video, kernel, strides), video_BTHWC, kernel
+  )
+  video_gradient, kernel_gradient = pull(gradient_BTHWC)
+  return video_gradient, kernel_gradient
+
+
+_with_whole_operands.defvjp(_whole_forward, _whole_backward)
+
+
 def _same_padding(
   sizes: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...]
 ) -> tuple[tuple[int, int], ...]:
@@ -151,9 +196,10 @@ def causal_conv3d(
   chosen = choose_implementation(implementation, video_BTHWC.shape[-1])
   if chosen == 'native':
     return _native(video_BTHWC, kernel, strides)
-  if chosen == 'stacked':
-    return _stacked(video_BTHWC, kernel, strides)
-  return _taps(video_BTHWC, kernel, strides)
+  compute = _stacked if chosen == 'stacked' else _taps
+  return _with_whole_operands(
+    jax.lax.optimization_barrier(video_BTHWC), kernel, strides, compute
+  )
 
 
 class CausalConv3D(nn.Module):
