@@ -14,6 +14,7 @@ from videopoet_jax.benchmarks import cost
 from videopoet_jax.benchmarks import data
 from videopoet_jax.benchmarks import decoder
 from videopoet_jax.benchmarks import super_resolution
+from videopoet_jax.benchmarks import visual_tokenizer
 from videopoet_jax.benchmarks import windows
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import layout_table
@@ -29,9 +30,10 @@ WHATS = (
   'super_resolution',
   'decoder_step',
   'windows',
+  'visual_tokenizer',
 )
 # They measure models of their own, regardless of --size.
-OF_NO_SIZE = ('decoder_step', 'windows')
+OF_NO_SIZE = ('decoder_step', 'windows', 'visual_tokenizer')
 
 
 _TINY_CLIP = (17, 32, 32)
@@ -260,6 +262,9 @@ def bench(
     ),
     'decoder_step': functools.partial(decoder.decoder_step, rounds),
     'windows': functools.partial(windows.windows, rounds),
+    'visual_tokenizer': functools.partial(
+      visual_tokenizer.visual_tokenizer, rounds
+    ),
   }
   result: dict[str, Any] = {
     'size': size_name,
