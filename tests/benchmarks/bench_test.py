@@ -1,11 +1,14 @@
 """The bench times in turn, and writes what it prints."""
 
 import json
+import sys
+import time
 
 import pytest
 
 from videopoet_jax.benchmarks import bench
 from videopoet_jax.benchmarks import cost
+from videopoet_jax.benchmarks import visual_tokenizer
 from videopoet_jax.core import errors
 from videopoet_jax.jobs import bench as bench_job
 from videopoet_jax.models.prefix_lm import presets
@@ -70,6 +73,28 @@ def test_data_bench_reads_batches():
   metrics = bench.bench(what='data', rounds=1, tokens_per_batch=400)['data']
   assert metrics['token_batches']['tokens_per_second'] > 0
   assert metrics['shapes']['clips_per_second'] > 0
+
+
+def test_visual_tokenizer_bench_says_why_the_peer_is_skipped(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'magvit2_pytorch', None)
+  metrics = visual_tokenizer.visual_tokenizer(1, batch=1, clip=(5, 16, 16))
+  assert metrics['train_step']['seconds'] > 0
+  assert metrics['decode']['seconds'] > 0
+  assert 'magvit2_pytorch' in metrics['peer_skipped']
+  assert 'peer' not in metrics['parameters']
+
+
+def test_visual_tokenizer_bench_compares_with_the_peer(monkeypatch):
+  def peer(video_BTHWC):
+    runs = {name: lambda: time.sleep(0.01) for name in ('train_step', 'decode')}
+    return runs, 7
+
+  monkeypatch.setattr(visual_tokenizer, '_peer', peer)
+  metrics = visual_tokenizer.visual_tokenizer(1, batch=1, clip=(5, 16, 16))
+  assert metrics['parameters']['peer'] == 7
+  for name in ('train_step', 'decode'):
+    ratio = metrics[name]['seconds'] / metrics[f'peer_{name}']['seconds']
+    assert metrics[name]['of_peer'] == ratio
 
 
 def test_unknown_size_names_the_known():

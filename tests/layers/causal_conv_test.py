@@ -42,7 +42,7 @@ def _by_hand(video, kernel, strides):
   return out
 
 
-@pytest.mark.parametrize('implementation', ['native', 'taps'])
+@pytest.mark.parametrize('implementation', ['native', 'taps', 'stacked'])
 @pytest.mark.parametrize(
   ('kernel_size', 'strides'),
   [((3, 3, 3), (1, 1, 1)), ((3, 3, 3), (2, 2, 2)), ((1, 3, 3), (1, 2, 2))],
@@ -55,7 +55,8 @@ def test_is_the_definition(implementation, kernel_size, strides):
   )
 
 
-def test_implementations_have_equal_gradients():
+@pytest.mark.parametrize('implementation', ['taps', 'stacked'])
+def test_implementations_have_equal_gradients(implementation):
   video, kernel = _inputs((3, 3, 3))
 
   def gradients(implementation):
@@ -65,11 +66,11 @@ def test_implementations_have_equal_gradients():
 
     return jax.jit(jax.grad(loss, argnums=(0, 1)))(video, kernel)
 
-  for native, taps in zip(gradients('native'), gradients('taps')):
-    np.testing.assert_allclose(native, taps, rtol=1e-4, atol=1e-4)
+  for native, other in zip(gradients('native'), gradients(implementation)):
+    np.testing.assert_allclose(native, other, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize('implementation', ['native', 'taps'])
+@pytest.mark.parametrize('implementation', ['native', 'taps', 'stacked'])
 def test_sees_no_later_frame(implementation):
   video, kernel = _inputs((3, 3, 3))
   changed = video.copy()
@@ -102,7 +103,18 @@ def test_module_adds_a_bias_and_names_its_axes():
 
 def test_unknown_implementation_is_refused():
   with pytest.raises(ValueError, match='fourier'):
-    causal_conv.choose_implementation('fourier')
+    causal_conv.choose_implementation('fourier', 32)
+
+
+@pytest.mark.parametrize(
+  ('backend', 'channels', 'chosen'),
+  [('cpu', 16, 'stacked'), ('cpu', 32, 'taps'), ('gpu', 16, 'native')],
+)
+def test_auto_chooses_by_backend_and_channels(
+  monkeypatch, backend, channels, chosen
+):
+  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  assert causal_conv.choose_implementation('auto', channels) == chosen
 
 
 def _in_chunks(module, params, video, lengths):
@@ -120,7 +132,7 @@ def _in_chunks(module, params, video, lengths):
   return np.concatenate(outs, axis=1)
 
 
-@pytest.mark.parametrize('implementation', ['native', 'taps'])
+@pytest.mark.parametrize('implementation', ['native', 'taps', 'stacked'])
 @pytest.mark.parametrize(
   ('kernel_size', 'stride'),
   [((3, 3, 3), 1), ((3, 3, 3), 2), ((1, 3, 3), 1), ((2, 1, 1), 2)],

@@ -15,6 +15,7 @@ from videopoet_jax.benchmarks import data
 from videopoet_jax.benchmarks import decoder
 from videopoet_jax.benchmarks import memory
 from videopoet_jax.benchmarks import super_resolution
+from videopoet_jax.benchmarks import visual_tokenizer
 from videopoet_jax.benchmarks import windows
 from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import layout_table
@@ -31,9 +32,10 @@ WHATS = (
   'decoder_step',
   'windows',
   'memory',
+  'visual_tokenizer',
 )
 # They measure models of their own, regardless of --size.
-OF_NO_SIZE = ('decoder_step', 'windows', 'memory')
+OF_NO_SIZE = ('decoder_step', 'windows', 'memory', 'visual_tokenizer')
 
 
 _TINY_CLIP = (17, 32, 32)
@@ -263,6 +265,9 @@ def bench(
     'decoder_step': functools.partial(decoder.decoder_step, rounds),
     'windows': functools.partial(windows.windows, rounds),
     'memory': memory.memory,
+    'visual_tokenizer': functools.partial(
+      visual_tokenizer.visual_tokenizer, rounds
+    ),
   }
   result: dict[str, Any] = {
     'size': size_name,

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 
+from videopoet_jax.layers import frame_norm
 from videopoet_jax.tokenizers.magvit2 import blocks
 
 
@@ -57,16 +58,6 @@ def test_codes_repeat_to_the_frames_they_hold():
   np.testing.assert_array_equal(out[0, :, 0, 0, 0], [0, 1, 1, 1, 1])
 
 
-def test_group_norm_is_of_one_frame():
-  video = _video()
-  out = np.asarray(blocks.normalize_groups(video, 2))
-  groups = out.reshape(2, 5, 4, 6, 2, 2)
-  np.testing.assert_allclose(groups.mean(axis=(2, 3, 5)), 0.0, atol=1e-5)
-  np.testing.assert_allclose(groups.std(axis=(2, 3, 5)), 1.0, atol=1e-3)
-  alone = blocks.normalize_groups(video[:, 2:3], 2)
-  np.testing.assert_allclose(out[:, 2:3], alone, atol=1e-5)
-
-
 def test_adaptive_norm_follows_the_codes():
   video = _video()
   codes = np.sign(_video(channels=3))
@@ -75,7 +66,7 @@ def test_adaptive_norm_follows_the_codes():
   # Neutral at the start, so that training starts from a plain norm.
   np.testing.assert_allclose(
     module.apply({'params': params}, video, codes),
-    blocks.normalize_groups(video, 2),
+    frame_norm.normalize_groups(video, 2),
     atol=1e-6,
   )
   params = jax.tree.map(lambda leaf: leaf + 0.5, params)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from videopoet_jax.layers import causal_conv
+from videopoet_jax.layers import frame_norm
 
 
 def _channel_vector(
@@ -27,46 +28,28 @@ def _channel_vector(
   return vector.reshape(1, 1, 1, 1, -1)
 
 
-def normalize_groups(
-  video_BTHWC: jax.Array, num_groups: int, epsilon: float = 1e-6
-) -> jax.Array:
-  """Centres and scales each group of channels within each frame.
-
-  Args:
-    video_BTHWC: any float dtype.
-    num_groups: must divide the channels.
-    epsilon: added to the variance.
-
-  Returns:
-    float32 of the same shape.
-  """
-  batch, frames, height, width, channels = video_BTHWC.shape
-  grouped = video_BTHWC.astype(jnp.float32).reshape(
-    batch, frames, height, width, num_groups, channels // num_groups
-  )
-  mean = jnp.mean(grouped, axis=(2, 3, 5), keepdims=True)
-  variance = jnp.mean(jnp.square(grouped - mean), axis=(2, 3, 5), keepdims=True)
-  return ((grouped - mean) * jax.lax.rsqrt(variance + epsilon)).reshape(
-    video_BTHWC.shape
-  )
-
-
 class FrameGroupNorm(nn.Module):
   """Group normalization with the statistics of one frame.
 
   Attributes:
     num_groups: groups of channels.
+    swish: whether the activation follows, computed with the norm.
   """
 
   num_groups: int
+  swish: bool = False
 
   @nn.compact
   def __call__(self, video_BTHWC: jax.Array) -> jax.Array:
     """Normalizes; keeps the shape."""
     channels = video_BTHWC.shape[-1]
-    normal = normalize_groups(video_BTHWC, self.num_groups)
     scale = _channel_vector(self, 'scale', nn.initializers.ones, channels)
     shift = _channel_vector(self, 'bias', nn.initializers.zeros, channels)
+    if self.swish:
+      return frame_norm.normalize_and_swish(
+        video_BTHWC, scale.reshape(-1), shift.reshape(-1), self.num_groups
+      )
+    normal = frame_norm.normalize_groups(video_BTHWC, self.num_groups)
     return (normal * scale + shift).astype(video_BTHWC.dtype)
 
 
@@ -90,7 +73,7 @@ class AdaptiveFrameGroupNorm(nn.Module):
       codes_BTHWC: the codes at the same frames, height and width.
     """
     channels = video_BTHWC.shape[-1]
-    normal = normalize_groups(video_BTHWC, self.num_groups)
+    normal = frame_norm.normalize_groups(video_BTHWC, self.num_groups)
     scale = Dense(channels, kernel_init=nn.initializers.zeros, name='scale')(
       codes_BTHWC
     )
@@ -165,14 +148,16 @@ class ConvResidual(nn.Module):
     """Maps (..., channels in) to (..., features)."""
     hidden = video_BTHWC
     for index in range(2):
-      hidden = FrameGroupNorm(self.num_groups, name=f'norm_{index}')(hidden)
+      hidden = FrameGroupNorm(
+        self.num_groups, swish=True, name=f'norm_{index}'
+      )(hidden)
       hidden = causal_conv.CausalConv3D(
         self.features,
         (self.temporal_kernel, 3, 3),
         implementation=self.convolution,
         dtype=video_BTHWC.dtype,
         name=f'conv_{index}',
-      )(nn.swish(hidden))
+      )(hidden)
     if video_BTHWC.shape[-1] != self.features:
       video_BTHWC = Dense(self.features, name='shortcut')(video_BTHWC)
     return video_BTHWC + hidden

@@ -46,7 +46,7 @@ class VisualTokenizerConfig:
     latent_blocks: patch: causal 3D residual blocks at latent resolution, in
       encoder and decoder each.
     output_hidden_dim: patch: width of the decoder's pixel MLP.
-    convolution: 'auto', 'native' or 'taps'; see `layers.causal_conv`.
+    convolution: one of `layers.causal_conv.IMPLEMENTATIONS`.
     dtype: dtype of convolutions; the quantizer is float32 always.
     temporal_kernel: taps over time of convolutions that look back: 3, or 1 for
       the image stage, whose weights `inflation` turns into those of a video

@@ -81,7 +81,7 @@ class ConvDecoder(nn.Module):
       hidden = blocks.unfold_space(hidden, 2)
       time_factor *= grows_time
       space_factor *= 2
-    hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
+    hidden = blocks.FrameGroupNorm(config.norm_groups, swish=True)(hidden)
     return causal_conv.CausalConv3D(
       3, config.kernel_size, implementation=config.convolution, name='conv_out'
     )(hidden.astype(jnp.float32))

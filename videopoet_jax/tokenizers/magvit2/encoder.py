@@ -70,7 +70,7 @@ class ConvEncoder(nn.Module):
         config.temporal_kernel,
         name=f'last_block_{index}',
       )(hidden)
-    hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
+    hidden = blocks.FrameGroupNorm(config.norm_groups, swish=True)(hidden)
     return _latents(config, hidden)
 
 
