@@ -30,6 +30,10 @@ _PUBLIC = {
   'embed_text': ('videopoet_jax.preparation.text_embeddings', 'embed_text'),
   'evaluate': ('videopoet_jax.experiments.evaluate', 'evaluate'),
   'experiment': ('videopoet_jax.experiments.train', 'from_gin'),
+  'import_tokenizer': (
+    'videopoet_jax.tokenizers.importing',
+    'import_tokenizer',
+  ),
   'load': ('videopoet_jax.inference.pipeline', 'load'),
   'load_protocol': ('videopoet_jax.experiments.evaluate', 'load_protocol'),
   'load_tokenizer': ('videopoet_jax.tokenizers.interface', 'load'),

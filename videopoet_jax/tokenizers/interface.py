@@ -190,7 +190,10 @@ Builder = Callable[[Mapping[str, Any], Any], TokenizerBundle]
 _MODULES = {
   'visual_tokenizer': 'videopoet_jax.tokenizers.magvit2.bundle',
   'audio_tokenizer': 'videopoet_jax.tokenizers.soundstream.bundle',
+  'vidtok': 'videopoet_jax.tokenizers.vidtok.bundle',
 }
+# Kinds of tokenizers that serve where another kind is asked for.
+_SERVES_AS = {'vidtok': 'visual_tokenizer'}
 _BUILDERS: dict[str, Builder] = {}
 
 
@@ -216,7 +219,8 @@ def load(
   Args:
     directory: a folder that `TokenizerBundle.save` wrote, or a checkpoint's
       with such a folder named after the kind.
-    kind: required kind, or None for any tokenizer.
+    kind: required kind, or None for any tokenizer. An imported tokenizer
+      serves as a 'visual_tokenizer'.
 
   Returns:
     The tokenizer.
@@ -226,8 +230,10 @@ def load(
       kind, or its weights are not those that it was written with.
   """
   directory = folders.within(directory, *((kind,) if kind else ()))
-  description = describe.read_description(directory, kind)
+  description = describe.read_description(directory)
   found = description['kind']
+  if kind is not None and _SERVES_AS.get(found) != kind:
+    describe.read_description(directory, kind)  # Raises unless it is the kind.
   if found not in _BUILDERS:
     if found not in _MODULES:
       raise errors.CheckpointError(
