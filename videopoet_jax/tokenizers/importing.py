@@ -19,6 +19,8 @@ from videopoet_jax.tokenizers.published import visual
 
 # Family -> the module whose `FAMILY` describes it.
 FAMILIES = {
+  'cosmos': 'videopoet_jax.tokenizers.cosmos.convert',
+  'open_magvit2': 'videopoet_jax.tokenizers.open_magvit2.convert',
   'vidtok': 'videopoet_jax.tokenizers.vidtok.convert',
 }
 _AVERAGED = 'model_ema.'

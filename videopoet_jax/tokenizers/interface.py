@@ -190,10 +190,14 @@ Builder = Callable[[Mapping[str, Any], Any], TokenizerBundle]
 _MODULES = {
   'visual_tokenizer': 'videopoet_jax.tokenizers.magvit2.bundle',
   'audio_tokenizer': 'videopoet_jax.tokenizers.soundstream.bundle',
+  'cosmos': 'videopoet_jax.tokenizers.cosmos.bundle',
+  'open_magvit2': 'videopoet_jax.tokenizers.open_magvit2.bundle',
   'vidtok': 'videopoet_jax.tokenizers.vidtok.bundle',
 }
 # Kinds of tokenizers that serve where another kind is asked for.
-_SERVES_AS = {'vidtok': 'visual_tokenizer'}
+_SERVES_AS = dict.fromkeys(
+  ('cosmos', 'open_magvit2', 'vidtok'), 'visual_tokenizer'
+)
 _BUILDERS: dict[str, Builder] = {}
 
 

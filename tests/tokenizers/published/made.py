@@ -41,9 +41,13 @@ def video(frames, height, width, batch=2, seed=1):
   )
 
 
+def digest_of(shapes):
+  """A hash of all keys and shapes."""
+  lines = sorted(f'{key} {shape}' for key, shape in shapes.items())
+  return hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
+
+
 def digest(shapes):
   """Number of arrays, of parameters, and a hash of all keys and shapes."""
   found = layout.shapes_of(shapes)
-  lines = sorted(f'{key} {shape}' for key, shape in found.items())
-  text = hashlib.sha256('\n'.join(lines).encode()).hexdigest()[:16]
-  return len(found), layout.count(shapes), text
+  return len(found), layout.count(shapes), digest_of(found)

@@ -78,8 +78,8 @@ def _read_torch(file: pathlib.Path, trust: bool) -> dict[str, np.ndarray]:
     import torch
   except ImportError as error:
     raise errors.CheckpointError(
-      f'reading {file} needs PyTorch, and .safetensors files do not: pip install'
-      ' torch.'
+      f'reading {file} needs PyTorch, and .safetensors files do not: pip'
+      ' install torch.'
     ) from error
   try:
     if _is_torch_script(file):

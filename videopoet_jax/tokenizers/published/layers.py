@@ -257,8 +257,8 @@ def attend(
 
   Args:
     query_NLC: one vector for each of L places of N sequences.
-    key_NLC: likewise.
-    value_NLC: likewise.
+    key_NLC: vectors that queries are compared with.
+    value_NLC: vectors that are averaged.
     causal: whether a place attends to itself and earlier ones only.
 
   Returns:

@@ -2,7 +2,7 @@
 
 A module of a published tokenizer names its parts after the original's, with two
 underscores for a dot, so that a parameter's path says its key:
-`encoder/down__0__block__1/conv1/kernel` is `encoder.down.0.block.1.conv1.weight`.
+`decoder/up__0__block__1/conv1/kernel` is `decoder.up.0.block.1.conv1.weight`.
 PyTorch stores (out, in, *taps), Flax (*taps, in, out).
 """
 
