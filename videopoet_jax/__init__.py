@@ -30,6 +30,10 @@ _PUBLIC = {
   'embed_text': ('videopoet_jax.preparation.text_embeddings', 'embed_text'),
   'evaluate': ('videopoet_jax.experiments.evaluate', 'evaluate'),
   'experiment': ('videopoet_jax.experiments.train', 'from_gin'),
+  'export_tokenizer': (
+    'videopoet_jax.tokenizers.exporting',
+    'export_tokenizer',
+  ),
   'import_tokenizer': (
     'videopoet_jax.tokenizers.importing',
     'import_tokenizer',

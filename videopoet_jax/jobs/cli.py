@@ -27,6 +27,7 @@ JOBS = {
   'shapes': ('shapes', 'draw shapes in motion as a data set of clips'),
   'prepare': ('prepare', 'turn video files into a data set of clips'),
   'import': ('import_tokenizer', 'make a tokenizer of a published checkpoint'),
+  'export': ('export_tokenizer', 'write a tokenizer as safetensors and JSON'),
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),
   'generate': ('generate', 'generate video and sound from a checkpoint'),

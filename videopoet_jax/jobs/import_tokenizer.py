@@ -28,7 +28,8 @@ def _parser() -> argparse.ArgumentParser:
     '--from',
     dest='family',
     required=True,
-    help=f'family: {", ".join(importing.FAMILIES)}',
+    help=f'{", ".join(importing.FAMILIES)}, or {importing.EXPORTED} for what'
+    ' `videopoet export` wrote',
   )
   add('--output', required=True, help='folder to write')
   add(

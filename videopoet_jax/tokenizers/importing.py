@@ -12,6 +12,8 @@ import numpy as np
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
+from videopoet_jax.tokenizers import exporting
+from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers.published import family as family_lib
 from videopoet_jax.tokenizers.published import files
 from videopoet_jax.tokenizers.published import layout
@@ -23,6 +25,8 @@ FAMILIES = {
   'open_magvit2': 'videopoet_jax.tokenizers.open_magvit2.convert',
   'vidtok': 'videopoet_jax.tokenizers.vidtok.convert',
 }
+# What `exporting` wrote.
+EXPORTED = 'videopoet'
 _AVERAGED = 'model_ema.'
 
 
@@ -34,6 +38,7 @@ class Imported:
     directory: the tokenizer's folder.
     family: name of the family.
     tokenizer: the tokenizer.
+    title: the family's name in text.
     parameters: number of its parameters.
     averaged: whether they are the averaged ones of the checkpoint.
     left_out: number of arrays of the checkpoint that were not read.
@@ -41,36 +46,54 @@ class Imported:
 
   directory: pathlib.Path
   family: str
-  tokenizer: visual.PublishedTokenizer
+  tokenizer: interface.TokenizerBundle
+  title: str
   parameters: int
   averaged: bool
   left_out: int
 
   @property
-  def spec(self) -> specs.VisualSpec:
+  def spec(self) -> specs.VisualSpec | specs.AudioSpec:
     """Shape of the tokenizer's grid of ids."""
     return self.tokenizer.spec
 
   def __str__(self) -> str:
     """Describes the tokenizer in lines of text."""
-    spec = self.spec
     weights = 'averaged weights, ' if self.averaged else ''
     left_out = f', {self.left_out} arrays left out' if self.left_out else ''
-    if spec.temporal_stride > 1:
-      rule = f'1 + {spec.temporal_stride} k frames'
-    else:
-      rule = 'any number of frames, each for itself'
+    notes = (
+      self.tokenizer.notes
+      if isinstance(self.tokenizer, visual.PublishedTokenizer)
+      else ()
+    )
     lines = [
-      f'{self.directory}: {self.tokenizer.family}, {weights}'
+      f'{self.directory}: {self.title}, {weights}'
       f'{self.parameters:,} parameters{left_out}',
-      f'  {spec.codebook_size:,} codes; a cell is {spec.spatial_stride} x'
-      f' {spec.spatial_stride} pixels and {spec.temporal_stride} frames',
-      f'  clips of {rule}; height and width are multiples of'
-      f' {spec.spatial_stride}',
-      *(f'  {note}' for note in self.tokenizer.notes),
+      *(f'  {line}' for line in _described(self.spec)),
+      *(f'  {note}' for note in notes),
       f'  settings: {_shown(self.tokenizer.config)}',
     ]
     return '\n'.join(lines)
+
+
+def _described(
+  spec: specs.VisualSpec | specs.AudioSpec,
+) -> tuple[str, ...]:
+  if isinstance(spec, specs.AudioSpec):
+    return (
+      f'{spec.levels} levels of {spec.codes:,} codes; {spec.hop} samples a'
+      f' latent frame at {spec.sampling_rate} Hz',
+    )
+  if spec.temporal_stride > 1:
+    rule = f'1 + {spec.temporal_stride} k frames'
+  else:
+    rule = 'any number of frames, each for itself'
+  side = spec.spatial_stride
+  return (
+    f'{spec.codebook_size:,} codes; a cell is {side} x {side} pixels and'
+    f' {spec.temporal_stride} frames',
+    f'clips of {rule}; height and width are multiples of {side}',
+  )
 
 
 def import_tokenizer(
@@ -85,7 +108,7 @@ def import_tokenizer(
   """Reads a published checkpoint and writes a tokenizer folder.
 
   Args:
-    family: one of `FAMILIES`.
+    family: one of `FAMILIES`, or 'videopoet' for what `export_tokenizer` wrote.
     path: the checkpoint; a `.safetensors` file needs no PyTorch.
     output: the folder to write, which `interface.load` opens.
     settings: settings that the checkpoint does not hold, as text.
@@ -101,6 +124,8 @@ def import_tokenizer(
     ConfigError: the family or a setting is not known, or there are no averaged
       weights to leave out.
   """
+  if family == EXPORTED:
+    return _import_exported(path, output, settings, averaged, trust_pickle)
   found = _family(family)
   given = _settings(found, settings or {})
   source = storage.path(path)
@@ -132,14 +157,40 @@ def import_tokenizer(
     directory=storage.path(output),
     family=family,
     tokenizer=tokenizer,
+    title=found.bundle.family,
     parameters=layout.count(params),
     averaged=averaged and averages,
     left_out=total - read,
   )
 
 
+def _import_exported(
+  path: str | os.PathLike[str],
+  output: str | os.PathLike[str],
+  settings: Mapping[str, str] | None,
+  averaged: bool,
+  trust_pickle: bool,
+) -> Imported:
+  if settings or not averaged or trust_pickle:
+    raise errors.ConfigError(
+      f'{path} says all of an exported tokenizer: leave out --set,'
+      ' --last_weights and --trust_pickle.'
+    )
+  tokenizer = exporting.read_exported(path)
+  tokenizer.save(output)
+  return Imported(
+    directory=storage.path(output),
+    family=EXPORTED,
+    tokenizer=tokenizer,
+    title=f'exported {tokenizer.kind}',
+    parameters=layout.count(tokenizer.params),
+    averaged=False,
+    left_out=0,
+  )
+
+
 def _family(name: str) -> family_lib.Family:
-  errors.check_choice('--from', name, FAMILIES)
+  errors.check_choice('--from', name, (*FAMILIES, EXPORTED))
   return importlib.import_module(FAMILIES[name]).FAMILY
 
 

@@ -215,6 +215,26 @@ def register(kind: str, builder: Builder) -> None:
     raise ValueError(f'a tokenizer of kind {kind!r} is registered already')
 
 
+def builder_of(kind: str, directory: Any) -> Builder:
+  """Returns the builder of a kind, whose module is imported if need be.
+
+  Args:
+    kind: name in a description.
+    directory: the folder of that description, for the message.
+
+  Raises:
+    CheckpointError: it is not a kind of tokenizer.
+  """
+  if kind not in _BUILDERS:
+    if kind not in _MODULES:
+      raise errors.CheckpointError(
+        f'{directory} holds a {kind!r}, which is not a tokenizer; give the'
+        f' folder of one of {sorted({*_MODULES, *_BUILDERS})}.'
+      )
+    importlib.import_module(_MODULES[kind])
+  return _BUILDERS[kind]
+
+
 def load(
   directory: str | os.PathLike[str], kind: str | None = None
 ) -> TokenizerBundle:
@@ -238,16 +258,10 @@ def load(
   found = description['kind']
   if kind is not None and _SERVES_AS.get(found) != kind:
     describe.read_description(directory, kind)  # Raises unless it is the kind.
-  if found not in _BUILDERS:
-    if found not in _MODULES:
-      raise errors.CheckpointError(
-        f'{directory} holds a {found!r}, which is not a tokenizer; give the'
-        f' folder of one of {sorted({*_MODULES, *_BUILDERS})}.'
-      )
-    importlib.import_module(_MODULES[found])
+  builder = builder_of(found, directory)
   params = tree.restore_tree(directory / PARAMS_FOLDER)
   params = jax.tree.map(jnp.asarray, params)
-  bundle = _BUILDERS[found](description['config'], params)
+  bundle = builder(description['config'], params)
   if bundle.fingerprint != description['fingerprint']:
     raise errors.CheckpointError(
       f'the weights in {directory} are not those it was written with'
