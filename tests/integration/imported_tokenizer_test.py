@@ -43,7 +43,12 @@ def test_import_tokenize_train_generate(clean_registries, tmp_path):
       'gin/local_tiny.gin',
       'gin/runs/smoke_steps.gin',
     ],
-    {'load_tasks.tasks': ['text_to_video'], 'prefix_lm.text_slots': 8},
+    {
+      'load_tasks.tasks': ['text_to_video'],
+      'prefix_lm.text_slots': 8,
+      'prefix_lm_preset.visual_input': 'table',
+      'prefix_lm_preset.visual_output': 'softmax',
+    },
     TOKENS=tmp_path / 'tokens',
     VISUAL=tmp_path / 'visual',
     AUDIO='',

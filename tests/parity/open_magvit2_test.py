@@ -1,7 +1,7 @@
 """Open-MAGVIT2 beside PyTorch networks with the original's modules and keys.
 
-The networks below are this test's own; TencentARC/SEED-Voken names its parts so,
-and gives the same outputs for the same weights.
+The networks below are this test's own; TencentARC/SEED-Voken names its parts
+so, and gives the same outputs for the same weights.
 """
 
 import jax
