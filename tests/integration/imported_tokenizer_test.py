@@ -46,6 +46,7 @@ def test_import_tokenize_train_generate(clean_registries, tmp_path):
     {
       'load_tasks.tasks': ['text_to_video'],
       'prefix_lm.text_slots': 8,
+      'prefix_lm.context_noise': 0.0,
       'prefix_lm_preset.visual_input': 'table',
       'prefix_lm_preset.visual_output': 'softmax',
     },
@@ -57,4 +58,6 @@ def test_import_tokenize_train_generate(clean_registries, tmp_path):
   vp.train(experiment, tmp_path / 'lm')
   model = vp.load(tmp_path / 'lm')
   clips = model.generate('text_to_video', text='a red circle moves right')
-  assert clips[0].video.dtype == np.uint8 and clips[0].video.shape[-1] == 3
+  video_THWC = clips[0].video_THWC
+  assert video_THWC.shape == (17, 16, 16, 3)
+  assert len(np.unique(video_THWC)) > 2

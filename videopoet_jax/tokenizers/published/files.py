@@ -8,7 +8,7 @@ archives (`.jit`) hold a network beside its tensors, and only these are used.
 from collections.abc import Mapping
 import os
 import pathlib
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 import zipfile
 
 import numpy as np
@@ -18,6 +18,17 @@ from videopoet_jax.core import errors
 from videopoet_jax.core import storage
 
 SUFFIXES = ('.safetensors', '.ckpt', '.pth', '.pt', '.bin', '.jit')
+
+
+@runtime_checkable
+class _Tensor(Protocol):
+  """What PyTorch's tensors have and nothing else in a checkpoint."""
+
+  def detach(self) -> Any: ...
+
+  def is_floating_point(self) -> bool: ...
+
+
 # Where training scripts put the arrays inside of a checkpoint.
 _INNER = ('state_dict', 'model', 'module')
 
@@ -108,7 +119,7 @@ def _read_torch(file: pathlib.Path, trust: bool) -> dict[str, np.ndarray]:
     arrays = {
       key: _array(value)
       for key, value in found.items()
-      if hasattr(value, 'detach')
+      if isinstance(value, _Tensor)
     }
   if not arrays:
     raise errors.CheckpointError(
@@ -119,10 +130,12 @@ def _read_torch(file: pathlib.Path, trust: bool) -> dict[str, np.ndarray]:
 
 def _array(value: Any) -> np.ndarray:
   """Converts a tensor or an array; floats become float32."""
-  if hasattr(value, 'detach'):
-    value = value.detach().cpu()
-    value = (value.float() if value.is_floating_point() else value).numpy()
-  array = np.asarray(value)
+  if isinstance(value, _Tensor):
+    tensor = value.detach().cpu()
+    floating = tensor.is_floating_point()
+    array = (tensor.float() if floating else tensor).numpy()
+  else:
+    array = np.asarray(value)
   if array.dtype.kind in 'iub':
     return array
   return array.astype(np.float32)
