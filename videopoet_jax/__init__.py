@@ -30,6 +30,14 @@ _PUBLIC = {
   'embed_text': ('videopoet_jax.preparation.text_embeddings', 'embed_text'),
   'evaluate': ('videopoet_jax.experiments.evaluate', 'evaluate'),
   'experiment': ('videopoet_jax.experiments.train', 'from_gin'),
+  'export_tokenizer': (
+    'videopoet_jax.tokenizers.exporting',
+    'export_tokenizer',
+  ),
+  'import_tokenizer': (
+    'videopoet_jax.tokenizers.importing',
+    'import_tokenizer',
+  ),
   'load': ('videopoet_jax.inference.pipeline', 'load'),
   'load_protocol': ('videopoet_jax.experiments.evaluate', 'load_protocol'),
   'load_tokenizer': ('videopoet_jax.tokenizers.interface', 'load'),

@@ -20,12 +20,14 @@ from videopoet_jax.core import errors
 
 # Job name -> (module below videopoet_jax.jobs, one line of help). The module of
 # `tokenize` has another name: a file tokenize.py run as a script would shadow
-# the standard library's.
+# the standard library's; `import` is no name of a module.
 JOBS = {
   'layouts': ('layouts', 'print the sequence layout of every task'),
   'train': ('train', 'train a tokenizer, the language model, super-resolution'),
   'shapes': ('shapes', 'draw shapes in motion as a data set of clips'),
   'prepare': ('prepare', 'turn video files into a data set of clips'),
+  'import': ('import_tokenizer', 'make a tokenizer of a published checkpoint'),
+  'export': ('export_tokenizer', 'write a tokenizer as safetensors and JSON'),
   'tokenize': ('tokenize_media', 'encode a data set of clips into tokens'),
   'embed_text': ('embed_text', 'store text embeddings beside a data set'),
   'generate': ('generate', 'generate video and sound from a checkpoint'),

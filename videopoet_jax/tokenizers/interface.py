@@ -186,7 +186,14 @@ Builder = Callable[[Mapping[str, Any], Any], TokenizerBundle]
 _MODULES = {
   'visual_tokenizer': 'videopoet_jax.tokenizers.magvit2.bundle',
   'audio_tokenizer': 'videopoet_jax.tokenizers.soundstream.bundle',
+  'cosmos': 'videopoet_jax.tokenizers.cosmos.bundle',
+  'open_magvit2': 'videopoet_jax.tokenizers.open_magvit2.bundle',
+  'vidtok': 'videopoet_jax.tokenizers.vidtok.bundle',
 }
+# Kinds of tokenizers that serve where another kind is asked for.
+_SERVES_AS = dict.fromkeys(
+  ('cosmos', 'open_magvit2', 'vidtok'), 'visual_tokenizer'
+)
 _BUILDERS: dict[str, Builder] = {}
 
 
@@ -204,6 +211,26 @@ def register(kind: str, builder: Builder) -> None:
     raise ValueError(f'a tokenizer of kind {kind!r} is registered already')
 
 
+def builder_of(kind: str, directory: Any) -> Builder:
+  """Returns the builder of a kind, whose module is imported if need be.
+
+  Args:
+    kind: name in a description.
+    directory: the folder of that description, for the message.
+
+  Raises:
+    CheckpointError: it is not a kind of tokenizer.
+  """
+  if kind not in _BUILDERS:
+    if kind not in _MODULES:
+      raise errors.CheckpointError(
+        f'{directory} holds a {kind!r}, which is not a tokenizer; give the'
+        f' folder of one of {sorted({*_MODULES, *_BUILDERS})}.'
+      )
+    importlib.import_module(_MODULES[kind])
+  return _BUILDERS[kind]
+
+
 def load(
   directory: str | os.PathLike[str], kind: str | None = None
 ) -> TokenizerBundle:
@@ -212,7 +239,8 @@ def load(
   Args:
     directory: a folder that `TokenizerBundle.save` wrote, or a checkpoint's
       with such a folder named after the kind.
-    kind: required kind, or None for any tokenizer.
+    kind: required kind, or None for any tokenizer. An imported tokenizer
+      serves as a 'visual_tokenizer'.
 
   Returns:
     The tokenizer.
@@ -229,18 +257,14 @@ def open_folder(
   directory: pathlib.Path, kind: str | None = None
 ) -> TokenizerBundle:
   """Does the same as `load` with the absolute path of a tokenizer's folder."""
-  description = describe.read_description(directory, kind)
+  description = describe.read_description(directory)
   found = description['kind']
-  if found not in _BUILDERS:
-    if found not in _MODULES:
-      raise errors.CheckpointError(
-        f'{directory} holds a {found!r}, which is not a tokenizer; give the'
-        f' folder of one of {sorted({*_MODULES, *_BUILDERS})}.'
-      )
-    importlib.import_module(_MODULES[found])
+  if kind is not None and _SERVES_AS.get(found) != kind:
+    describe.read_description(directory, kind)  # Raises unless it is the kind.
+  builder = builder_of(found, directory)
   params = tree.restore_tree(directory / PARAMS_FOLDER)
   params = jax.tree.map(jnp.asarray, params)
-  bundle = _BUILDERS[found](description['config'], params)
+  bundle = builder(description['config'], params)
   if bundle.fingerprint != description['fingerprint']:
     raise errors.CheckpointError(
       f'the weights in {directory} are not those it was written with'

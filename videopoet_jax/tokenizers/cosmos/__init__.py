@@ -1,0 +1,1 @@
+"""Cosmos Tokenizer (arXiv 2501.03575, section 4): discrete video."""

@@ -1,0 +1,1 @@
+"""Parts that tokenizers published by others share: files, keys, layers."""
