@@ -17,12 +17,14 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.parallel import manual
+
 IMPLEMENTATIONS = ('auto', 'native', 'taps')
 KERNEL_AXES = ('conv_time', 'conv_height', 'conv_width', 'conv_in', 'conv_out')
 
 
 def choose_implementation(name: str) -> str:
-  """Resolves 'auto' for the default backend.
+  """Resolves 'auto' for the devices that the code is traced for.
 
   Args:
     name: one of `IMPLEMENTATIONS`.
@@ -37,7 +39,7 @@ def choose_implementation(name: str) -> str:
     raise ValueError(f'implementation {name!r} is not one of {IMPLEMENTATIONS}')
   if name != 'auto':
     return name
-  return 'taps' if jax.default_backend() == 'cpu' else 'native'
+  return 'taps' if manual.platform() == 'cpu' else 'native'
 
 
 def _native(

@@ -99,6 +99,7 @@ class Planner:
     rooms: tuple[str, ...] = cache.TRAINING,
   ) -> tuple[compile_lib.Program, bool]:
     """Returns the program, and whether it had to be compiled."""
+    rooms = (*rooms, *plan.subject.rooms)
     key = cache.key(name, _relevant(name, plan), self._kind(), rooms=rooms)
     if key in self._memory:
       return self._memory[key], False
@@ -153,7 +154,7 @@ def describe(plan: specification.Specification) -> str:
   return (
     f'{plan.layout} on {plan.topology.name}'
     + (f' x {plan.topology.slices}' if plan.topology.slices > 1 else '')
-    + f' [{mesh or "one chip"}], remat {plan.config.remat}, '
+    + f' [{mesh or "one chip"}], remat {plan.subject.remat}, '
     f'{plan.batch_per_chip:g} a chip'
   )
 

@@ -35,7 +35,7 @@ class ConvDecoder(nn.Module):
     top = config.channels * config.channel_multipliers[-1]
     hidden = causal_conv.CausalConv3D(
       top, implementation=config.convolution, dtype=dtype, name='conv_in'
-    )(codes_BTHWC)
+    )(blocks.constrain_video(codes_BTHWC))
     for index in range(config.num_residual_blocks):
       hidden = blocks.ConvResidual(
         top, config.norm_groups, config.convolution, name=f'first_block_{index}'
@@ -68,9 +68,10 @@ class ConvDecoder(nn.Module):
       time_factor *= grows_time
       space_factor *= 2
     hidden = nn.swish(blocks.FrameGroupNorm(config.norm_groups)(hidden))
-    return causal_conv.CausalConv3D(
+    video = causal_conv.CausalConv3D(
       3, implementation=config.convolution, name='conv_out'
     )(hidden.astype(jnp.float32))
+    return blocks.constrain_video(video)
 
 
 class PatchDecoder(nn.Module):
