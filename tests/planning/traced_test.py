@@ -33,9 +33,7 @@ def test_padding_is_no_work(stride):
       dimension_numbers=('NDHWC', 'DHWIO', 'NDHWC'),
     )  # fmt: skip
 
-  found = traced.flops(
-    convolve, _shape(2, 5, 6, 8, 3), _shape(3, 3, 1, 3, 4)
-  )
+  found = traced.flops(convolve, _shape(2, 5, 6, 8, 3), _shape(3, 3, 1, 3, 4))
   pairs = (
     _by_hand(5, 3, stride, 2, 0)
     * _by_hand(6, 3, 1, 1, 1)
