@@ -178,7 +178,8 @@ def candidates(
   for mesh in meshes:
     for remat in remats:
       for batch in batches:
-        config = dataclasses.replace(plan.config, remat=remat)
+        given: Any = plan.config
+        config = dataclasses.replace(given, remat=remat)
         found.append(
           dataclasses.replace(
             plan, config=config, mesh=mesh, batch_per_chip=batch
@@ -208,7 +209,7 @@ def search(
   too_large: dict[Any, float] = {}
   found = []
   for index, plan in enumerate(plans):
-    key = (plan.mesh, plan.config.remat)
+    key = (plan.mesh, plan.subject.remat)
     if plan.batch_per_chip >= too_large.get(key, float('inf')):
       log(f'{describe(plan)}: left out, a smaller batch did not fit')
       continue
