@@ -40,6 +40,22 @@ plan 8b_v5p_2x64 --model 8b --topology v5p:4x4x4 --slices 2 \
 plan 8b_v5p_4_decode --model 8b --topology v5p:2x2x1 --program decode \
   --layout "$t2v" "$@"
 
+# The visual tokenizer, native convolutions beside taps: the paper's decoding of
+# four clips, one clip on four chips, and training.
+tokenizer=(--model visual_tokenizer)
+plan tokenizer_v5p_4_decode "${tokenizer[@]}" --topology v5p:2x2x1 \
+  --program decode "$@"
+plan tokenizer_v5p_4_decode_one "${tokenizer[@]}" --topology v5p:2x2x1 \
+  --program decode --mesh sequence=4 --batch_per_chip 0.25 "$@"
+plan tokenizer_v5p_4_encode "${tokenizer[@]}" --topology v5p:2x2x1 \
+  --program encode "$@"
+plan tokenizer_v5e_4_decode "${tokenizer[@]}" --topology v5e:2x2 \
+  --program decode "$@"
+plan tokenizer_v6e_4_decode "${tokenizer[@]}" --topology v6e:2x2 \
+  --program decode "$@"
+plan tokenizer_v5p_64_train "${tokenizer[@]}" --topology v5p:4x4x4 \
+  --mesh data=64 --batch_per_chip 4 "$@"
+
 # What decides whether every layout fits: the longest of the largest clip.
 longest=(--clip 41x224x128 --layout longest --batch_per_chip 1)
 plan 8b_v5p_64_longest --model 8b --topology v5p:4x4x4 "${plane[@]}" \

@@ -113,7 +113,7 @@ def test_unknown_implementation_is_refused():
 def test_auto_chooses_by_backend_and_channels(
   monkeypatch, backend, channels, chosen
 ):
-  monkeypatch.setattr(jax, 'default_backend', lambda: backend)
+  monkeypatch.setattr(causal_conv.manual, 'platform', lambda: backend)
   assert causal_conv.choose_implementation('auto', channels) == chosen
 
 

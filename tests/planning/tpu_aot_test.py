@@ -82,6 +82,18 @@ def test_nothing_as_large_as_all_logits_exists(tmp_path):
           assert layout.vocabulary.visual_size not in array.shape
 
 
+def test_the_papers_clips_decode_in_half_a_second(tmp_path):
+  (found,) = _plan(
+    tmp_path, '--model', 'visual_tokenizer', '--program', 'decode',
+    '--topology', 'v5p:2x2x1',
+    "--gin.VisualTokenizerConfig.convolution='native'",
+  )  # fmt: skip
+  assert found['fits'] and found['batch'] == 4
+  assert found['estimated_seconds'] < 0.5
+  # Nothing is computed but the model's work.
+  assert found['hlo_flops'] == pytest.approx(found['model_flops'], rel=0.05)
+
+
 def test_1b_fits_8_v5e_chips(tmp_path):
   shown = _plan(
     tmp_path, '--model', '1b', '--topology', 'v5e:2x4', '--layout', _LAYOUT

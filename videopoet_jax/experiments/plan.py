@@ -6,6 +6,7 @@ import os
 import pathlib
 from typing import TYPE_CHECKING
 
+from videopoet_jax.core import errors
 from videopoet_jax.core import gin_state
 from videopoet_jax.planning import request
 from videopoet_jax.planning import topologies
@@ -61,9 +62,11 @@ def plan(
     topology: shape of a slice.
     slices: number of slices.
     mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
-    program: 'train', or the generating 'sample' (super-resolution) or 'decode'.
+    program: 'train', or the generating 'sample' (super-resolution) or 'decode';
+      'encode' or 'decode' of the visual tokenizer.
     layouts: see `request.specify`.
-    clips: `FRAMESxHEIGHTxWIDTH`, for layouts 'all' and 'longest'.
+    clips: `FRAMESxHEIGHTxWIDTH`, for layouts 'all' and 'longest', and for the
+      visual tokenizer, the paper's unless given.
     steps: decoding steps of 'sample'.
     remat: remat policy; the preset's unless given.
     batch_per_chip: sequences a chip.
@@ -119,6 +122,13 @@ def plan(
       )
     return mixture_plan.run(found, planner if compiled else None)
   model = model or '8b'
+  if model == request.TOKENIZER and not clips:
+    if program not in request.TOKENIZER_CLIPS:
+      raise errors.ConfigError(
+        f'--program {program} is not of the model {model!r}; give --program '
+        f'{", ".join(request.TOKENIZER_CLIPS)}.'
+      )
+    clips = (request.TOKENIZER_CLIPS[program],)
   plans = request.specify(
     model=model,
     topology=topology,
@@ -132,6 +142,11 @@ def plan(
     optimizer=optimizer or 'adamw',
     bindings=bindings,
   )
+  if search and model == request.TOKENIZER:
+    raise errors.ConfigError(
+      f'search: the model {model!r} is not searched for; give mesh and '
+      'batch_per_chip.'
+    )
   if program != 'train':
     from videopoet_jax.planning import generation_plan
 

@@ -5,6 +5,7 @@
   videopoet plan --model 8b --topology v6e:8x8 --search
   videopoet plan --model sr_stage1 --topology v5p:4x4x4
   videopoet plan --model sr_stage2 --program sample --topology v5p:2x2x1
+  videopoet plan --model visual_tokenizer --program decode --topology v5p:2x2x1
   videopoet plan --run_file gin/runs/paper_prefix_lm.gin --model 1b --no_compile
 
 A train step is planned, or a whole call that generates (`--program`). Memory is
@@ -32,15 +33,16 @@ def _parser() -> argparse.ArgumentParser:
     prog='videopoet plan',
     description='Compiles the train step for a TPU slice, with no TPU: memory '
     'a chip, work, traffic, and an estimate of its time; or a whole call that '
-    'generates. The model is changed with --gin.prefix_lm_preset.FIELD=VALUE '
-    'or --gin.super_resolution_preset.FIELD=VALUE, the optimizer with '
+    'generates. The model is changed with --gin.prefix_lm_preset.FIELD=VALUE, '
+    '--gin.super_resolution_preset.FIELD=VALUE or '
+    '--gin.VisualTokenizerConfig.FIELD=VALUE, the optimizer with '
     '--gin.OptimizerConfig.FIELD=VALUE.',
   )
   add = parser.add_argument
   add(
     '--model',
-    help='300m, 1b, 8b, sr_stage1, sr_stage2, ... (gin/models); 8b unless '
-    'given, of a --run_file its own',
+    help='300m, 1b, 8b, sr_stage1, sr_stage2, ... (gin/models), or '
+    'visual_tokenizer; 8b unless given, of a --run_file its own',
   )
   add(
     '--run_file',
@@ -64,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     default='train',
     choices=request.PROGRAMS,
     help='a train step; `sample`, a call that upscales; `decode`, one that '
-    'generates with the language model',
+    'generates with the language model, or maps ids to pixels with '
+    'visual_tokenizer; `encode`, its other direction',
   )
   add('--steps', type=int, default=24, help='of `--program sample`')
   add('--topology', default='v5p:4x4x4', help='v5p:4x4x4, v5e:16x16, v6e:8x8')
@@ -79,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
   add(
     '--clip',
     action='append',
-    help=f'clips of `all` and `longest` ({", ".join(request.CLIPS)})',
+    help=f'clips of `all` and `longest` ({", ".join(request.CLIPS)}), or of '
+    'visual_tokenizer; repeatable',
   )
   add('--remat', default='', help="policy; the model's own unless given")
   add('--batch_per_chip', type=float, help='sequences a chip, 1 unless given')
@@ -125,7 +129,11 @@ def _check_flags(flags: argparse.Namespace) -> None:
     refuse('with --run_file, which plans a mixture', *one)
   else:
     refuse('without --run_file', 'no_compile', 'tokens_per_batch')
-    if not {'all', 'longest'} & set(flags.layout or ()):
+    tokenizer = flags.model == request.TOKENIZER
+    if tokenizer:
+      reason = f'with --model {request.TOKENIZER}, which has no such choice'
+      refuse(reason, 'layout', 'remat', 'attention', 'search', *searching)
+    if not tokenizer and not {'all', 'longest'} & set(flags.layout or ()):
       refuse('without --layout all or --layout longest', 'clip')
   if flags.program != 'sample':
     refuse('without --program sample', 'steps')

@@ -26,6 +26,8 @@ from flax import linen as nn
 import jax
 import jax.numpy as jnp
 
+from videopoet_jax.parallel import manual
+
 IMPLEMENTATIONS = ('auto', 'native', 'taps', 'stacked')
 # Collection of the frames that a chunk of a clip leaves to the next.
 STREAM = 'stream'
@@ -35,7 +37,7 @@ _NARROW = 32
 
 
 def choose_implementation(name: str, channels: int) -> str:
-  """Resolves 'auto' for the default backend.
+  """Resolves 'auto' for the devices that the code is traced for.
 
   Args:
     name: one of `IMPLEMENTATIONS`.
@@ -52,7 +54,7 @@ def choose_implementation(name: str, channels: int) -> str:
     raise ValueError(f'implementation {name!r} is not one of {IMPLEMENTATIONS}')
   if name != 'auto':
     return name
-  if jax.default_backend() != 'cpu':
+  if manual.platform() != 'cpu':
     return 'native'
   return 'stacked' if channels < _NARROW else 'taps'
 

@@ -37,6 +37,10 @@ STANDARD: Rules = (
   ('batch', ('data', 'fsdp')),
   ('activation_batch', ('data', 'fsdp')),
   ('activation_length', 'sequence'),
+  # Of frames, by convolutions: a device gets the rows and columns around its
+  # own from its neighbours.
+  ('activation_height', 'sequence'),
+  ('activation_width', 'tensor'),
   ('activation_embed', None),
   ('activation_heads', 'tensor'),
   ('activation_kv_heads', 'tensor'),

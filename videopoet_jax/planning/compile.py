@@ -152,9 +152,10 @@ def train_step(
     rules,
     total_steps=_TOTAL_STEPS,
     ema_decay=0.999 if plan.ema else 0.0,
+    batch=plan.subject.example(),
   )
-  batch = trainable.batch_shapes(
-    plan.layout, plan.batch, rules_lib.batch_sharding(mesh, rules)
+  batch = plan.subject.batch_shapes(
+    plan.batch, rules_lib.batch_sharding(mesh, rules)
   )
 
   def compiler(lower: Callable[[], Any]) -> Callable[[], Program]:

@@ -79,7 +79,7 @@ class Estimate:
     return {
       'fits': self.fits,
       'batch_per_chip': self.plan.batch_per_chip,
-      'remat': self.plan.config.remat,
+      'remat': self.plan.subject.remat,
       'per_chip': dict(self.memory),
       'model_flops': self.model_flops,
       'recomputed_flops': self.recomputed_flops,
@@ -194,7 +194,7 @@ def _activations(
   parameters and their gradients aside: float arrays of the compute dtype.
   """
   number = plan.subject.scanned
-  if not plan.config.scan_layers or not program.text:
+  if not number or not program.text:
     return 0
   module = hlo.parse(program.text)
   # Loops carry parameters and their gradients too, with the shapes of the

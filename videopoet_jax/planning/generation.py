@@ -51,9 +51,7 @@ class Generation:
     """Returns a function that compiles the call for these devices."""
     mesh = mesh_lib.create(self.plan.mesh, devices)
     rules = self.plan.rules
-    boxed = jax.eval_shape(
-      self.plan.subject.trainable().init, jax.random.key(0)
-    )
+    boxed = self.plan.subject.parameters()
     params = _placed(
       rules_lib.unbox(boxed), rules_lib.shardings(boxed, mesh, rules)
     )
@@ -175,13 +173,11 @@ class Estimate:
       f'{chip.hbm_bytes / 1e9:.0f} GB: {"fits" if self.fits else "NO"}',
     ]
     if self.tally is not None and self.seconds is not None:
-      step = self.seconds / self.generation.steps
+      steps = self.generation.steps
+      each = f', {1e3 * self.seconds / steps:.1f} ms for each of {steps} steps'
+      lines.append(f'  {self.seconds:.3f} s{each if steps > 1 else ""}')
       lines.append(
-        f'  {self.seconds:.2f} s, {1e3 * step:.1f} ms for each of '
-        f'{self.generation.steps} steps'
-      )
-      lines.append(
-        f'  floor {self.floor_seconds:.2f} s: '
+        f'  floor {self.floor_seconds:.3f} s: '
         f'{self.generation.flops / 1e12:,.0f} TFLOP of the model at '
         f'{chip.peak_flops / 1e12:.0f} TFLOP/s a chip '
         f'({self.floor_seconds / self.seconds:.0%} of the estimate)'

@@ -1,7 +1,7 @@
-"""`videopoet plan --program sample | decode`: calls that generate.
+"""`videopoet plan --program sample | decode | encode`: calls without training.
 
-The programs are inference's own, compiled for a slice with parameters in
-bfloat16 and, unless `--mesh` says otherwise, a copy on every chip.
+The programs are inference's own, compiled for a slice with the parameters of
+models in bfloat16 and, unless `--mesh` says otherwise, a copy on every chip.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ from videopoet_jax.planning import outcome as outcome_lib
 from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import specification
 from videopoet_jax.planning import subjects
+from videopoet_jax.planning import visual_tokenizer
+from videopoet_jax.tokenizers.magvit2 import config as tokenizer_config
 
 # The paper's sampling of each stage: one pass a step for each distinct set of
 # conditions.
@@ -40,7 +42,8 @@ def generation(
 
   Args:
     plan: the model, the slice, and the batch.
-    program: 'sample' for super-resolution, 'decode' for the language model.
+    program: 'sample' for super-resolution, 'decode' for the language model,
+      'encode' or 'decode' for the visual tokenizer.
     model: name in the request; stages of the paper's super-resolution are
       guided as in the paper.
     steps: number of steps for 'sample'.
@@ -48,12 +51,20 @@ def generation(
   Raises:
     ConfigError: the program does not belong to the model.
   """
-  wanted = 'sample' if isinstance(plan.space, subjects.Grids) else 'decode'
-  if program != wanted:
+  subject = plan.subject
+  programs: tuple[str, ...] = ('decode',)
+  if isinstance(subject, subjects.SuperResolution):
+    programs = ('sample',)
+  elif isinstance(subject, visual_tokenizer.VisualTokenizer):
+    programs = ('encode', 'decode')
+  if program not in programs:
     raise errors.ConfigError(
       f'--program {program} is not of the model of {plan.layout}; give '
-      f'--program {wanted}.'
+      f'--program {" or ".join(programs)}.'
     )
+  if isinstance(subject, visual_tokenizer.VisualTokenizer):
+    return _tokenizer(plan, subject, program)
+  assert not isinstance(plan.config, tokenizer_config.VisualTokenizerConfig)
   # Generation needs no remat, and no float32 copy of its parameters.
   config = dataclasses.replace(
     plan.config, remat='none', param_dtype='bfloat16'
@@ -63,6 +74,26 @@ def generation(
     return _decode(plan)
   sampled = _SAMPLED.get(model, upscale_config.STAGE_1)
   return _sample(plan, dataclasses.replace(sampled, num_steps=steps))
+
+
+def _tokenizer(
+  plan: specification.Specification,
+  subject: visual_tokenizer.VisualTokenizer,
+  program: str,
+) -> generation_lib.Generation:
+  """Maps pixels to ids, or ids to pixels; one step.
+
+  Parameters are float32, as a tokenizer's folder holds them.
+  """
+  return generation_lib.Generation(
+    plan,
+    program,
+    subject.function(program),
+    (subject.method_input(program, plan.batch),),
+    whole=(),
+    steps=1,
+    flops=plan.batch * subject.method_work(program),
+  )
 
 
 def _keys(batch: int) -> Any:
@@ -166,8 +197,14 @@ def run(
     planner.generation(generation(plan, program, model=model, steps=steps))
     for plan in plans
   ]
+  values = [estimate.to_json() for estimate in found]
+  lines = [estimate.text() for estimate in found]
+  lines += outcome_lib.compare(
+    [
+      (estimate.generation.plan.layout, estimate.seconds, shown)
+      for estimate, shown in zip(found, values, strict=True)
+    ]
+  )
   return outcome_lib.Outcome(
-    all(estimate.fits for estimate in found),
-    [estimate.to_json() for estimate in found],
-    '\n'.join(estimate.text() for estimate in found),
+    all(estimate.fits for estimate in found), values, '\n'.join(lines)
   )

@@ -17,6 +17,7 @@ from typing import Any
 
 from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import layout as layout_lib
+from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.planning import planner as planner_lib
 from videopoet_jax.planning import schedule
 from videopoet_jax.planning import specification
@@ -122,6 +123,7 @@ def specify(
 def rough_seconds(plan: specification.Specification) -> float:
   """Estimates the time of a step from its work, without compiling."""
   subject, config = plan.subject, plan.config
+  assert isinstance(config, prefix_lm_config.PrefixLMConfig)
   work = subject.work()
   again = subject.recomputation()
   products = _KERNEL_FORWARD + _KERNEL_BACKWARD
@@ -133,7 +135,7 @@ def rough_seconds(plan: specification.Specification) -> float:
   elif config.remat != 'none':
     attention_again = work.attention
   matrices = work.train - 3 * work.attention + again - attention_again
-  heads = config.num_heads * subject.scanned
+  heads = config.num_heads * config.num_layers
   pairs = subject.kernel_pairs(plan.mesh_sizes()['sequence'])
   kernel = 2.0 * products * pairs * config.head_dim * heads
   peak = plan.topology.num_chips * plan.topology.chip.peak_flops

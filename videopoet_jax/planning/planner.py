@@ -99,6 +99,7 @@ class Planner:
     rooms: tuple[str, ...] = cache.TRAINING,
   ) -> tuple[compile_lib.Program, bool]:
     """Returns the program, and whether it had to be compiled."""
+    rooms = (*rooms, *plan.subject.rooms)
     key = cache.key(name, _relevant(name, plan), self._kind(), rooms=rooms)
     if key in self._memory:
       return self._memory[key], False
@@ -153,7 +154,7 @@ def describe(plan: specification.Specification) -> str:
   return (
     f'{plan.layout} on {plan.topology.name}'
     + (f' x {plan.topology.slices}' if plan.topology.slices > 1 else '')
-    + f' [{mesh or "one chip"}], remat {plan.config.remat}, '
+    + f' [{mesh or "one chip"}], remat {plan.subject.remat}, '
     f'{plan.batch_per_chip:g} a chip'
   )
 
@@ -177,7 +178,8 @@ def candidates(
   for mesh in meshes:
     for remat in remats:
       for batch in batches:
-        config = dataclasses.replace(plan.config, remat=remat)
+        given: Any = plan.config
+        config = dataclasses.replace(given, remat=remat)
         found.append(
           dataclasses.replace(
             plan, config=config, mesh=mesh, batch_per_chip=batch
@@ -207,7 +209,7 @@ def search(
   too_large: dict[Any, float] = {}
   found = []
   for index, plan in enumerate(plans):
-    key = (plan.mesh, plan.config.remat)
+    key = (plan.mesh, plan.subject.remat)
     if plan.batch_per_chip >= too_large.get(key, float('inf')):
       log(f'{describe(plan)}: left out, a smaller batch did not fit')
       continue

@@ -54,7 +54,7 @@ def _convolution(
   for index, axis in enumerate(spatial):
     low, high = window['pad'][index].split('_') if 'pad' in window else '00'
     del high  # It follows from the size of the output.
-    valid *= _valid_places(
+    valid *= valid_places(
       base=left[left_names.index(axis)],
       kernel=right[right_names.index(axis)],
       out=out[out_names.index(axis)],
@@ -74,7 +74,7 @@ def _option(window: dict[str, list[str]], name: str, index: int) -> int:
   return int(window[name][index]) if name in window else 1
 
 
-def _valid_places(
+def valid_places(
   *,
   base: int,
   kernel: int,

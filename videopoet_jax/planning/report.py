@@ -150,7 +150,7 @@ def _row(estimate: estimate_lib.Estimate) -> tuple[str, ...]:
     )
   return (
     plan.layout,
-    plan.config.remat,
+    plan.subject.remat,
     f'{plan.batch_per_chip:g}',
     f'{memory["arguments_bytes"] / 1e9:.2f}',
     f'{memory["temporaries_bytes"] / 1e9:.2f}',

@@ -19,9 +19,20 @@ CLIPS = ('17x128x128', '17x224x128', '41x128x128', '41x224x128')
 SEARCH_REMATS = ('full', 'save_qkv', 'minimal')
 SEARCH_BATCHES = (1.0, 2.0, 4.0, 8.0)
 _PRESETS = ('prefix_lm_preset', 'super_resolution_preset')
-_BINDINGS = (*_PRESETS, 'OptimizerConfig')
+_TOKENIZER_CONFIG = 'VisualTokenizerConfig'
+_TOKENIZER_RECIPE = 'VisualTokenizerRecipe'
+_BINDINGS = (
+  *_PRESETS, 'OptimizerConfig', _TOKENIZER_CONFIG, _TOKENIZER_RECIPE,
+)  # fmt: skip
+# The name of the visual tokenizer as a model.
+TOKENIZER = 'visual_tokenizer'
 _LAYOUT = 'text_to_video/17x128x128'
-PROGRAMS = ('train', 'sample', 'decode')
+PROGRAMS = ('train', 'sample', 'decode', 'encode')
+# The paper's clips of a tokenizer: it is trained on squares, and the base
+# model's are portraits.
+TOKENIZER_CLIPS = {
+  'train': '17x128x128', 'encode': '17x224x128', 'decode': '17x224x128',
+}  # fmt: skip
 
 
 def set_environment(topology: 'topologies.Topology') -> None:
@@ -57,20 +68,23 @@ def specify(
   """Returns the plans to compile, one a layout; compiles nothing.
 
   Args:
-    model: name of a preset, or of a stage of the paper's super-resolution.
+    model: name of a preset, or of a stage of the paper's super-resolution, or
+      'visual_tokenizer'.
     topology: topology of a slice.
     slices: number of slices.
     mesh: `AXIS=CHIPS,...`; '' splits parameters over all chips of a slice.
     layouts: names; `all` is every layout of `clips`, `longest` the longest of
       each clip. For super-resolution, units. By default one: text to video, or
-      the stage's unit.
+      the stage's unit. None for the visual tokenizer: `clips` are its sizes,
+      once for each way to compute convolutions unless the config binds one.
     clips: clip sizes, `FRAMESxHEIGHTxWIDTH`.
     remat: remat policy; '' is the preset's.
     batch_per_chip: number of sequences a chip.
     attention: implementation; '' is the preset's.
     optimizer: name of the optimizer.
     bindings: `prefix_lm_preset.FIELD = VALUE` (`super_resolution_preset` for
-      its models) or `OptimizerConfig.FIELD = ..`.
+      its models; `VisualTokenizerConfig` and `VisualTokenizerRecipe` for the
+      visual tokenizer) or `OptimizerConfig.FIELD = ..`.
 
   Raises:
     UserError: a name is unknown, or parts do not match.
@@ -120,17 +134,33 @@ def _subjects(
 
   stages = sr_presets.STAGES
   is_upscaling = model in stages or model in sr_presets.NAMES
-  used, unused = _PRESETS[::-1] if is_upscaling else _PRESETS
-  if changes[unused]:
-    raise errors.ConfigError(
-      f'--gin.{unused}: the model {model!r} is made by {used}; give '
-      f'--gin.{used}.FIELD.'
-    )
+  used = _PRESETS[1] if is_upscaling else _PRESETS[0]
+  if model == TOKENIZER:
+    used = _TOKENIZER_CONFIG
+  for unused in {*_BINDINGS} - {used, 'OptimizerConfig'}:
+    if changes[unused] and not (
+      model == TOKENIZER and unused == _TOKENIZER_RECIPE
+    ):
+      raise errors.ConfigError(
+        f'--gin.{unused}: the model {model!r} is made by {used}; give '
+        f'--gin.{used}.FIELD.'
+      )
+  if model == TOKENIZER:
+    for name in given:
+      raise errors.ConfigError(
+        f'--{name}: the model {TOKENIZER!r} has no such choice; leave it out.'
+      )
+    if layouts:
+      raise errors.ConfigError(
+        f'--layout: the model {TOKENIZER!r} takes clips; give --clip '
+        f'{TOKENIZER_CLIPS["train"]}.'
+      )
+    return _tokenizer(changes, clips)
   fields = changes[used] | given
   if not is_upscaling:
     if model not in presets.NAMES:
       hint = errors.near_names(
-        model, (*presets.NAMES, *sr_presets.NAMES, *stages)
+        model, (*presets.NAMES, *sr_presets.NAMES, *stages, TOKENIZER)
       )
       raise errors.ConfigError(f'no model preset {model!r}{hint}.')
     config = presets.preset(model, **fields)
@@ -153,6 +183,34 @@ def _subjects(
       upscaling.Upscaling.parse(each), grids.visual, grids.low_visual
     )
   return upscaled, grids, names
+
+
+def _tokenizer(
+  changes: dict[str, dict[str, Any]], clips: Sequence[str]
+) -> tuple[Any, Any, list[str]]:
+  """Config, recipe and the names of a visual tokenizer's plans, checked."""
+  from videopoet_jax.planning import visual_tokenizer
+  from videopoet_jax.tokenizers.magvit2 import config as config_lib
+  from videopoet_jax.training import visual_tokenizer as training
+
+  fields = {'dtype': 'bfloat16'} | changes[_TOKENIZER_CONFIG]
+  config = _construct(
+    config_lib.VisualTokenizerConfig, _TOKENIZER_CONFIG, fields
+  )
+  recipe = _construct(
+    training.VisualTokenizerRecipe,
+    _TOKENIZER_RECIPE,
+    changes[_TOKENIZER_RECIPE],
+  )
+  ways: Sequence[str] = visual_tokenizer.CONVOLUTIONS
+  if 'convolution' in fields:
+    ways = (config.convolution,)
+  for clip in clips:
+    config.spec.latent_shape(*parse_clip(clip))
+  names = [
+    visual_tokenizer.name_of(clip, way) for clip in clips for way in ways
+  ]
+  return config, visual_tokenizer.Clips(recipe), names
 
 
 def parse_clip(text: str) -> tuple[int, int, int]:

@@ -7,6 +7,8 @@ depend on which models there are.
 import dataclasses
 from typing import Any, Protocol
 
+import jax
+
 from videopoet_jax.core import kernel_blocks
 from videopoet_jax.core import specs
 from videopoet_jax.core import tasks
@@ -15,10 +17,16 @@ from videopoet_jax.models.prefix_lm import config as prefix_lm_config
 from videopoet_jax.models.super_resolution import config as sr_config
 from videopoet_jax.planning import flops as flops_lib
 from videopoet_jax.planning import super_resolution_work
+from videopoet_jax.planning import visual_tokenizer as tokenizer_subject
+from videopoet_jax.tokenizers.magvit2 import config as tokenizer_config
 from videopoet_jax.training import prefix_lm
 from videopoet_jax.training import super_resolution
 
-Config = prefix_lm_config.PrefixLMConfig | sr_config.SuperResolutionConfig
+Config = (
+  prefix_lm_config.PrefixLMConfig
+  | sr_config.SuperResolutionConfig
+  | tokenizer_config.VisualTokenizerConfig
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Grids:
   low_visual: specs.VisualSpec = specs.VisualSpec()
 
 
-Space = tasks.LayoutSpace | Grids
+Space = tasks.LayoutSpace | Grids | tokenizer_subject.Clips
 
 
 class Subject(Protocol):
@@ -42,7 +50,15 @@ class Subject(Protocol):
 
   @property
   def scanned(self) -> int:
-    """Number of bodies of the scan over the model's depth."""
+    """Number of bodies of the scan over the model's depth; 0 without one."""
+
+  @property
+  def remat(self) -> str:
+    """Name of the remat policy; 'none' for models that have none."""
+
+  @property
+  def rooms(self) -> tuple[str, ...]:
+    """Rooms that its programs depend on, besides those of language models."""
 
   @property
   def positions(self) -> int:
@@ -50,6 +66,22 @@ class Subject(Protocol):
 
   def trainable(self) -> Any:
     """The trainable for the training loop."""
+
+  def example(self) -> Any:
+    """Shapes of a batch of one for `Trainable.init`; None if it needs none."""
+
+  def parameters(self) -> Any:
+    """Shapes of the model's own parameters, boxed with their logical axes."""
+
+  def batch_shapes(
+    self, rows: int, sharding: jax.sharding.Sharding | None = None
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes of a training batch.
+
+    Args:
+      rows: number of examples.
+      sharding: sharding of each array, or None.
+    """
 
   def bare_config(self) -> Any:
     """The config without fields that do not affect the update."""
@@ -70,8 +102,42 @@ class Subject(Protocol):
     """
 
 
+class _Tokens:
+  """What models of tokens have in common: a scan, and a named unit.
+
+  Attributes:
+    config: sizes and choices.
+    name: name of the layout or unit.
+  """
+
+  config: Any
+  name: str
+
+  @property
+  def remat(self) -> str:
+    return self.config.remat
+
+  @property
+  def rooms(self) -> tuple[str, ...]:
+    return ()
+
+  def trainable(self) -> Any:
+    raise NotImplementedError
+
+  def example(self) -> Any:
+    return None
+
+  def parameters(self) -> Any:
+    return jax.eval_shape(self.trainable().init, jax.random.key(0))
+
+  def batch_shapes(
+    self, rows: int, sharding: jax.sharding.Sharding | None = None
+  ) -> dict[str, jax.ShapeDtypeStruct]:
+    return self.trainable().batch_shapes(self.name, rows, sharding)
+
+
 @dataclasses.dataclass(frozen=True)
-class PrefixLM:
+class PrefixLM(_Tokens):
   """The language model at a layout.
 
   Attributes:
@@ -86,7 +152,7 @@ class PrefixLM:
 
   @property
   def scanned(self) -> int:
-    return self.config.num_layers
+    return self.config.num_layers if self.config.scan_layers else 0
 
   @property
   def positions(self) -> int:
@@ -115,7 +181,7 @@ class PrefixLM:
 
 
 @dataclasses.dataclass(frozen=True)
-class SuperResolution:
+class SuperResolution(_Tokens):
   """Super-resolution at a unit.
 
   Attributes:
@@ -135,7 +201,7 @@ class SuperResolution:
 
   @property
   def scanned(self) -> int:
-    return self.config.num_blocks
+    return self.config.num_blocks if self.config.scan_layers else 0
 
   @property
   def positions(self) -> int:
@@ -168,7 +234,9 @@ class SuperResolution:
 
 
 def of(config: Any, space: Any, name: str) -> Subject:
-  """Returns the model of a config at a layout or unit of that name."""
+  """Returns the model of a config at a layout, unit or clip of that name."""
   if isinstance(config, sr_config.SuperResolutionConfig):
     return SuperResolution(config, space, name)
+  if isinstance(config, tokenizer_config.VisualTokenizerConfig):
+    return tokenizer_subject.of(config, space, name)
   return PrefixLM(config, space, name)

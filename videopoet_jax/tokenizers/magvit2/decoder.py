@@ -43,7 +43,7 @@ class ConvDecoder(nn.Module):
       implementation=config.convolution,
       dtype=dtype,
       name='conv_in',
-    )(codes_BTHWC)
+    )(blocks.constrain_video(codes_BTHWC))
     for index in range(config.num_residual_blocks):
       hidden = blocks.ConvResidual(
         top,
@@ -82,9 +82,10 @@ class ConvDecoder(nn.Module):
       time_factor *= grows_time
       space_factor *= 2
     hidden = blocks.FrameGroupNorm(config.norm_groups, swish=True)(hidden)
-    return causal_conv.CausalConv3D(
+    video = causal_conv.CausalConv3D(
       3, config.kernel_size, implementation=config.convolution, name='conv_out'
     )(hidden.astype(jnp.float32))
+    return blocks.constrain_video(video)
 
 
 class PatchDecoder(nn.Module):

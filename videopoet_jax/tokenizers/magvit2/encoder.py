@@ -42,7 +42,7 @@ class ConvEncoder(nn.Module):
       implementation=config.convolution,
       dtype=dtype,
       name='conv_in',
-    )(video_BTHWC)
+    )(blocks.constrain_video(video_BTHWC))
     for level, multiplier in enumerate(config.channel_multipliers):
       features = config.channels * multiplier
       for index in range(config.num_residual_blocks):
@@ -62,6 +62,7 @@ class ConvEncoder(nn.Module):
           dtype=dtype,
           name=f'level_{level}_down',
         )(hidden)
+        hidden = blocks.constrain_video(hidden)
     for index in range(config.num_residual_blocks):
       hidden = blocks.ConvResidual(
         hidden.shape[-1],
