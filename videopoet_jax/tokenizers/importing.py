@@ -9,13 +9,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from videopoet_jax.checkpoints import published_files
 from videopoet_jax.core import errors
 from videopoet_jax.core import specs
 from videopoet_jax.core import storage
 from videopoet_jax.tokenizers import exporting
 from videopoet_jax.tokenizers import interface
 from videopoet_jax.tokenizers.published import family as family_lib
-from videopoet_jax.tokenizers.published import files
 from videopoet_jax.tokenizers.published import layout
 from videopoet_jax.tokenizers.published import visual
 
@@ -131,7 +131,7 @@ def import_tokenizer(
   source = storage.path(path)
   state: dict[str, np.ndarray] = {}
   for file in _files(source, found):
-    state.update(files.read(file, trust_pickle))
+    state.update(published_files.read(file, trust_pickle))
   total = len(state)
   averages = _has_averages(state)
   if not averaged and not averages:

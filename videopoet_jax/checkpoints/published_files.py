@@ -1,4 +1,4 @@
-"""Reads the arrays of published checkpoints.
+"""Reads the arrays of published files of weights.
 
 `.safetensors` needs no PyTorch. `.ckpt`, `.pth`, `.pt` and `.bin` are pickles,
 of which only tensors are read unless the caller trusts the file; TorchScript
@@ -123,7 +123,7 @@ def _read_torch(file: pathlib.Path, trust: bool) -> dict[str, np.ndarray]:
     }
   if not arrays:
     raise errors.CheckpointError(
-      f'{file} holds no tensors by name; give the checkpoint of a tokenizer.'
+      f'{file} holds no tensors by name; give the file as it is published.'
     )
   return arrays
 
