@@ -29,7 +29,12 @@ _OPTIMIZER = optimizers.OptimizerConfig(
   discriminator=optimizers.DiscriminatorOptimizerConfig(learning_rate=1e-3),
 )
 _LOOP = loop_config.LoopConfig(
-  total_steps=6, log_every=1, save_every=3, tensorboard=False, ema_decay=0.9
+  total_steps=6,
+  log_every=1,
+  save_every=3,
+  keep=6,
+  tensorboard=False,
+  ema_decay=0.9,
 )
 
 
