@@ -1,4 +1,4 @@
-"""`videopoet evaluate` on untrained tokenizers: one table, equal in every case."""
+"""`videopoet evaluate` on untrained tokenizers: one table, always equal."""
 
 import json
 

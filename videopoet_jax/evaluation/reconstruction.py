@@ -224,7 +224,8 @@ class ReconstructedInputs:
         f'{self.asked.name}: {self.asked.layout} takes clips of {frames} '
         f'frames or more of {height} x {width} pixels, and set '
         f'{self.conditions.name!r} has {there} frames of {size[0]} x '
-        f'{size[1]}; prepare it with --frames {frames} --height {height} --width {width}.'
+        f'{size[1]}; prepare it with --frames {frames} --height {height} '
+        f'--width {width}.'
       )
     video_BTHWC = self._fit.apply(video_BTHWC[:, :frames])
     down, right = self._padding
@@ -233,7 +234,7 @@ class ReconstructedInputs:
       video_BTHWC = np.pad(video_BTHWC, edges, 'edge')
     ids = np.asarray(self.tokenizer.encode(video_BTHWC), np.int32)
     count = len(numbers)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
       'ids': ids.reshape(count, -1),
       'pixels': np.full(count, self._fit.used * height * width, np.int64),
     }

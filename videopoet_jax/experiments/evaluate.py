@@ -47,8 +47,8 @@ class Outcome:
     results: results of the last checkpoint, the newest of a watched run.
     problems: a line for each rule that is broken and each metric that is worse
       than the baseline's.
-    table: of tokenizers, a row for each that the folder holds; '' of
-      checkpoints.
+    table: one row a tokenizer that the folder holds; '' where checkpoints were
+      evaluated.
   """
 
   results: tuple[results_lib.Result, ...]
@@ -175,8 +175,8 @@ def evaluate(
   catalogue.check(protocol, networks)
   found: Sequence[job_lib.Subject]
   if protocol.is_reconstruction:
-    found = reconstruction.choose(given)
-    _check_fit(protocol, found, sets)
+    found = tokenizers = reconstruction.choose(_tokenizers(given))
+    _check_fit(protocol, tokenizers, sets)
   else:
     found = checkpoint_choice.find_all(_folders(given), all_steps)
   devices = devices_lib.Devices.create(mesh)
@@ -255,6 +255,19 @@ def _several(given: Subject | Sequence[Subject]) -> list[Subject]:
   if isinstance(given, str):
     return [given] if given else []
   return list(given) if isinstance(given, Sequence) else [given]
+
+
+def _tokenizers(given: Sequence[Subject]) -> list[Path | interface.Tokenizer]:
+  """Folders and tokenizers; raises ConfigError for a language model."""
+  found: list[Path | interface.Tokenizer] = []
+  for one in given:
+    if isinstance(one, pipeline.Model):
+      raise errors.ConfigError(
+        f'the protocol evaluates tokenizers, and {one.directory} is a language '
+        'model; give the folder of its visual tokenizer.'
+      )
+    found.append(one)
+  return found
 
 
 def _folders(given: Sequence[Subject]) -> list[pathlib.Path]:

@@ -68,7 +68,8 @@ def load(
 
   Returns:
     A `FeatureNetwork`; a `PairNetwork` for 'lpips_...' and 'perceptual_...'; a
-    `TextImageNetwork` for 'clip_...'. Its weights are checked now and read when first used.
+    `TextImageNetwork` for 'clip_...'. Its weights are checked now and read when
+    first used.
 
   Raises:
     ConfigError: there is no such network, or its weights are missing.

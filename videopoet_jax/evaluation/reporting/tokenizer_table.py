@@ -133,7 +133,7 @@ def _cell(column: dict[str, results_lib.Result], key: str) -> Cell:
     interval = f'{_number(result.low)} to {_number(result.high)}'
   values = [r.value for r in column.values() if math.isfinite(r.value)]
   best = (max if result.higher_is_better else min)(values, default=math.nan)
-  is_best = len(column) > 1 and result.value == best
+  is_best = len(set(values)) > 1 and result.value == best
   return Cell(_number(result.value), interval, is_best)
 
 
