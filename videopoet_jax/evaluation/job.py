@@ -2,7 +2,8 @@
 
 OUT/protocol.json                the protocol, every field
 OUT/results.jsonl                all metrics of all checkpoints
-OUT/report.html, rating.html     see `evaluate_pages`
+OUT/report.html, rating.html     see `reporting/pages.py`
+OUT/table.md, table.html, sheets/  of tokenizers, see `tokenizer_pages.py`
 OUT/checkpoints/<name>_<step>_<fingerprint>/<task>/
 pieces/ ...                  what is measured so far; gone when done
 samples/000000.npz ...       samples that are kept
