@@ -175,6 +175,46 @@ def test_impossible_protocols_are_refused():
     tiny_protocol.make('text_to_video')
 
 
+_CLIPS = {
+  'layout': 'reconstruction/17x16x16', 'frames': 0, 'size': (),
+  'resizing': 'none',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  'changes, message',
+  [
+    ({'layout': 'reconstruction/17x16'}, "such as 'reconstruction/17x128x128'"),
+    ({'layout': 'reconstruction/0x16x16'}, 'layout is'),
+    ({'per_condition': 2}, 'per_condition is 2 and cannot act'),
+    ({'real': 'ucf101'}, "real is 'ucf101' and cannot act"),
+    ({'text_suffix': '!'}, 'text_suffix'),
+    ({'size': (8, 8), 'resizing': 'bicubic'}, r'size is \(8, 8\)'),
+    ({'samples': -1}, 'samples is -1'),
+  ],
+)
+def test_impossible_reconstructions_are_refused(changes, message):
+  with pytest.raises(errors.ConfigError, match=message):
+    tiny_protocol.task(**{**_CLIPS, **changes})
+
+
+def test_a_protocol_is_of_one_kind():
+  clips = tiny_protocol.task(**_CLIPS)
+  assert tiny_protocol.make(clips).is_reconstruction
+  assert not tiny_protocol.make().is_reconstruction
+  with pytest.raises(errors.ConfigError, match='make two protocols'):
+    tiny_protocol.make(clips, tiny_protocol.task(name='two'))
+  with pytest.raises(errors.ConfigError, match='nothing is drawn'):
+    tiny_protocol.make(clips, seed=1)
+  with pytest.raises(errors.ConfigError, match='nothing is drawn'):
+    tiny_protocol.make(clips, sampling={'default': {'temperature': 0.5}})
+  # All clips of a set, whose clips were cut as the layout says.
+  every = tiny_protocol.task(
+    **_CLIPS | {'samples': 0, 'real_cut': 'first', 'real_rate': 8}
+  )
+  assert (every.cut.num_frames, every.cut.height) == (17, 16)
+
+
 def test_other_protocols_refuse_to_be_compared():
   protocol.check_same(['a-v1-1', 'a-v1-1'])
   with pytest.raises(errors.ConfigError, match='a-v1-1, a-v1-2'):

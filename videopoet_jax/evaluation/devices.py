@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec
 from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.tokenizers import interface
 
 _BATCH_AXES = ('data', 'fsdp')
 
@@ -62,14 +63,22 @@ class Devices:
     where = rules_lib.shardings(shapes['params'], self.mesh, self.rules)
     for tokenizer in (generator.tokenizers.visual, generator.tokenizers.audio):
       if tokenizer is not None:
-        whole = NamedSharding(self.mesh, PartitionSpec())
-        tokenizer.params = jax.device_put(tokenizer.params, whole)
-        tokenizer.place = self._place
+        self.spread_tokenizer(tokenizer)
     return dataclasses.replace(
       generator,
       params=jax.device_put(generator.params, where),
       place=self._place,
     )
+
+  def spread_tokenizer(self, tokenizer: Any) -> None:
+    """Copies a tokenizer to all devices, if it is one that can be placed."""
+    if self.mesh.size == 1 or not isinstance(
+      tokenizer, interface.TokenizerBundle
+    ):
+      return
+    whole = NamedSharding(self.mesh, PartitionSpec())
+    tokenizer.params = jax.device_put(tokenizer.params, whole)
+    tokenizer.place = self._place
 
   def _place(self, array: Any) -> jax.Array:
     """Puts rows of a batch on the devices, sharded if they divide."""

@@ -1,8 +1,9 @@
-"""Evaluates checkpoints by one protocol, into one folder.
+"""Evaluates checkpoints or tokenizers by one protocol, into one folder.
 
 OUT/protocol.json                the protocol, every field
 OUT/results.jsonl                all metrics of all checkpoints
-OUT/report.html, rating.html     see `evaluate_pages`
+OUT/report.html, rating.html     see `reporting/pages.py`
+OUT/table.md, table.html, sheets/  of tokenizers, see `tokenizer_pages.py`
 OUT/checkpoints/<name>_<step>_<fingerprint>/<task>/
 pieces/ ...                  what is measured so far; gone when done
 samples/000000.npz ...       samples that are kept
@@ -25,10 +26,12 @@ from videopoet_jax.evaluation import cut
 from videopoet_jax.evaluation import devices as devices_lib
 from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import reconstruction
 from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import results as results_lib
 from videopoet_jax.evaluation import runner
 from videopoet_jax.evaluation import sample_store
+from videopoet_jax.evaluation import task_inputs
 from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.inference import generator as generator_lib
@@ -37,6 +40,8 @@ from videopoet_jax.parallel import start
 PROTOCOL = 'protocol.json'
 CHECKPOINTS = 'checkpoints'
 REAL = 'real'
+
+Subject = checkpoint_choice.Checkpoint | reconstruction.ChosenTokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Job:
     """Whether this process is the one that writes results."""
     return jax.process_index() == 0
 
-  def folder(self, checkpoint: checkpoint_choice.Checkpoint) -> pathlib.Path:
+  def folder(self, checkpoint: Subject) -> pathlib.Path:
     """Folder of one checkpoint's evaluation."""
     return self.out / CHECKPOINTS / checkpoint.key
 
@@ -97,7 +102,7 @@ class Job:
     if found is None and self.is_first:
       sample_store.write_json(self.out / PROTOCOL, self.protocol.describe())
 
-  def is_done(self, checkpoint: checkpoint_choice.Checkpoint) -> bool:
+  def is_done(self, checkpoint: Subject) -> bool:
     """Whether all tasks of a checkpoint are."""
     folder = self.folder(checkpoint)
     return all(
@@ -105,9 +110,7 @@ class Job:
       for task in self.protocol.tasks
     )
 
-  def evaluate(
-    self, checkpoint: checkpoint_choice.Checkpoint
-  ) -> list[results_lib.Result]:
+  def evaluate(self, checkpoint: Subject) -> list[results_lib.Result]:
     """Evaluates a checkpoint, as far as that is not done.
 
     Returns:
@@ -130,19 +133,17 @@ class Job:
 
   def _evaluate(
     self,
-    checkpoint: checkpoint_choice.Checkpoint,
+    checkpoint: Subject,
     folder: pathlib.Path,
     left: list[protocol_lib.EvaluationTask],
   ) -> None:
     sets = open_sets(self.protocol, self.data)
-    generator = self.devices.spread(
-      generator_lib.Generator.from_opened(
-        checkpoint.opened, step=checkpoint.step
-      )
-    )
+    make = self._open(checkpoint)
+    # All of them before the first: what is missing is said at once.
     runs = [
-      self._task_run(task, generator, sets, folder) for task in left
-    ]  # All of them before the first: what is missing is said at once.
+      self._task_run(make(task, sets[task.data, task.split]), sets, folder)
+      for task in left
+    ]
     with self.devices.use():
       for run in runs:
         results, seconds = run.run()
@@ -162,15 +163,47 @@ class Job:
             self.log(f'  {results_lib.line(row)}')
         start.barrier('evaluation task written')
 
+  def _open(
+    self, checkpoint: Subject
+  ) -> Callable[
+    [protocol_lib.EvaluationTask, eval_datasets.Set], task_inputs.Inputs
+  ]:
+    """Opens a checkpoint; returns a function that makes the inputs of tasks."""
+    if isinstance(checkpoint, reconstruction.ChosenTokenizer):
+      tokenizer = checkpoint.tokenizer
+      self.devices.spread_tokenizer(tokenizer)
+
+      def reconstructed(
+        task: protocol_lib.EvaluationTask, source: eval_datasets.Set
+      ) -> task_inputs.Inputs:
+        inputs = reconstruction.ReconstructedInputs(task, tokenizer, source)
+        if self.is_first:
+          reconstruction.say(inputs, self.log)
+        return inputs
+
+      return reconstructed
+    generator = self.devices.spread(
+      generator_lib.Generator.from_opened(
+        checkpoint.opened, step=checkpoint.step
+      )
+    )
+
+    def generated(
+      task: protocol_lib.EvaluationTask, source: eval_datasets.Set
+    ) -> task_inputs.Inputs:
+      inputs = task_inputs.GeneratedInputs(task, generator, source)
+      cut.check_rate(task, inputs.features, source, generator.space)
+      return inputs
+
+    return generated
+
   def _task_run(
     self,
-    task: protocol_lib.EvaluationTask,
-    generator: generator_lib.Generator,
+    inputs: task_inputs.Inputs,
     sets: Mapping[tuple[str, str], eval_datasets.Set],
     folder: pathlib.Path,
   ) -> runner.TaskRun:
-    inputs = runner.TaskInputs(task, generator, sets[task.data, task.split])
-    cut.check_rate(task, inputs.features, inputs.conditions, generator.space)
+    task = inputs.task
     metrics = catalogue.build(self.protocol, inputs, self.networks)
     journal = sample_store.Journal(self.out, jax.process_index())
     log = self.log if self.is_first else lambda line: None
@@ -199,7 +232,7 @@ class Job:
 
   def _rows(
     self,
-    checkpoint: checkpoint_choice.Checkpoint,
+    checkpoint: Subject,
     run: runner.TaskRun,
     results: list[runner.MetricResult],
     seconds: Mapping[str, float],

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import dataclasses
 import hashlib
 import json
+import math
 import re
 from typing import Any
 
@@ -22,6 +23,12 @@ from videopoet_jax.media import cuts
 
 ALL = 'all'
 RESIZINGS = ('none', 'bicubic')
+RECONSTRUCTION = 'reconstruction'
+# Fields that act on nothing where clips are reconstructed.
+_OF_GENERATION = (
+  'per_condition', 'real', 'real_split', 'real_samples', 'real_order_seed',
+  'size', 'resizing', 'text_suffix', 'negative_text',
+)  # fmt: skip
 _NAME = re.compile(r'[a-z0-9_]+')
 _HASH_DIGITS = 8
 
@@ -33,11 +40,14 @@ class EvaluationTask:
 
   Attributes:
     name: name of the row in results; unique in its protocol.
-    layout: name of the checkpoint's layout that generates.
+    layout: name of the checkpoint's layout that generates, or
+      `reconstruction/<frames>x<height>x<width>`: each clip of the set is
+      encoded and decoded by a tokenizer, and compared with itself.
     data: set of the conditions ('ucf101'), bound to a folder by
       `evaluate.data`; 'shapes' and 'shapes_easy' are drawn and need none.
     split: split of that set; 'all' joins its splits.
-    samples: number of generated samples, numbered 0 .. samples - 1.
+    samples: number of generated samples, numbered 0 .. samples - 1; 0 takes
+      every clip of the set, where clips are reconstructed.
     subsets: (size, repeats) by metric: the value is then the mean over this
       many subsets of consecutive samples, rather than that of all samples.
     per_condition: number of samples of one condition, which are adjacent.
@@ -105,7 +115,7 @@ class EvaluationTask:
     checks = (
       ('name', bool(_NAME.fullmatch(self.name)), 'a-z, 0-9 and _ only'),
       ('metrics', len(self.metrics) > 0, 'at least one name'),
-      ('samples', self.samples >= 1, 'at least 1'),
+      ('samples', self.samples >= 1 - self.is_reconstruction, 'at least 1'),
       ('per_condition', self.per_condition >= 1, 'at least 1'),
       ('real_samples', self.real_samples >= 0, 'at least 0'),
       ('frames', self.frames >= 0, 'at least 0'),
@@ -119,10 +129,14 @@ class EvaluationTask:
         raise errors.ConfigError(
           f'{where}.{name} is {getattr(self, name)!r}; expected {wish}.'
         )
+    if self.is_reconstruction:
+      self._check_reconstruction(where)
     self._check_real(where)
     for metric, (size, repeats) in self.subsets.items():
       if metric not in self.metrics or not (
-        1 <= size and 1 <= repeats and size * repeats <= self.samples
+        1 <= size
+        and 1 <= repeats
+        and size * repeats <= (self.samples or math.inf)
       ):
         raise errors.ConfigError(
           f'{where}.subsets: {metric!r}: ({size}, {repeats}) does not fit '
@@ -135,12 +149,28 @@ class EvaluationTask:
         f"there: {where}.resizing = 'bicubic'."
       )
 
+  @property
+  def is_reconstruction(self) -> bool:
+    """Whether clips are reconstructed, by a tokenizer."""
+    return self.layout.split('/')[0] == RECONSTRUCTION
+
+  def _check_reconstruction(self, where: str) -> None:
+    """Refuses a wrong size, and settings that act on generation only."""
+    clip_size(self.layout, f'{where}.layout')
+    for field in dataclasses.fields(self):
+      value = getattr(self, field.name)
+      if field.name in _OF_GENERATION and value != field.default:
+        raise errors.ConfigError(
+          f'{where}.{field.name} is {value!r} and cannot act where clips are '
+          'reconstructed and compared with themselves; leave it out.'
+        )
+
   def _check_real(self, where: str) -> None:
     """Refuses settings of the real side that are wrong or cannot act."""
     if self.real_cut:
       errors.check_choice(f'{where}.real_cut', self.real_cut, cuts.CUTS)
       cuts.parse_rate(self.real_rate, f'{where}.real_rate')
-      wanted = self.real_frames or self.frames
+      wanted = self._cut_frames
       if wanted < max(self.first_frame + self.frames, 1):
         raise errors.ConfigError(
           f'{where}.real_frames is {self.real_frames} and frames '
@@ -160,6 +190,14 @@ class EvaluationTask:
       )
 
   @property
+  def _cut_frames(self) -> int:
+    """Frames of the clips of a real set that was cut."""
+    frames = self.real_frames or self.frames
+    if not frames and self.is_reconstruction:
+      frames, _, _ = clip_size(self.layout)
+    return frames
+
+  @property
   def cut(self) -> cuts.Cut | None:
     """How the clips of the real set must have been cut; None for any way."""
     if not self.real_cut:
@@ -170,7 +208,7 @@ class EvaluationTask:
       size = int(height), int(width)
     return cuts.Cut(
       self.real_cut,
-      self.real_frames or self.frames,
+      self._cut_frames,
       cuts.parse_rate(self.real_rate, 'real_rate'),
       *size,
     )
@@ -232,6 +270,7 @@ class Protocol:
           '[@text_to_video/EvaluationTask()], whose fields gin binds by that '
           'name.'
         )
+    self._check_kind()
     names = [task.name for task in self.tasks]
     if not names or len(set(names)) < len(names):
       raise errors.ConfigError(
@@ -256,6 +295,24 @@ class Protocol:
           f'{task.name}/EvaluationTask.negative_text acts with guidance only, '
           'and Protocol.sampling gives none; give one, or leave it out.'
         )
+
+  def _check_kind(self) -> None:
+    """Refuses tasks of both kinds, and settings that cannot act on one."""
+    if len({task.is_reconstruction for task in self.tasks}) > 1:
+      raise errors.ConfigError(
+        'Protocol.tasks are of tokenizers and of language models; a protocol '
+        'measures one kind: make two protocols.'
+      )
+    if self.is_reconstruction and (self.seed or self.sampling):
+      raise errors.ConfigError(
+        'Protocol.seed and Protocol.sampling cannot act where clips are '
+        'reconstructed: nothing is drawn; leave them out.'
+      )
+
+  @property
+  def is_reconstruction(self) -> bool:
+    """Whether tokenizers are evaluated, rather than language models."""
+    return any(task.is_reconstruction for task in self.tasks)
 
   @property
   def id(self) -> str:
@@ -316,6 +373,29 @@ class Protocol:
     """Returns every field and the id as JSON values."""
     fields = dataclasses.asdict(self)
     return json.loads(json.dumps({'id': self.id, **fields}))
+
+
+def clip_size(layout: str, setting: str = 'layout') -> tuple[int, int, int]:
+  """Frames, height and width of `reconstruction/<frames>x<height>x<width>`.
+
+  Args:
+    layout: name of the layout.
+    setting: name of the setting, for messages.
+
+  Raises:
+    ConfigError: it has another form.
+  """
+  found = re.fullmatch(
+    rf'{RECONSTRUCTION}/([1-9]\d*)x([1-9]\d*)x([1-9]\d*)', layout
+  )
+  if not found:
+    raise errors.ConfigError(
+      f'{setting} is {layout!r}; expected '
+      f"'{RECONSTRUCTION}/<frames>x<height>x<width>', such as "
+      f"'{RECONSTRUCTION}/17x128x128'."
+    )
+  frames, height, width = map(int, found.groups())
+  return frames, height, width
 
 
 def sampling_of(

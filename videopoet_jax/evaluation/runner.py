@@ -1,4 +1,4 @@
-"""Evaluates one task of a protocol: generates, measures, adds up.
+"""Evaluates one task of a protocol: makes samples, measures, adds up.
 
 Each host takes blocks of the samples' numbers; what a batch yields is on disk
 before the next one begins (`work.py`); when all hosts are through, process 0
@@ -7,7 +7,6 @@ adds up the measures in order of the numbers (`intervals.py`).
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-import functools
 import math
 import pathlib
 import time
@@ -15,19 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from videopoet_jax.core import layout as layout_lib
 from videopoet_jax.core import storage
-from videopoet_jax.evaluation import eval_datasets
-from videopoet_jax.evaluation import generation
 from videopoet_jax.evaluation import intervals
 from videopoet_jax.evaluation import measured as measured_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import reference_stats
 from videopoet_jax.evaluation import sample_store
 from videopoet_jax.evaluation import samples as samples_lib
+from videopoet_jax.evaluation import task_inputs
 from videopoet_jax.evaluation.metrics import interface
-from videopoet_jax.inference import conditions as conditions_lib
-from videopoet_jax.inference import generator as generator_lib
 from videopoet_jax.shapes import judges
 
 DONE = 'done.json'
@@ -75,54 +70,12 @@ class MetricResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class TaskInputs:
-  """What the samples of one task are made from.
-
-  Attributes:
-    task: task of the protocol.
-    generator: the checkpoint, opened.
-    conditions: set that samples are conditioned on.
-  """
-
-  task: protocol_lib.EvaluationTask
-  generator: generator_lib.Generator
-  conditions: eval_datasets.Set
-
-  @functools.cached_property
-  def layout(self) -> layout_lib.SequenceLayout:
-    """Layout of the task; LayoutError if the model does not know it."""
-    return self.generator.layout(self.task.layout)
-
-  @property
-  def features(self) -> tuple[str, ...]:
-    """Features that the samples are conditioned on."""
-    return conditions_lib.prefix_features(self.layout)
-
-  @property
-  def condition_frames(self) -> int:
-    """Frames of the video that the samples continue; 0 if they do not."""
-    return generation.condition_frames(self.layout, self.generator.space)
-
-  def clips_of(self, numbers: np.ndarray) -> Any:
-    """Reads the conditions of samples, by the samples' numbers."""
-    return self.conditions.read(self.places(numbers))
-
-  def places(self, numbers: np.ndarray) -> np.ndarray:
-    """Indices of clips in the set; DataError if the set is too small."""
-    return eval_datasets.places(
-      np.asarray(numbers) // self.task.per_condition,
-      self.conditions.size,
-      self.task.order_seed,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
 class TaskRun:
   """One task of one checkpoint.
 
   Attributes:
     protocol: protocol of the task.
-    inputs: task, generator and conditions.
+    inputs: task, conditions, and what makes the samples.
     metrics: metrics to measure.
     real: real clips that sets of samples are compared with.
     folder: folder of this task of this checkpoint.
@@ -135,7 +88,7 @@ class TaskRun:
   """
 
   protocol: protocol_lib.Protocol
-  inputs: TaskInputs
+  inputs: task_inputs.Inputs
   metrics: Sequence[interface.Metric]
   real: reference_stats.RealSide
   folder: pathlib.Path
@@ -160,9 +113,8 @@ class TaskRun:
     Raises:
       UserError: the checkpoint, a set or a metric does not fit.
     """
-    self.inputs.places(
-      np.array([self.task.samples - 1])
-    )  # Is the set large enough?
+    # Is the set large enough?
+    task_inputs.places(self.inputs, np.array([self.task.samples - 1]))
     stream = sample_store.Stream(
       self.folder,
       f'{self.folder.parent.name}/{self.task.name}',
@@ -176,7 +128,7 @@ class TaskRun:
     if len(missing):
       self.log(
         f'  {self.task.name}: {len(missing)} of {self.task.samples} samples of '
-        f'{self.inputs.layout.name}'
+        f'{self.inputs.layout_name}'
       )
     for start in range(0, len(missing), self.batch_size):
       self._batch(stream, missing[start : start + self.batch_size])
@@ -202,20 +154,15 @@ class TaskRun:
   def _batch(self, stream: sample_store.Stream, numbers: np.ndarray) -> None:
     clock = _Clock()
     stream.begin(numbers)
-    source = self.inputs
-    clips = source.clips_of(numbers)
+    clips = task_inputs.clips_of(self.inputs, numbers)
     clock.lap('read')
-    given = generation.Conditions(
-      self.inputs.generator, clips, self.task.text_suffix
+    needed = {name for metric in self.metrics for name in metric.needs}
+    made = self.inputs.make(
+      self.protocol, clips, numbers, needed, self.batch_size
     )
-    outputs = self._sample(given, numbers)
     clock.lap('generate')
     found: dict[str, np.ndarray] = {}
-    inputs = self._inputs(outputs, clips, numbers)
-    if self._needs('nll_'):
-      inputs |= generation.likelihoods(
-        self.inputs.generator, self.inputs.layout, given
-      )
+    inputs = {**self._inputs(made.outputs, clips, numbers), **made.arrays}
     for metric in self.metrics:
       names = reference_stats.own_needs(metric)
       part = {name: inputs[name] for name in names if name in inputs}
@@ -224,40 +171,15 @@ class TaskRun:
     clock.lap('measure')
     samples_lib.keep(
       self.folder,
-      outputs,
+      made.outputs,
       numbers,
       self.keep,
-      frame_rate=self.inputs.generator.space.visual.frame_rate,
-      sampling_rate=self.inputs.generator.space.audio.sampling_rate,
+      frame_rate=self.inputs.frame_rate,
+      sampling_rate=self.inputs.sampling_rate,
       videos=self.videos,
     )
     clock.lap('write')
     stream.finish(numbers, found, clock.seconds)
-
-  def _needs(self, prefix: str) -> bool:
-    """Whether any metric needs an input whose name begins so."""
-    return any(
-      name.startswith(prefix)
-      for metric in self.metrics
-      for name in metric.needs
-    )
-
-  def _sample(
-    self, given: generation.Conditions, numbers: np.ndarray
-  ) -> judges.Outputs:
-    """Generates, unless all that is asked is how likely true clips are."""
-    if not self._needs('generated'):
-      return judges.Outputs()
-    return generation.sample(
-      self.inputs.generator,
-      self.inputs.layout,
-      given,
-      numbers,
-      config=self.protocol.sampling_of(self.task.name),
-      batch_size=self.batch_size,
-      seed=self.protocol.task_seed(self.task.name),
-      negative_text=self.task.negative_text,
-    )
 
   def _inputs(
     self, outputs: judges.Outputs, clips: Any, numbers: np.ndarray
@@ -316,7 +238,7 @@ class TaskRun:
       size * repeats,
       metric.higher_is_better,
       metric.fingerprint,
-      detail,
+      {**detail, **self.inputs.detail},
     )
 
   def _keep_values(

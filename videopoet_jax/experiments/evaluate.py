@@ -1,4 +1,4 @@
-"""Evaluates checkpoints by a protocol, from gin files or plain objects."""
+"""Evaluates checkpoints or tokenizers by a protocol, from gin or objects."""
 
 from collections.abc import Callable, Mapping, Sequence
 import dataclasses
@@ -16,17 +16,22 @@ from videopoet_jax.core import storage
 from videopoet_jax.evaluation import checkpoint_choice
 from videopoet_jax.evaluation import compare
 from videopoet_jax.evaluation import devices as devices_lib
+from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import job as job_lib
 from videopoet_jax.evaluation import protocol as protocol_lib
+from videopoet_jax.evaluation import reconstruction
 from videopoet_jax.evaluation import results as results_lib
 from videopoet_jax.evaluation import watch as watch_lib
 from videopoet_jax.evaluation.metrics import catalogue
 from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.evaluation.reporting import pages as pages_lib
+from videopoet_jax.evaluation.reporting import tokenizer_pages
+from videopoet_jax.evaluation.reporting import tokenizer_table
 from videopoet_jax.experiments import experiment as experiment_lib
 from videopoet_jax.inference import pipeline
 from videopoet_jax.parallel import mesh as mesh_lib
 from videopoet_jax.parallel import rules as rules_lib
+from videopoet_jax.tokenizers import interface
 
 del experiment_lib  # Imported to register MeshConfig with gin.
 
@@ -42,10 +47,13 @@ class Outcome:
     results: results of the last checkpoint, the newest of a watched run.
     problems: a line for each rule that is broken and each metric that is worse
       than the baseline's.
+    table: one row a tokenizer that the folder holds; '' where checkpoints were
+      evaluated.
   """
 
   results: tuple[results_lib.Result, ...]
   problems: tuple[str, ...] = ()
+  table: str = ''
 
   @property
   def values(self) -> dict[str, float]:
@@ -54,7 +62,7 @@ class Outcome:
 
   def __str__(self) -> str:
     """The results as a table."""
-    return results_lib.table(self.results)
+    return self.table or results_lib.table(self.results)
 
   def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
     """How a notebook shows it."""
@@ -62,13 +70,15 @@ class Outcome:
 
 
 Path = str | os.PathLike[str]
+Subject = Path | pipeline.Model | interface.Tokenizer
 
 
 def evaluate(
-  checkpoint: Path | pipeline.Model | Sequence[Path | pipeline.Model] = (),
+  checkpoint: Subject | Sequence[Subject] = (),
   protocol: protocol_lib.Protocol | str | None = None,
   out: Path = '',
   *,
+  tokenizer: Subject | Sequence[Subject] = (),
   all_steps: bool = False,
   watch: str = '',
   watching: watch_lib.WatchConfig | None = None,
@@ -89,9 +99,12 @@ def evaluate(
   """Evaluates checkpoints; called again with the same folder, it resumes.
 
   Args:
-    checkpoint: one or several models, or folders of language models.
+    checkpoint: one or several models, or folders of language models; with a
+      protocol of reconstruction, tokenizers or their folders.
     protocol: a protocol, the name of a shipped one, or a gin file.
     out: folder of all results.
+    tokenizer: the same as `checkpoint`, and refused by a protocol of language
+      models.
     all_steps: whether to evaluate every step on disk, not only the newest.
     watch: folder of a running training, instead of checkpoints.
     watching: when watching ends.
@@ -117,7 +130,7 @@ def evaluate(
     UserError: something is missing or does not match.
   """
   log = log or (lambda line: None)
-  folders = _folders(checkpoint)
+  given = [*_several(checkpoint), *_several(tokenizer)]
   if isinstance(protocol, str):
     protocol = load_protocol(protocol)
   if protocol is None:
@@ -126,9 +139,20 @@ def evaluate(
     )
   if not out:
     raise errors.ConfigError('give --out FOLDER, or bind evaluate.out in gin.')
-  if bool(folders) == bool(watch):
+  if protocol.is_reconstruction:
+    _refuse(
+      protocol, all_steps=all_steps, watch=watch, best=best, versus=versus
+    )
+  elif tokenizer:
     raise errors.ConfigError(
-      'give either --checkpoint FOLDER (one or more) or --watch FOLDER.'
+      f'{protocol.id} evaluates language models: give --checkpoint FOLDER, or '
+      'for a tokenizer a protocol such as tokenizer_film.'
+    )
+  if bool(given) == bool(watch):
+    raise errors.ConfigError(
+      'give --tokenizer FOLDER (one or more).'
+      if protocol.is_reconstruction
+      else 'give either --checkpoint FOLDER (one or more) or --watch FOLDER.'
     )
   if batch_size < 1:
     raise errors.ConfigError(
@@ -146,10 +170,15 @@ def evaluate(
   if best:
     compare.check_rules([compare.rule(f'{best}>0')], known)
   # Missing inputs are reported before a model is read.
-  job_lib.open_sets(protocol, data or {})
+  sets = job_lib.open_sets(protocol, data or {})
   networks = networks or paths_lib.NetworkPaths()
   catalogue.check(protocol, networks)
-  found = checkpoint_choice.find_all(folders, all_steps)
+  found: Sequence[job_lib.Subject]
+  if protocol.is_reconstruction:
+    found = tokenizers = reconstruction.choose(_tokenizers(given))
+    _check_fit(protocol, tokenizers, sets)
+  else:
+    found = checkpoint_choice.find_all(_folders(given), all_steps)
   devices = devices_lib.Devices.create(mesh)
   job = job_lib.Job(
     protocol=protocol,
@@ -165,16 +194,21 @@ def evaluate(
   )
   job.prepare()
   keeper = watch_lib.BestKeeper(job.out, best, job.log)
-  pages = pages_lib.Pages(job, before, versus)
+  pages: pages_lib.Pages | tokenizer_pages.TokenizerPages
+  if protocol.is_reconstruction:
+    pages = tokenizer_pages.TokenizerPages(job)
+  else:
+    pages = pages_lib.Pages(job, before, versus)
   last: list[results_lib.Result] = []
 
-  def one(checkpoint: checkpoint_choice.Checkpoint) -> None:
+  def one(checkpoint: job_lib.Subject) -> None:
     if job.is_first:
       job.log(f'{protocol.id}: {checkpoint.folder} {_step(checkpoint)}')
     last[:] = job.evaluate(checkpoint)
     job.collect()
     if job.is_first:
-      keeper.note(checkpoint, last)
+      if isinstance(checkpoint, checkpoint_choice.Checkpoint):
+        keeper.note(checkpoint, last)
       pages.write()
       for line in _worse(before, last):
         job.log(f'worse than the baseline: {line}')
@@ -189,23 +223,70 @@ def evaluate(
     for checkpoint_ in found:
       one(checkpoint_)
   problems = compare.broken(checked, last) if last else []
-  return Outcome(tuple(last), (*problems, *_worse(before, last)))
+  table = ''
+  if protocol.is_reconstruction:
+    table = tokenizer_table.Table.of(protocol, job.collect()).text()
+  return Outcome(tuple(last), (*problems, *_worse(before, last)), table)
 
 
-def _folders(
-  given: Path | pipeline.Model | Sequence[Path | pipeline.Model],
-) -> list[pathlib.Path]:
-  """Folders of the checkpoints that are given as one or several."""
-  several = given if isinstance(given, Sequence) else [given]
+def _refuse(protocol: protocol_lib.Protocol, **settings: Any) -> None:
+  """Refuses settings that cannot act on tokenizers."""
+  for name, value in settings.items():
+    if value:
+      raise errors.ConfigError(
+        f'--{name} cannot act with {protocol.id}, which evaluates tokenizers; '
+        'leave it out.'
+      )
+
+
+def _check_fit(
+  protocol: protocol_lib.Protocol,
+  found: Sequence[reconstruction.ChosenTokenizer],
+  sets: Mapping[tuple[str, str], eval_datasets.Set],
+) -> None:
+  """Refuses a tokenizer that does not fit, before any is evaluated."""
+  for one in found:
+    for task in protocol.tasks:
+      source = sets[task.data, task.split]
+      inputs = reconstruction.ReconstructedInputs(task, one.tokenizer, source)
+      inputs.check()
+
+
+def _several(given: Subject | Sequence[Subject]) -> list[Subject]:
+  """One or several subjects as a list; '' is none."""
   if isinstance(given, str):
-    several = [given] if given else []
-  return [
-    storage.absolute(one.directory if isinstance(one, pipeline.Model) else one)
-    for one in several
-  ]
+    return [given] if given else []
+  return list(given) if isinstance(given, Sequence) else [given]
 
 
-def _step(checkpoint: checkpoint_choice.Checkpoint) -> str:
+def _tokenizers(given: Sequence[Subject]) -> list[Path | interface.Tokenizer]:
+  """Folders and tokenizers; raises ConfigError for a language model."""
+  found: list[Path | interface.Tokenizer] = []
+  for one in given:
+    if isinstance(one, pipeline.Model):
+      raise errors.ConfigError(
+        f'the protocol evaluates tokenizers, and {one.directory} is a language '
+        'model; give the folder of its visual tokenizer.'
+      )
+    found.append(one)
+  return found
+
+
+def _folders(given: Sequence[Subject]) -> list[pathlib.Path]:
+  """Folders of checkpoints; raises ConfigError for a tokenizer in memory."""
+  found = []
+  for one in given:
+    path = one.directory if isinstance(one, pipeline.Model) else one
+    if not isinstance(path, str | os.PathLike):
+      raise errors.ConfigError(
+        f'the protocol evaluates language models, and {one!r} is none; give a '
+        'folder or a loaded model, or a protocol such as tokenizer_film.'
+      )
+    found.append(storage.absolute(path))
+  return found
+
+
+def _step(checkpoint: job_lib.Subject) -> str:
   return '' if checkpoint.step is None else f'step {checkpoint.step}'
 
 
@@ -295,4 +376,28 @@ def from_gin(
   """
   with gin_state.isolated():
     config_lib.parse(gin_files, bindings)
+    if given.get('data'):
+      given['data'] = _sets(given['data'])
     return config_lib.call(_configured, **given)
+
+
+def _sets(given: Mapping[str, str]) -> dict[str, str]:
+  """Folders of sets: gin's, and those that override them.
+
+  Raises:
+    ConfigError: the protocol has no such set.
+  """
+  bound = gin.get_bindings(_configured)
+  protocol = bound.get('protocol')
+  known = {
+    name
+    for task in (protocol.tasks if protocol else ())
+    for name in (task.data, task.real_name)
+  }
+  for name in given:
+    if protocol and name not in known:
+      raise errors.ConfigError(
+        f'--data {name}=...: the protocol has no set {name!r}'
+        f'{errors.near_names(name, sorted(known))}.'
+      )
+  return {**(bound.get('data') or {}), **given}

@@ -1,9 +1,11 @@
-"""`videopoet evaluate`: measures checkpoints by a frozen protocol.
+"""`videopoet evaluate`: measures models or tokenizers by a frozen protocol.
 
   videopoet evaluate --protocol shapes_easy_scoreboard --checkpoint demo \
     --out scores
   videopoet evaluate --protocol k600.gin --watch runs/lm --out scores \
     --best fvd/future_prediction --until_step 300000
+  videopoet evaluate --protocol tokenizer_film --tokenizer runs/a runs/b \
+    --data film=data/film_held_out --out scores
   videopoet evaluate --votes votes.json --out scores
   videopoet evaluate --compare scores_before scores_after
 
@@ -45,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     help='further gin files; any flag can be bound there (evaluate.out = ...)',
   )  # fmt: skip
   add('--checkpoint', nargs='+', help='folders of language models')
+  add('--tokenizer', nargs='+', help='folders of visual tokenizers')
+  add(
+    '--data', action='append', metavar='NAME=FOLDER',
+    help='folder of a set of the protocol; repeatable',
+  )  # fmt: skip
   add('--all_steps', action='store_true', default=None)
   add('--watch', help='folder of a run, whose new checkpoints are evaluated')
   add('--until_step', type=int, help='watching ends when it is evaluated')
@@ -87,6 +94,19 @@ def _check_flags(flags: argparse.Namespace) -> None:
     refuse('with --keep_samples 0', ['videos'])
 
 
+def _sets(given: Sequence[str]) -> dict[str, str]:
+  """Folders of sets by name; raises ConfigError unless NAME=FOLDER each."""
+  found = {}
+  for text in given:
+    name, _, folder = text.partition('=')
+    if not name or not folder:
+      raise errors.ConfigError(
+        f'--data {text!r} is not NAME=FOLDER, such as film=data/film_held_out.'
+      )
+    found[name] = folder
+  return found
+
+
 def main(argv: Sequence[str]) -> int:
   """Evaluates, reads votes or compares; see `--help`."""
   bindings, rest = config_lib.split_arguments(argv)
@@ -112,11 +132,14 @@ def main(argv: Sequence[str]) -> int:
   given = {
     name: getattr(flags, name)
     for name in (
-      'checkpoint', 'all_steps', 'watch', 'out', 'batch_size', 'keep_samples',
-      'videos', 'cache', 'best', 'baseline', 'fail_below', 'versus',
+      'checkpoint', 'tokenizer', 'all_steps', 'watch', 'out', 'batch_size',
+      'keep_samples', 'videos', 'cache', 'best', 'baseline', 'fail_below',
+      'versus',
     )
     if getattr(flags, name) is not None
   }  # fmt: skip
+  if flags.data:
+    given['data'] = _sets(flags.data)
   bindings += [
     f'WatchConfig.{name} = {getattr(flags, name)}'
     for name in ('until_step', 'idle_minutes')

@@ -42,8 +42,11 @@ class Tokenizer(Protocol):
     fingerprint: hash of config and weights; token data sets store it.
   """
 
-  spec: specs.VisualSpec | specs.AudioSpec
-  fingerprint: str
+  @property
+  def spec(self) -> specs.VisualSpec | specs.AudioSpec: ...
+
+  @property
+  def fingerprint(self) -> str: ...
 
   def encode(self, signal: Any) -> np.ndarray:
     """Encodes video_BTHWC to ids_BTHW or audio_BT to ids_BKF; int32, local."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+import functools
 import importlib
 from typing import Any
 
@@ -9,7 +10,8 @@ from videopoet_jax.core import errors
 from videopoet_jax.evaluation import eval_datasets
 from videopoet_jax.evaluation import protocol as protocol_lib
 from videopoet_jax.evaluation import reference_stats
-from videopoet_jax.evaluation import runner
+from videopoet_jax.evaluation import task_inputs
+from videopoet_jax.evaluation.metrics import codes
 from videopoet_jax.evaluation.metrics import interface
 from videopoet_jax.evaluation.metrics import oracle_accuracy
 from videopoet_jax.evaluation.networks import catalogue
@@ -17,7 +19,8 @@ from videopoet_jax.evaluation.networks import paths as paths_lib
 from videopoet_jax.shapes import judges
 
 _METRICS = 'videopoet_jax.evaluation.metrics'
-_RATE = 16_000
+# What metrics are made with to be checked, before a model says its own.
+_RATE, _CODES = 16_000, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Kind:
     name: name of the class.
     network: whether it needs one, stated in `Protocol.networks`.
     hears: whether it needs the sampling rate of sound.
+    counts: whether it needs the number of codes of a tokenizer.
     settings: arguments of the class.
   """
 
@@ -36,6 +40,7 @@ class Kind:
   name: str
   network: bool = False
   hears: bool = False
+  counts: bool = False
   settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
   def make(self, **given: Any) -> interface.Metric:
@@ -60,10 +65,20 @@ KINDS: Mapping[str, Kind] = {
   'kid': _distance('kid', 'KernelDistance'),
   'is': Kind('inception_score', 'InceptionScore', True),
   'clipsim': Kind('perceptual', 'CLIPSIM', True),
+  'rfvd': _distance('rfvd'),
   'lpips': Kind('perceptual', 'LPIPS', True),
+  'perceptual': Kind(
+    'perceptual', 'LPIPS', True, settings={'name': 'perceptual'}
+  ),
   'dnsmos': Kind('quality', 'Quality', True, settings={'column': 2}),
   'psnr': Kind('pixels', 'PSNR'),
+  'psnr_video': Kind(
+    'pixels', 'PSNR', settings={'name': 'psnr_video', 'over': 'video'}
+  ),
   'ssim': Kind('pixels', 'SSIM'),
+  'codebook_usage': Kind('codes', 'CodebookUsage', counts=True),
+  'codebook_entropy': Kind('codes', 'CodebookEntropy', counts=True),
+  'bits_per_pixel': Kind('codes', 'BitsPerPixel', counts=True),
   'si_sdr': Kind('sound', 'SISDR'),
   'mel_distance': Kind('sound', 'MelDistance', hears=True),
   'perplexity_visual': _perplexity('visual'),
@@ -72,6 +87,7 @@ KINDS: Mapping[str, Kind] = {
 # The network that a name promises: a protocol with another one is refused.
 PROMISED: Mapping[str, tuple[str, ...]] = {
   'fvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
+  'rfvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
   'kvd': ('i3d_kinetics400', 'i3d_pretrained_400'),
   'fid': ('inception_v3',),
   'kid': ('inception_v3',),
@@ -79,6 +95,7 @@ PROMISED: Mapping[str, tuple[str, ...]] = {
   'is': ('c3d_ucf101',),
   'clipsim': ('clip_vit_b16',),
   'lpips': ('lpips_vgg', 'lpips_alex'),
+  'perceptual': catalogue.PERCEPTUAL,
   'dnsmos': ('dnsmos',),
 }
 # With a stand-in, the metric is named after it: 'frechet_transnetv2'.
@@ -98,7 +115,7 @@ def _kind(name: str) -> tuple[Kind, str] | None:
 
 def build(
   protocol: protocol_lib.Protocol,
-  inputs: runner.TaskInputs,
+  inputs: task_inputs.Inputs,
   paths: paths_lib.NetworkPaths,
 ) -> tuple[interface.Metric, ...]:
   """Makes the metrics of a task.
@@ -127,11 +144,39 @@ def check(
   """
   for task in protocol.tasks:
     metrics = [
-      _make(name, protocol, paths, _RATE)
+      _make(name, protocol, paths, _RATE, _CODES)
       for name in task.metrics
       if name != oracle_accuracy.NAME
     ]
+    _check_kind(task, metrics)
     _check_real(task, metrics)
+
+
+def _check_kind(
+  task: protocol_lib.EvaluationTask, metrics: Sequence[interface.Metric]
+) -> None:
+  """Refuses metrics of tokenizers for models, and the other way round."""
+  there = ('index', 'generated', 'real', *codes.NEEDS)
+  if task.is_reconstruction:
+    wrong = [m.name for m in metrics if not set(m.needs) <= set(there)]
+    wrong += [name for name in task.metrics if name == oracle_accuracy.NAME]
+    reason = 'needs more than clips and their reconstructions'
+  else:
+    wrong = [m.name for m in metrics if set(m.needs) & set(codes.NEEDS)]
+    reason = "needs a tokenizer's codes of real clips"
+  if wrong:
+    raise errors.ConfigError(
+      f'{task.name}/EvaluationTask.metrics: {wrong[0]!r} {reason}, and the '
+      f'layout is {task.layout!r}; leave it out.'
+    )
+  for metric in metrics:
+    if isinstance(metric, interface.Summarizing) and (
+      metric.name in task.subsets
+    ):
+      raise errors.ConfigError(
+        f'{task.name}/EvaluationTask.subsets: {metric.name!r} is measured on '
+        'all samples together; leave it out.'
+      )
 
 
 def _check_real(
@@ -161,13 +206,14 @@ def _check_real(
 def _build(
   name: str,
   protocol: protocol_lib.Protocol,
-  inputs: runner.TaskInputs,
+  inputs: task_inputs.Inputs,
   paths: paths_lib.NetworkPaths,
 ) -> interface.Metric:
   if name == oracle_accuracy.NAME:
     return _right(inputs)
-  rate = inputs.generator.space.audio.sampling_rate
-  return _make(name, protocol, paths, rate)
+  return _make(
+    name, protocol, paths, inputs.sampling_rate, inputs.codebook_size
+  )
 
 
 def _make(
@@ -175,6 +221,7 @@ def _make(
   protocol: protocol_lib.Protocol,
   paths: paths_lib.NetworkPaths,
   sampling_rate: int,
+  codebook_size: int,
 ) -> interface.Metric:
   found = _kind(name)
   if found is None:
@@ -188,6 +235,8 @@ def _make(
   given: dict[str, Any] = {}
   if kind.hears:
     given['sampling_rate'] = sampling_rate
+  if kind.counts:
+    given['codebook_size'] = codebook_size
   if kind.network:
     stated = stand_in or protocol.networks.get(name, '')
     promised = PROMISED.get(name, (stated,))
@@ -202,7 +251,7 @@ def _make(
   return kind.make(**given)
 
 
-def _right(inputs: runner.TaskInputs) -> interface.Metric:
+def _right(inputs: task_inputs.Inputs) -> interface.Metric:
   if (
     not isinstance(inputs.conditions, eval_datasets.ShapesSet)
     or inputs.task.subsets
@@ -212,10 +261,13 @@ def _right(inputs: runner.TaskInputs) -> interface.Metric:
       "motion, all samples together; set EvaluationTask.data = 'shapes' and "
       'no subsets.'
     )
-  layout = inputs.layout
-  if layout.task not in judges.TASKS:
-    hint = errors.near_names(layout.task, judges.TASKS)
-    raise errors.ConfigError(f'no oracle judges {layout.task!r}{hint}.')
+  task = inputs.layout_name.split('/')[0]
+  if task not in judges.TASKS:
+    hint = errors.near_names(task, judges.TASKS)
+    raise errors.ConfigError(f'no oracle judges {task!r}{hint}.')
   return oracle_accuracy.Right(
-    layout.task, inputs.clips_of, inputs.condition_frames, layout.name
+    task,
+    functools.partial(task_inputs.clips_of, inputs),
+    inputs.condition_frames,
+    inputs.layout_name,
   )

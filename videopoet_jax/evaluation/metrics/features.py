@@ -82,7 +82,7 @@ class TwoSets:
   network: networks.FeatureNetwork
 
   # Names that stand for the published networks.
-  _PROMISES = ('fvd', 'fid', 'fad', 'kvd', 'kid', 'is')
+  _PROMISES = ('fvd', 'rfvd', 'fid', 'fad', 'kvd', 'kid', 'is')
 
   def __post_init__(self) -> None:
     if self.network.stand_in and self.name in self._PROMISES:

@@ -20,6 +20,9 @@ The inputs that a metric may need, all with the leading axis B:
   `text`: captions, str (B,).
   `nll_<modality>`, `tokens_<modality>`: float64 and int64 (B,), a sample's
     summed negative log likelihood in nats, and its number of tokens.
+  `ids`: int32 (B, tokens), a tokenizer's ids of the real clip.
+  `pixels`: int64 (B,), the number of pixels, over all frames, that the ids
+    stand for.
 """
 
 from collections.abc import Mapping, Sequence

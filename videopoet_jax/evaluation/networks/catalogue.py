@@ -28,6 +28,8 @@ class _Entry:
   hears: bool = False
 
 
+# Backbones of `losses.perceptual`, as distances between frames.
+_BACKBONES = ('vgg16', 'resnet50', 'convnext_tiny', 'efficientnet_lite0')
 _LPIPS = ('lpips_backbone', 'lpips_heads')
 _ENTRIES: Mapping[str, _Entry] = {
   'i3d_kinetics400': _Entry('torchscript', 'i3d', ('i3d',)),
@@ -41,7 +43,14 @@ _ENTRIES: Mapping[str, _Entry] = {
   'efficientnet_lite0': _Entry('stand_ins', 'EfficientNetLite0'),
   'transnetv2': _Entry('stand_ins', 'TransNetV2'),
   'dnsmos': _Entry('stand_ins', 'DNSMOS', hears=True),
+  **{
+    f'perceptual_{backbone}': _Entry(
+      'perceptual', 'perceptual', ('perceptual',), {'backbone': backbone}
+    )
+    for backbone in _BACKBONES
+  },
 }
+PERCEPTUAL = tuple(f'perceptual_{backbone}' for backbone in _BACKBONES)
 NAMES = tuple(_ENTRIES)
 
 
@@ -58,8 +67,9 @@ def load(
     sampling_rate: sampling rate of the sound, for a network of sound.
 
   Returns:
-    A `FeatureNetwork`; a `PairNetwork` for 'lpips_...'; a `TextImageNetwork`
-    for 'clip_...'. Its weights are checked now and read when first used.
+    A `FeatureNetwork`; a `PairNetwork` for 'lpips_...' and 'perceptual_...'; a
+    `TextImageNetwork` for 'clip_...'. Its weights are checked now and read when
+    first used.
 
   Raises:
     ConfigError: there is no such network, or its weights are missing.

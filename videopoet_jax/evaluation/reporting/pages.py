@@ -143,15 +143,15 @@ class Pages:
     if not numbers:
       return []
     given = given_of(one.folder, task, self._job.data)
-    clips = _clips(task, self._job.data, numbers)
+    given_clips = clips(task, self._job.data, numbers)
     return [
       rating.Pair(
         task.name,
         number,
-        tuple(examples_lib.conditions(given, clips, row)),
+        tuple(examples_lib.conditions(given, given_clips, row)),
         examples_lib.signal('a', mine[number]),
         examples_lib.signal('b', theirs[number]),
-        clips.captions[row] if 'text' in given.features else '',
+        given_clips.captions[row] if 'text' in given.features else '',
       )
       for row, number in enumerate(numbers)
     ]
@@ -200,7 +200,7 @@ def kept_examples(
   right = values.get(f'right/{scoreboard.RIGHT}')
   return examples_lib.examples(
     given_of(folder, task, data),
-    _clips(task, data, list(kept)),
+    clips(task, data, list(kept)),
     [{'generated': outputs} for outputs in kept.values()],
     [] if right is None else [bool(right[n]) for n in kept],
   )
@@ -212,11 +212,12 @@ def _set(
   return eval_datasets.open_set(task.data, task.split, data)
 
 
-def _clips(
+def clips(
   task: protocol_lib.EvaluationTask,
   data: Mapping[str, str],
   numbers: Sequence[int],
 ) -> Any:
+  """Reads the conditions of samples, by the samples' numbers."""
   source = _set(task, data)
   positions = np.asarray(numbers) // task.per_condition
   return source.read(
