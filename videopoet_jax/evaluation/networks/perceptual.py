@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from videopoet_jax.checkpoints import weights_files
+from videopoet_jax.checkpoints import published_files
 from videopoet_jax.evaluation.networks import interface
 from videopoet_jax.evaluation.networks import paths
 from videopoet_jax.losses.perceptual import backbones
@@ -87,7 +87,7 @@ class PerceptualNetwork:
     """A compiled function of two arrays of `chunk` frames."""
     network = distance.PerceptualDistance(
       self.backbone,
-      weights_files.read(self.weights),
+      published_files.read(self.weights),
       source=str(self.weights),
     )
 
