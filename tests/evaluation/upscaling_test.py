@@ -123,7 +123,7 @@ def test_a_cascade_is_scored_beside_bicubic_and_the_truth(
     assert found[name]['edge_error'] > 0 and found[name]['psnr'] < 30
     assert found[name]['kept'] == 0  # Untrained.
   report = json.loads((tmp_path / upscaling.REPORT).read_text())
-  assert report['figures'] == found and report['clips'] == 3
+  assert report['metrics'] == found and report['clips'] == 3
   assert report['checkpoint'] == ['one', 'two'] and report['media'] == media
   assert report['config']['num_steps'] == [1, 2]
   assert (tmp_path / upscaling.PICTURE).stat().st_size > 0
@@ -228,8 +228,8 @@ def test_a_model_that_writes_in_order_is_scored_too(
   assert score_upscaling.main(flags.split()) == 0
   report = json.loads((tmp_path / upscaling.REPORT).read_text())
   # A step an id of the grid of 2 x 8 x 8.
-  assert list(report['figures'])[-2:] == ['1 steps', 'in order, 128']
-  assert report['figures']['in order, 128']['edge_error'] > 0
+  assert list(report['metrics'])[-2:] == ['1 steps', 'in order, 128']
+  assert report['metrics']['in order, 128']['edge_error'] > 0
   assert report['autoregressive'] == 'lm'
   given = dataclasses.replace(in_order, layout_names=('unconditional/5x64x64',))
   with pytest.raises(errors.CheckpointError, match='lm knows .*unconditional'):

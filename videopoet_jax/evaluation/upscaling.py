@@ -345,7 +345,7 @@ def score(
     'grey': grey,
     'noise': noise,
     'seed': seed,
-    'figures': found,
+    'metrics': found,
   }
   (folder / REPORT).write_text(json.dumps(report, indent=2) + '\n')
   upscaled.write_comparison(folder / PICTURE, shown, clips=min(4, len(bicubic)))
