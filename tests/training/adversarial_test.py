@@ -284,7 +284,7 @@ def test_the_tokenizer_of_a_run_is_the_generator(tmp_path):
   ('settings', 'message'),
   [
     ({'loss': 'hing'}, "loss is 'hing'.*hinge"),
-    ({'weight': -1.0}, 'weight'),
+    ({'weight': 0.0}, 'weight'),
     ({'start': 0.5, 'lead': 0.5}, 'never meets'),
     ({'penalty_every': 0}, 'penalty_every'),
   ],

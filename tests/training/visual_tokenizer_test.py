@@ -136,6 +136,13 @@ def test_bad_settings_and_batches_are_refused():
   ):
     with pytest.raises(errors.ConfigError, match=f'{field} is'):
       visual_tokenizer.VisualTokenizerRecipe(**{field: value})
+  for field in ('perceptual_from', 'perceptual_frames'):
+    with pytest.raises(errors.ConfigError, match='perceptual term alone'):
+      visual_tokenizer.VisualTokenizerRecipe(**{field: 1})
+  with pytest.raises(errors.ConfigError, match='perceptual is not bound'):
+    _trainable(perceptual_weight=1.0)
+  with pytest.raises(errors.ConfigError, match='perceptual is bound'):
+    _perceptual(lambda out, video: 0.0)
   with pytest.raises(errors.LayoutError, match='frames'):
     _trainable().init(
       jax.random.key(0), {'video': np.zeros((1, 4, 16, 16, 3), np.uint8)}
@@ -226,3 +233,60 @@ def test_one_clip_is_learned_to_40_db_within_500_steps():
   # As it is used: quantized, clipped.
   _, metrics = trainable.validation_loss(state.params, batch, jax.random.key(0))
   assert metrics['psnr'] > 40.0 and int(state.skipped) == 0
+
+
+def _perceptual(distance, **settings):
+  return visual_tokenizer.VisualTokenizerTrainable(
+    configs.PATCH,
+    visual_tokenizer.VisualTokenizerRecipe(total_steps=100, **settings),
+    distance,
+  )
+
+
+def _compared(**settings):
+  """Metrics by step of a perceptual term that counts frames."""
+  seen = []
+
+  def distance(out, video):
+    seen.append(video.shape)
+    return jnp.mean(jnp.abs(out - video))
+
+  trainable = _perceptual(distance, perceptual_weight=0.5, **settings)
+  metrics = {step: _loss(trainable, step) for step in (0, 30, 60)}
+  return seen, metrics
+
+
+def test_the_perceptual_term_is_weighed_and_added():
+  _, found = _compared(bypass_until=0.0)
+  plain, _ = _loss(_trainable(total_steps=100, bypass_until=0.0), 0)
+  total, metrics = found[0]
+  assert metrics['perceptual'] > 0
+  np.testing.assert_allclose(total - plain, metrics['perceptual'], rtol=1e-4)
+  # Pixels from -1 to 1 in place of 0 to 1, at half the weight: the L1 term's.
+  np.testing.assert_allclose(
+    metrics['perceptual'], metrics['l1'] / 0.9, rtol=1e-5
+  )
+
+
+def test_the_perceptual_term_begins_at_its_step():
+  _, found = _compared(perceptual_from=0.3)
+  assert found[0][1]['perceptual'] == 0.0
+  assert found[30][1]['perceptual'] > 0 and found[60][1]['perceptual'] > 0
+
+
+def test_the_perceptual_term_compares_as_many_frames_as_asked():
+  seen, _ = _compared(perceptual_frames=2)
+  assert {shape[1] for shape in seen} == {2}
+  seen, _ = _compared(perceptual_frames=99)
+  assert {shape[1] for shape in seen} == {5}
+
+
+def test_validation_compares_all_frames_from_the_first_step():
+  trainable = _perceptual(
+    lambda out, video: jnp.float32(video.shape[1]),
+    perceptual_weight=2.0,
+    perceptual_from=0.5,
+    perceptual_frames=1,
+  )
+  _, metrics = trainable.validation_loss(_params(), _batch(), jax.random.key(0))
+  assert metrics['perceptual'] == 10.0

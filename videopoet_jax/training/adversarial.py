@@ -63,7 +63,9 @@ class AdversarialRecipe:
         f'AdversarialRecipe.loss is {self.loss!r}{hint}; expected one of '
         f'{", ".join(adversarial.KINDS)}.'
       )
-    errors.check_range(self, 'weight', 'lecam_weight', 'penalty_weight')
+    # Without weight the discriminator would be trained for nothing.
+    errors.check_range(self, 'weight', above=True)
+    errors.check_range(self, 'lecam_weight', 'penalty_weight')
     errors.check_range(self, 'start', 'lead', most=1)
     errors.check_range(self, 'penalty_every', least=1)
     if self.start + self.lead >= 1:
@@ -91,11 +93,6 @@ class AdversarialTrainable:
     discriminator: discriminator_lib.DiscriminatorConfig,
     recipe: AdversarialRecipe,
   ) -> None:
-    if inner.recipe.decoder_only and not recipe.weight:
-      raise errors.ConfigError(
-        'AdversarialRecipe.weight is 0, so that the discriminator moves '
-        'nothing; leave visual_tokenizer.discriminator unbound.'
-      )
     self.inner = inner
     self.discriminator = discriminator
     self.recipe = recipe

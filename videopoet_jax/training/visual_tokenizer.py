@@ -111,6 +111,13 @@ class VisualTokenizerRecipe:
     errors.check_range(
       self, 'entropy_until', 'bypass_until', 'perceptual_from', most=1
     )
+    for name in ('perceptual_from', 'perceptual_frames'):
+      if getattr(self, name) and not self.perceptual_weight:
+        raise errors.ConfigError(
+          f'VisualTokenizerRecipe.{name} is {getattr(self, name)}, which acts '
+          'on the perceptual term alone; bind perceptual_weight, too, or leave '
+          'it out.'
+        )
     if not 0 <= self.uncertain_share <= (1 if self.decoder_only else 0):
       raise errors.ConfigError(
         f'VisualTokenizerRecipe.uncertain_share is {self.uncertain_share}; '
