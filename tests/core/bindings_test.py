@@ -31,7 +31,16 @@ _OVERLAYS = (
     if name.startswith(('gin/partitioning/', 'gin/models/'))
   ),
 )
-_MACROS = ('MEDIA', 'TOKENS', 'VISUAL', 'AUDIO', 'LOW', 'TEXT')
+_MACROS = (
+  'MEDIA',
+  'HELD_OUT',
+  'PERCEPTUAL',
+  'TOKENS',
+  'VISUAL',
+  'AUDIO',
+  'LOW',
+  'TEXT',
+)
 
 
 def _left_open(*names: str) -> list[str]:
@@ -92,6 +101,7 @@ _TWO_KINDS = {
   ),
   # A folder or several; a protocol or its name.
   'checkpoint': lambda value: isinstance(value, str),
+  'tokenizer': lambda value: isinstance(value, str),
   'protocol': lambda value: isinstance(value, str),
 }
 

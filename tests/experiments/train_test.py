@@ -287,7 +287,7 @@ def test_every_run_file_parses_and_says_how_to_use_it(name):
   assert text.startswith('# ')
   assert f'--gin_file {name}' in text
   assert '# Expect: ' in text
-  names = ('TOKENS', 'VISUAL', 'AUDIO', 'MEDIA')
+  names = ('TOKENS', 'VISUAL', 'AUDIO', 'MEDIA', 'HELD_OUT', 'PERCEPTUAL')
   # A header may show the commands before its own as well.
   command = text[text.index(f'--gin_file {name}') :]
   required = [n for n in names if f'--gin.{n}=' in command or f'{n} = ' in text]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from tests.losses.perceptual import random_weights
 from videopoet_jax.core import errors
@@ -16,8 +17,8 @@ _BACKBONE = 'efficientnet_lite0'
 
 @pytest.fixture(scope='module', name='weights')
 def _weights(tmp_path_factory):
-  path = tmp_path_factory.mktemp('weights') / 'lite0.npz'
-  np.savez(path, **random_weights.of(_BACKBONE))
+  path = tmp_path_factory.mktemp('weights') / 'lite0.safetensors'
+  safetensors.numpy.save_file(random_weights.of(_BACKBONE), path)
   return str(path)
 
 
