@@ -10,7 +10,7 @@ from videopoet_jax.core import errors
 def test_two_thousand_frames_take_the_memory_of_a_hundred(monkeypatch):
   # Programs compiled as users' are: others leave more behind.
   monkeypatch.delenv('JAX_DISABLE_MOST_OPTIMIZATIONS', raising=False)
-  # How much the allocator keeps differs from run to run: the best of three.
+  # What the allocator keeps differs from run to run: the best of three.
   for _ in range(3):
     found = memory.memory()
     short, long = found['100'], found['2000']
