@@ -10,16 +10,14 @@ from videopoet_jax.core import errors
 def test_two_thousand_frames_take_the_memory_of_a_hundred(monkeypatch):
   # Programs compiled as users' are: others leave more behind.
   monkeypatch.delenv('JAX_DISABLE_MOST_OPTIMIZATIONS', raising=False)
-  # What the allocator keeps differs from run to run: the best of three.
-  for _ in range(3):
-    found = memory.memory()
-    short, long = found['100'], found['2000']
-    # The last latent frame is filled up.
-    assert (short['latent_frames'], short['frames']) == (26, 101)
-    assert (long['latent_frames'], long['frames']) == (501, 2001)
-    if found['peak_ratio'] < 1.1:
-      break
-  assert found['peak_ratio'] < 1.1
+  found = memory.memory()
+  short, long = found['100'], found['2000']
+  # The last latent frame is filled up.
+  assert (short['latent_frames'], short['frames']) == (26, 101)
+  assert (long['latent_frames'], long['frames']) == (501, 2001)
+  # The ratio is 1.0 on a quiet machine (docs/long_video.md); what allocators
+  # keep differs under load. Activations of all frames would be 3 times the peak.
+  assert found['peak_ratio'] < 1.5
 
 
 def test_other_systems_are_refused(monkeypatch, tmp_path):

@@ -18,7 +18,7 @@ from videopoet_jax.core import errors
 
 FRAMES = (100, 2000)
 _SIDE = 32
-_CACHE = 'JAX_COMPILATION_CACHE_DIR'
+_UNSET = ('JAX_COMPILATION_CACHE_DIR', 'XLA_FLAGS')
 _STATUS = pathlib.Path('/proc/self/status')
 
 
@@ -42,9 +42,9 @@ def memory(frames: Sequence[int] = FRAMES) -> dict[str, Any]:
       'there.'
     )
   found: dict[str, Any] = {}
-  # Compiling takes much of the peak: all processes compile, or none.
+  # Compiling takes much of the peak: no process reads programs from a disk.
   environment = {
-    name: value for name, value in os.environ.items() if name != _CACHE
+    name: value for name, value in os.environ.items() if name not in _UNSET
   }
   for number in frames:
     command = [sys.executable, '-m', __name__, str(number)]
