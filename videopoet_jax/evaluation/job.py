@@ -139,7 +139,8 @@ class Job:
   ) -> None:
     sets = open_sets(self.protocol, self.data)
     make = self._open(checkpoint)
-    # All of them before the first: what is missing is said at once.
+    # All inputs are opened before the first task runs, so that what is missing
+    # is reported at the start.
     runs = [
       self._task_run(make(task, sets[task.data, task.split]), sets, folder)
       for task in left

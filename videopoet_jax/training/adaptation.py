@@ -67,6 +67,12 @@ def load(
         f'{directory} does not hold these rows, which start at zero: '
         f'{"; ".join(new_rows)}'
       )
+  check(params, shapes, directory)
+  return place(params, shapes)
+
+
+def check(params: Any, shapes: Any, directory: str | os.PathLike[str]) -> None:
+  """Raises CheckpointError where a folder's arrays are of another model."""
   wrong = differences(params, shapes)
   if wrong:
     raise errors.CheckpointError(
@@ -74,7 +80,6 @@ def load(
       f'wanted here: {"; ".join(wrong[:3])}. Set the sizes that it was trained '
       'with'
     )
-  return place(params, shapes)
 
 
 def differences(params: Any, shapes: Any) -> list[str]:

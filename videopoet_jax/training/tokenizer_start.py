@@ -10,7 +10,6 @@ import os
 from typing import Any
 
 from videopoet_jax.checkpoints import export
-from videopoet_jax.core import errors
 from videopoet_jax.tokenizers.magvit2 import bundle
 from videopoet_jax.tokenizers.magvit2 import inflation
 from videopoet_jax.training import adaptation
@@ -40,16 +39,10 @@ def take(
   _, held = export.load_params(directory, KIND)
   found, wanted = _by_branch(held), _by_branch(fresh)
   taken = dict(wanted)
-  generator = _fitted(
-    found[optimizers.GENERATOR], wanted[optimizers.GENERATOR], causal=True
+  generator = inflation.inflate(
+    found[optimizers.GENERATOR], wanted[optimizers.GENERATOR]
   )
-  wrong = adaptation.differences(generator, wanted[optimizers.GENERATOR])
-  if wrong:
-    raise errors.CheckpointError(
-      f'the parameters in {directory} are of another model; in the folder and '
-      f'wanted here: {"; ".join(wrong[:3])}. Set the sizes that it was trained '
-      'with'
-    )
+  adaptation.check(generator, wanted[optimizers.GENERATOR], directory)
   lines = [f'step 0 with the parameters of {directory}, fresh optimizer']
   if adaptation.differences(found[optimizers.GENERATOR], generator):
     lines[0] += ', inflated from images to video'
@@ -75,7 +68,9 @@ def _take_discriminator(
   fresh = wanted[optimizers.DISCRIMINATOR]
   if optimizers.DISCRIMINATOR not in found:
     return f'{directory} holds no discriminator: it starts afresh'
-  fitted = _fitted(found[optimizers.DISCRIMINATOR], fresh, causal=False)
+  fitted = inflation.inflate(
+    found[optimizers.DISCRIMINATOR], fresh, causal=False
+  )
   wrong = adaptation.differences(fitted, fresh)
   if wrong:
     return (
@@ -93,7 +88,3 @@ def _by_branch(params: Any) -> dict[str, Any]:
   if optimizers.DISCRIMINATOR in params:
     return dict(params)
   return {optimizers.GENERATOR: params}
-
-
-def _fitted(params: Any, wanted: Any, *, causal: bool) -> Any:
-  return inflation.inflate(params, wanted, causal=causal)

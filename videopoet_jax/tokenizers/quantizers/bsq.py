@@ -32,32 +32,10 @@ def to_sphere(latents: jax.Array) -> jax.Array:
   return latents * jax.lax.rsqrt(square + 1e-12)
 
 
-class BinarySphericalQuantizer(interface.Quantizer):
-  """Signs on the unit sphere; ids are those of LFQ.
-
-  Attributes:
-    num_bits: latent dimensions, hence 2 ** num_bits codes.
-  """
-
-  num_bits: int
+class BinarySphericalQuantizer(lfq.LookupFreeQuantizer):
+  """LFQ's bits, ids and usage, which only signs decide; codes on the sphere."""
 
   kind: ClassVar[str] = 'bsq'
-  has_bits: ClassVar[bool] = True
-  term_names: ClassVar[tuple[str, ...]] = (
-    'commitment',
-    'token_entropy',
-    'codebook_entropy',
-  )
-
-  @property
-  def codebook_size(self) -> int:
-    """2 ** num_bits."""
-    return 2**self.num_bits
-
-  @property
-  def latent_dim(self) -> int:
-    """One channel a bit."""
-    return self.num_bits
 
   @property
   def code_scale(self) -> float:
@@ -75,10 +53,6 @@ class BinarySphericalQuantizer(interface.Quantizer):
   def soften(self, latents: jax.Array, noise: jax.Array) -> jax.Array:
     """Points on the sphere, with noise."""
     return to_sphere(latents) + self.code_scale * noise
-
-  def latents_to_ids(self, latents: jax.Array) -> jax.Array:
-    """See `lfq.latents_to_ids`: the length changes no sign."""
-    return lfq.latents_to_ids(latents)
 
   def ids_to_codes(self, ids: jax.Array) -> jax.Array:
     """Maps int ids (...) to entries of -code_scale and code_scale."""
@@ -103,10 +77,6 @@ class BinarySphericalQuantizer(interface.Quantizer):
       'token_entropy': entropies.token,
       'codebook_entropy': entropies.codebook,
     }
-
-  def usage(self, latents: jax.Array) -> jax.Array:
-    """See `lfq.usage`."""
-    return lfq.usage(latents)
 
   def expected_codes(self, bits: jax.Array) -> jax.Array:
     """Scales bits from -1 to 1 to the corners' size."""
